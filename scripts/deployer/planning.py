@@ -15,6 +15,7 @@ from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
 from .plan.moves import Move, find_moves
 from .plan.recreation import find_fixed_name
+from .plan.widenings import describe_open_urls, describe_removed_alarms, describe_widened_rights
 
 BY_COMPARISON = (
     "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
@@ -30,6 +31,8 @@ class Comparison:
     after: Evaluated
     changes: StackChanges
     deployed: DeployedTree | None = None
+    # The id of the account that is deployed to.
+    account: str = ""
 
     def make_plan(self, service: StackChanges, notices: tuple[str, ...]) -> Plan:
         """The service's changes, with nested changes, spurious marks and policy statements from the comparison."""
@@ -43,13 +46,22 @@ class Comparison:
         filled, any_filled = spurious.fill_nested_stacks(service, compared)
         source = BY_COMPARISON if any_filled else ""
         stack = spurious.mark_spurious(filled, compared)
-        notices = (*notices, *self._find_name_conflicts(stack), *_describe_unlisted(service, stack))
-        return Plan(stack, statement_changes(self.before, self.after), notices, source)
+        return self._complete_plan(stack, (*notices, *_describe_unlisted(service, stack)), source)
 
     def make_offline_plan(self, source: str, notices: tuple[str, ...] = ()) -> Plan:
         """Return the plan of the comparison alone; ``source`` says what was compared."""
-        notices = (*self._find_name_conflicts(self.changes), *notices)
-        return Plan(self.changes, statement_changes(self.before, self.after), notices, source)
+        return self._complete_plan(self.changes, notices, source)
+
+    def _complete_plan(self, stack: StackChanges, notices: tuple[str, ...], source: str) -> Plan:
+        statements = statement_changes(self.before, self.after)
+        widenings = (
+            *self._find_name_conflicts(stack),
+            *describe_widened_rights(statements, self.account),
+            *describe_open_urls(stack),
+            *describe_removed_alarms(stack),
+        )
+        # What a first deployment grants is all new, and nothing is widened by it.
+        return Plan(stack, statements, (*(widenings if self.before else ()), *notices), source)
 
     def find_removed_values(self, property_name: str) -> set[str]:
         """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""
@@ -98,14 +110,20 @@ class Comparison:
             if not name or change.is_spurious or not change.creates_resource:
                 continue
             holder = holders.get((after[path].type, name))
-            if holder == path and change.drift == "DELETED":
-                continue
-            if holder == path:
+            if holder == path and change.drift != "DELETED":
                 resource = f"{path} has the fixed name {name}"
                 yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"
-            elif holder is not None:
-                fate = "which is removed only afterwards" if holder not in after else "which keeps it"
+            elif holder not in (None, path):
+                fate = _describe_fate(stack, holder, is_removed=holder not in after)
                 yield f"{path} cannot be created: the fixed name {name} belongs to {holder}, {fate}"
+
+
+def _describe_fate(stack: StackChanges, path: str, *, is_removed: bool) -> str:
+    """Return what happens to the resource that holds a name."""
+    if not is_removed:
+        return "which keeps it"
+    policies = {removed: change.policy_action for removed, change in stack.walk()}
+    return "which is retained and keeps it" if policies.get(path) == "Retain" else "which is removed only afterwards"
 
 
 def _describe_unlisted(service: StackChanges, stack: StackChanges) -> Iterator[str]:
@@ -133,7 +151,8 @@ def compare_trees(
     changes = compare_stacks(name, old, new)
     unknowns = (Unknown(parameter, "a NoEcho parameter, whose deployed value nobody can read") for parameter in hidden)
     deployed = DeployedTree(*before, old) if before and old else None
-    return Comparison(old, new, replace(changes, unknowns=(*changes.unknowns, *unknowns)), deployed)
+    changes = replace(changes, unknowns=(*changes.unknowns, *unknowns))
+    return Comparison(old, new, changes, deployed, pseudo.get("AWS::AccountId", ""))
 
 
 def _list_hidden_parameters(

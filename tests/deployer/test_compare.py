@@ -270,7 +270,7 @@ def test_a_dropped_condition_is_a_removed_and_an_added_statement() -> None:
 @pytest.mark.parametrize(
     ("statement", "effect", "action", "target"),
     [
-        ("{Effect: Deny, NotAction: [a, b], NotPrincipal: {AWS: me}}", "Deny", "all but a, b", "all but me"),
+        ("{Effect: Deny, NotAction: [a, b], NotPrincipal: {AWS: me}}", "Deny", "every action but a, b", "all but me"),
         ("{Action: a, Principal: '*', Resource: r}", "Allow", "a", "r for everybody"),
         ("{Action: a, Principal: {AWS: me}, Resource: '*'}", "Allow", "a", "me"),
         ("{Action: a, Principal: {AWS: me}}", "Allow", "a", "me"),

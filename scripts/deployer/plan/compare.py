@@ -106,6 +106,8 @@ def _list_changed_outputs(old: Evaluated, new: Evaluated, unsettled: _Unsettled)
                 as_text(value) if value is not None else "(none)" for value in (export.before, export.after)
             )
             yield f"{name} (export {before} → {after})"
+        elif name not in old.outputs or name not in new.outputs:
+            yield f"{name} ({'added' if name in new.outputs else 'removed'})"
         else:
             yield name
 
@@ -192,9 +194,12 @@ class Difference:
 
 
 def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """Yield the innermost values that differ; a list whose length changes counts as one value."""
+    """Yield the innermost values that differ; a list whose length changes counts as one value, but for tags."""
     if (before is None) == (after is None) and as_text(before) == as_text(after):
         return
+    old_tags, new_tags = _read_tags(before), _read_tags(after)
+    if old_tags and new_tags and old_tags != new_tags:
+        before, after = old_tags, new_tags
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
             yield from find_differences(before.get(key), after.get(key), (*path, key))
@@ -203,6 +208,16 @@ def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Ite
             yield from find_differences(old, new, (*path, str(index)))
     else:
         yield Difference(path, before, after)
+
+
+def _read_tags(value: Any) -> dict[str, Any]:
+    """Return a list of tags by their keys; empty if it is none."""
+    if not isinstance(value, list) or not all(
+        isinstance(tag, Mapping) and set(tag) == {"Key", "Value"} for tag in value
+    ):
+        return {}
+    tags = {as_text(tag["Key"]): tag["Value"] for tag in value}
+    return tags if len(tags) == len(value) else {}
 
 
 def _with_unknowns(value: Any, unsettled: _Unsettled) -> Any:

@@ -5,7 +5,7 @@ Changes that take away what protects data are shown with them, and need no confi
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -87,33 +87,27 @@ def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
     dangers: list[Danger] = []
     for change in (change for change in stack.changes if not change.is_spurious):
         resource_path = f"{path}{change.logical_id}"
-        resource_type = _read_former_type(change)
-        loss = list_stateful_types().get(resource_type, "")
-        if change.drift == "DELETED":
-            if loss and change.action != "Remove":
-                dangers.append(Danger(resource_path, resource_type, _RECREATION, loss))
-            continue
-        if change.nested and change.nested.changes:
+        if change.nested and change.nested.changes and change.drift != "DELETED":
             dangers += find_dangers(change.nested, f"{resource_path}/")
-            continue
-        if change.action == "Modify":
-            dangers += [
-                Danger(
-                    resource_path,
-                    resource_type,
-                    property_loss.effect,
-                    property_loss.loss,
-                    (property_loss.cause,),
-                    not property_loss.loss,
-                )
-                for property_loss in find_property_losses(change, holds_data=bool(loss))
-            ]
-        effect = _describe_effect(change)
-        if effect and loss:
-            causes = tuple(prop for prop in change.properties if prop.recreation != "Never")
-            loss = "" if _is_retained(change) else loss
-            dangers.append(Danger(resource_path, resource_type, effect, loss, causes))
+        else:
+            dangers += _find_resource_dangers(change, resource_path)
     return dangers
+
+
+def _find_resource_dangers(change: Change, path: str) -> Iterator[Danger]:
+    resource_type = _read_former_type(change)
+    loss = list_stateful_types().get(resource_type, "")
+    if change.drift == "DELETED":
+        if loss and change.action != "Remove":
+            yield Danger(path, resource_type, _RECREATION, loss)
+        return
+    if change.action == "Modify":
+        for lost in find_property_losses(change, holds_data=bool(loss)):
+            yield Danger(path, resource_type, lost.effect, lost.loss, (lost.cause,), not lost.loss)
+    effect = _describe_effect(change)
+    if effect and loss:
+        causes = tuple(prop for prop in change.properties if prop.recreation != "Never")
+        yield Danger(path, resource_type, effect, "" if _is_retained(change) else loss, causes)
 
 
 def _read_former_type(change: Change) -> str:

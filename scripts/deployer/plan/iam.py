@@ -5,7 +5,7 @@ topics, queues and buckets, attachments of managed policies, and permissions to 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ _KINDS_BY_TYPE = {
 RESOURCE_POLICIES = ("trust", "key policy", "topic policy", "queue policy", "bucket policy")
 # The principal "*".
 EVERYBODY = "everybody"
+EVERY_ACTION_BUT = "every action but "
 _PERMISSION = "AWS::Lambda::Permission"
 
 
@@ -51,16 +52,6 @@ def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tupl
     new = set(_read_grants(after)) if after else set()
     changes = [*_group_actions(old - new, added=False), *_group_actions(new - old, added=True)]
     return tuple(sorted(changes, key=lambda change: (change.holder, change.kind, change.resource, change.added)))
-
-
-def describe_public_grants(statements: Iterable[StatementChange]) -> Iterator[str]:
-    """Yield a line for each added statement that allows something to everybody."""
-    for statement in statements:
-        target, _, principal = statement.resource.rpartition(" for ")
-        if statement.added and statement.effect == "Allow" and principal == EVERYBODY:
-            actions = ", ".join(statement.actions) + (f" on {target}" if target else "")
-            limits = ", within its condition" if statement.condition else ""
-            yield f"{statement.holder} ({statement.kind}) allows everybody {actions}{limits}"
 
 
 def holds_rights(change: Change, prop: PropertyChange) -> bool:
@@ -161,7 +152,8 @@ def _describe_principal(kind: str, value: str) -> str:
 def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
     """Return the values of ``Action`` or ``Resource``, or those of ``NotAction`` or ``NotResource`` as one value."""
     if f"Not{name}" in statement:
-        return ["all but " + ", ".join(as_text(item) for item in _as_list(statement[f"Not{name}"]))]
+        start = EVERY_ACTION_BUT if name == "Action" else "all but "
+        return [start + ", ".join(as_text(item) for item in _as_list(statement[f"Not{name}"]))]
     return [as_text(item) for item in _as_list(statement.get(name, []))]
 
 

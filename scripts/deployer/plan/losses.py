@@ -50,6 +50,14 @@ def _switches_off(_: str, before: str | None, after: str | None) -> bool:
     return before == "true" and after != "true"
 
 
+def _lengthens(_: str, before: str | None, after: str | None) -> bool:
+    return _read_number(after, 0) > _read_number(before, _FOREVER)
+
+
+def _turns_false(_: str, before: str | None, after: str | None) -> bool:
+    return after == "false" != before
+
+
 def _removes(part: str, before: str | None, after: str | None) -> bool:
     return not part and before is not None and after is None
 
@@ -97,6 +105,9 @@ _RULES = (
     _Rule("AWS::KMS::Key", "PendingWindowInDays", _shortens(30), "is deleted sooner once it is scheduled for deletion"),
     _Rule("AWS::Logs::LogGroup", "DataProtectionPolicy", _removes, "no longer masks data in its log"),
     _Rule("AWS::Backup::BackupVault", "LockConfiguration", _removes, "no longer locks its recovery points"),
+    _Rule("AWS::CloudWatch::Alarm", "EvaluationPeriods", _lengthens, "goes off later: it waits for more periods"),
+    _Rule("AWS::CloudWatch::Alarm", "ActionsEnabled", _turns_false, "no longer notifies anybody"),
+    _Rule("AWS::CloudWatch::Alarm", "AlarmActions", _removes, "no longer notifies anybody"),
     _Rule("", "DeletionProtectionEnabled", _switches_off, "is no longer protected from deletion"),
     _Rule("", "DeletionProtection", _switches_off, "is no longer protected from deletion"),
 )

@@ -80,13 +80,7 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
     ``is_certain`` is False where the comparison cannot know whether a value of the resource changes.
     """
     if change.nested is not None:
-        compared = real.nested if real is not None and real.nested is not None else nothing
-        nested = mark_spurious(change.nested, compared)
-        # A nested stack is spurious if all its changes are.
-        is_same = real is None and change.action == "Modify" and not change.is_drifted
-        change = replace(
-            change, nested=nested, is_spurious=is_same and all(item.is_spurious for item in nested.changes)
-        )
+        change = _mark_nested(change, change.nested, real, nothing)
     elif not is_certain:
         return change
     elif change.action == "Add":
@@ -97,6 +91,13 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
     return _drop_spurious_properties(change, real) if real is not None and change.action == "Modify" else change
+
+
+def _mark_nested(change: Change, nested: StackChanges, real: Change | None, nothing: StackChanges) -> Change:
+    """A nested stack is spurious if all its changes are."""
+    marked = mark_spurious(nested, real.nested if real is not None and real.nested is not None else nothing)
+    is_same = real is None and change.action == "Modify" and not change.is_drifted
+    return replace(change, nested=marked, is_spurious=is_same and all(item.is_spurious for item in marked.changes))
 
 
 def _may_be_spurious(change: Change) -> bool:

@@ -27,11 +27,12 @@ def render_plan(plan: Plan, title: str, findings: str = "") -> str:
     head = [MARKER, f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
     dangers = [f"> :warning: **{escape_cell(str(danger))}**" for danger in find_dangers(plan.stack)]
     head += ["> [!CAUTION]", *dangers, ""] if dangers else []
+    notices = [f"> - {escape_cell(notice)}" for notice in plan_text.list_notices(plan)]
+    head += ["> [!WARNING]", *notices, ""] if notices else []
     head += [findings] if findings else []
     tail = []
     if plan.statements:
         tail += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(plan), "", "</details>"]
-    tail += [f"\n:information_source: {escape_cell(notice)}" for notice in plan_text.list_notices(plan)]
     tail += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
     changes = list(_diff_lines(plan, plan.stack, ""))
     shown_lines = _count_fitting_lines(changes, LONGEST_COMMENT - sum(len(line) + 1 for line in (*head, *tail)))

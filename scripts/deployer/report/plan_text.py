@@ -15,7 +15,7 @@ from scripts.common.templates import STACK
 from scripts.common.terminal import make_printable
 from scripts.deployer.failure import PRESERVING, Failure
 from scripts.deployer.plan.danger import find_dangers
-from scripts.deployer.plan.iam import RESOURCE_POLICIES, describe_public_grants
+from scripts.deployer.plan.iam import RESOURCE_POLICIES
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
     Change,
@@ -68,6 +68,8 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
         console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=soft_wrap)
         for cause in danger.causes:
             console.print(Text("    ").append(_property_line(cause)), soft_wrap=soft_wrap)
+    for notice in list_notices(plan):
+        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=soft_wrap)
     console.print(summarize_plan(plan), style="bold", highlight=False, soft_wrap=soft_wrap)
     tree = Tree(Text(plan.stack.name, style="bold"))
     _add_changes(tree, plan, plan.stack, "", created)
@@ -80,8 +82,6 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
         hidden = len(plan.statements) - len(statements)
         text = f"--full lists the resources of these stacks and what {hidden} policy statements grant."
         console.print(Text(text, style="dim"), soft_wrap=soft_wrap)
-    for notice in list_notices(plan):
-        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=soft_wrap)
     if plan.source:
         console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
 
@@ -91,8 +91,8 @@ def _is_created_stack(change: Change) -> bool:
 
 
 def list_notices(plan: Plan) -> list[str]:
-    """Return the lines below a plan: what everybody may do, the plan's own notices, and what cannot be known."""
-    return [*describe_public_grants(plan.statements), *plan.notices, *_describe_unknowns(plan.stack)]
+    """Return the plan's notices, and a line for each value that cannot be known."""
+    return [*plan.notices, *_describe_unknowns(plan.stack)]
 
 
 def _describe_unknowns(stack: StackChanges, path: str = "") -> Iterator[str]:
