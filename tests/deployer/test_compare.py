@@ -202,7 +202,7 @@ def test_a_plan_that_is_too_long_for_a_comment_loses_only_lines_of_its_changes()
     assert "Table (AWS::DynamoDB::Table) is deleted: its items will be lost" in comment
     assert re.search(r"```\n\n\(\d+ more lines: the whole plan is in the log", comment)
     assert "sns:Publish" in comment
-    assert comment.endswith("a notice\n")
+    assert "> - a notice\n" in comment
 
 
 def test_another_type_under_the_same_name_is_a_replacement() -> None:

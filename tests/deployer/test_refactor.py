@@ -97,7 +97,7 @@ def test_the_offline_plan_and_programs_are_told_of_a_possible_move(command: Comm
     records = command("dev", "--plan", "--json", code=2).read_records()
     (plan,) = [record["plan"] for record in records if record["type"] == "plan"]
     assert f"{notice}scripts/deploy.sh dev refactor" in plan["notices"]
-    assert f":information_source: {notice}" in command("dev", "--plan", "--markdown", code=2).stdout
+    assert f"> - {notice}" in command("dev", "--plan", "--markdown", code=2).stdout
     moved = command("dev", "--refactor", "--yes", "--json", code=0).read_records()
     assert [record["result"] for record in moved if record["type"] == "result"] == ["refactored"]
     # The record of this deployment has the moved resource, so that offline plans know of it.

@@ -106,6 +106,9 @@ def _list_changed_outputs(old: Evaluated, new: Evaluated, unsettled: _Unsettled)
                 as_text(value) if value is not None else "(none)" for value in (export.before, export.after)
             )
             yield f"{name} (export {before} → {after})"
+        elif new is _EMPTY_STACK:
+            # The stack is deleted with all its outputs.
+            continue
         elif name not in old.outputs or name not in new.outputs:
             yield f"{name} ({'added' if name in new.outputs else 'removed'})"
         else:

@@ -40,7 +40,7 @@ class ConsoleReporter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console, self._markdown, self._full, self._clock = console, as_markdown, full, clock
-        self._findings = ""
+        self._findings, self._is_stopped = "", False
 
     def announce_step(self, title: str, detail: str = "") -> None:
         if self._markdown:
@@ -53,7 +53,8 @@ class ConsoleReporter:
             return
         self._findings = findings_report.render_findings(findings)
         if any(finding.verdict is Verdict.FAILURE for finding in findings):
-            # No plan follows.
+            # No plan follows, and no other reason.
+            self._is_stopped = True
             self._print_raw(f"### The deployment is stopped\n\n{self._findings}")
 
     def show_plan(self, plan: Plan) -> None:
@@ -85,7 +86,7 @@ class ConsoleReporter:
         plan_text.print_failure(self._console, failure)
 
     def show_error(self, stack_name: str, message: str) -> None:
-        if self._markdown:
+        if self._markdown and not self._is_stopped:
             self._print_raw(markdown.render_error(f"Deployment of `{stack_name}`", message))
 
     def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:

@@ -191,16 +191,8 @@ class StackRefactors:
         generated = {
             stack: {new: old for (_, old), (s, new) in refactor.moves.items() if s == stack} for stack in refactor.texts
         }
-        old = {
-            (stack.id, name): resource
-            for stack in refactor.before
-            for name, resource in templates.evaluate_resources(stack, {}).items()
-        }
-        new = {
-            (stack.id, name): resource
-            for stack in refactor.after
-            for name, resource in templates.evaluate_resources(stack, generated[stack.id]).items()
-        }
+        old = _list_configurations(refactor.before, {})
+        new = _list_configurations(refactor.after, generated)
         for place in refactor.moves:
             kind = old.get(place, {}).get("Type", "a resource that does not exist")
             if kind in NOT_MUTABLE or place not in old:
@@ -209,13 +201,11 @@ class StackRefactors:
         if set(moved) != set(new):
             yield f"{NOT_PERMITTED}: {sorted(set(moved) ^ set(new))}"
             return
-        for place, resource in moved.items():
-            if _describe_configuration(resource) != _describe_configuration(new[place]):
-                yield f"{NOT_PERMITTED}: Modify {place[1]}"
-        for stack, proposed in zip(refactor.before, refactor.after, strict=True):
-            # The stack around it would pass on another value.
-            if stack.root is not None and stack.outputs != proposed.outputs:
-                yield f"{NOT_PERMITTED}: Modify {stack.logical_id}"
+        changed = [place[1] for place, resource in moved.items() if resource != new[place]]
+        pairs = zip(refactor.before, refactor.after, strict=True)
+        # The stack around it would pass on another value.
+        changed += [stack.logical_id for stack, proposed in pairs if stack.root and stack.outputs != proposed.outputs]
+        yield from (f"{NOT_PERMITTED}: Modify {logical_id}" for logical_id in changed)
 
     @staticmethod
     def _find_resource(stacks: list[Stack], place: Place) -> dict[str, Any]:
@@ -223,6 +213,10 @@ class StackRefactors:
         return resource
 
 
-def _describe_configuration(resource: dict[str, Any]) -> dict[str, Any]:
-    """Return the declaration without the order of creation, which is no configuration of an existing resource."""
-    return {key: value for key, value in resource.items() if key != "DependsOn"}
+def _list_configurations(stacks: list[Stack], generated: dict[str, dict[str, str]]) -> dict[Place, dict[str, Any]]:
+    """Return the declarations without the order of creation, which is no configuration of an existing resource."""
+    return {
+        (stack.id, name): {key: value for key, value in resource.items() if key != "DependsOn"}
+        for stack in stacks
+        for name, resource in templates.evaluate_resources(stack, generated.get(stack.id, {})).items()
+    }
