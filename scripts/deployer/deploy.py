@@ -67,12 +67,7 @@ def deploy(session: Session) -> Deployed:
         options.templates / "parent.yaml", target.destination(bucket["BucketName"], options.environment), target.runtime
     )
     stack = _prepare_stack(session, preflight)
-    # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
-    is_same = (
-        stack.owned
-        and not stack.keeps_failed
-        and is_deployed(session.cloudformation, stack, packaged.template, options.parameters)
-    )
+    is_same, before = _compare_deployed(session, stack, packaged)
     if is_same and not options.revert_drift:
         return _end_unchanged(session, stack, packaged)
     preflight.run_checks()
@@ -83,7 +78,7 @@ def deploy(session: Session) -> Deployed:
     needs_all = options.out or is_same or not options.only_plan
     uploaded = first if needs_all else repackage_for_plan(first)
     _upload_files(session, uploaded)
-    before = read_snapshot(session.cloudformation, stack)
+    before = before or read_snapshot(session.cloudformation, stack)
     role_arn = bucket.get("ServiceRoleArn", "")
     deployed = _deploy_changes(
         session,
@@ -95,6 +90,25 @@ def deploy(session: Session) -> Deployed:
         packaged.template_url if imported else "",
     )
     return _end_unchanged(session, stack, packaged) if is_same and not deployed.changed else deployed
+
+
+def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tuple[bool, Snapshot | None]:
+    """Return whether a deployment has nothing to do, and what is deployed if that had to be read to know it.
+
+    Other texts with equal values, such as another description, are nothing to do: CloudFormation would refuse a change
+    set of them, each time, and the deployed text would stay another one.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-description-structure.html
+    """
+    options, cloudformation = session.options, session.cloudformation
+    # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
+    if not stack.exists or not stack.owned or stack.keeps_failed or stack.parameters != options.parameters:
+        return False, None
+    if is_deployed(cloudformation, stack, packaged.template, options.parameters):
+        return True, None
+    before = read_snapshot(cloudformation, stack)
+    after = (planning.parse_package(packaged), options.parameters)
+    compared = planning.compare_trees(stack.name, before.source, after, session.target.pseudo_parameters())
+    return compared.is_empty, before
 
 
 def _end_unchanged(session: Session, stack: Stack, packaged: Package) -> Deployed:

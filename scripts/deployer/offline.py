@@ -36,8 +36,7 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
         last = load_deployment(options.record)
         compared = _compare_with_last_deployment(options, last)
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
-    changes = compared.changes
-    if not (changes.changes or changes.outputs or changes.unknowns):
+    if compared.is_empty:
         return False
     moves = compared.describe_moves(options.environment, has_stack_policies=options.rollout.stack_policy)
     basis = f"Based on a comparison of the local templates with {source}, without access to AWS."

@@ -34,6 +34,11 @@ class Comparison:
     # The id of the account that is deployed to.
     account: str = ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes, whatever the texts of the templates, and no value may change that is not known."""
+        return not (self.changes.changes or self.changes.outputs or self.changes.unknowns)
+
     def make_plan(self, service: StackChanges, notices: tuple[str, ...]) -> Plan:
         """The service's changes, with nested changes, spurious marks and policy statements from the comparison."""
         # CloudFormation knows more about replacements than the schemas of the resource types.

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from tests.deployer.aws.changes import describe_property
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Changes
 from tests.deployer.conftest import BUCKET, OWNER_TAGS, Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.releases import edit_harmlessly
 
@@ -28,6 +30,41 @@ def test_a_deployment_without_changes_writes_nothing(command: Command, aws: Serv
     assert aws.find_writes() == []
     # After a deployment from another machine, this machine can compare with it offline.
     command("dev", "--plan", "--offline", code=0)
+
+
+def _describe_otherwise(name: str, text: str) -> str:
+    """Return a template whose description and comments differ, and nothing else."""
+    described = text.replace("Description: ", "Description: Earlier, ", 1).replace("Earlier, '", "'Earlier, ", 1)
+    assert described != text
+    return f"# An earlier {name}\n{described}"
+
+
+def test_templates_that_say_the_same_in_other_words_are_nothing_to_do(command: Command, aws: Service) -> None:
+    """CloudFormation does not update a description by itself, so that each run would find the same difference."""
+    stack = add_platform(aws, _describe_otherwise)
+    text = stack.text
+    for arguments in (["dev", "--yes"], ["dev", "--yes"], ["plan", "dev"]):
+        assert "payment-platform-dev: no changes" in command(*arguments, code=0).stdout
+    assert (aws.find_writes(), stack.text) == ([], text)
+    # A value that CloudFormation has to resolve may differ although no template does.
+    stack.text = stack.text.replace("!Ref Environment", "'{{resolve:ssm:/environment}}'", 1)
+    command("plan", "dev", code=2)
+
+
+def test_the_location_of_a_nested_template_is_no_change_of_its_own(command: Command, aws: Service) -> None:
+    """As AWS lists it: the key of a template is the digest of its content."""
+    add_platform(aws, edit_harmlessly)
+
+    def add_location(changes: Changes) -> Changes:
+        for change in changes:
+            old, new = (f"https://s3.amazonaws.com/{name}.yaml" for name in ("before", "after"))
+            location = describe_property("TemplateURL", old, new, "Never", "Static")
+            change["ResourceChange"]["Details"].append(location)
+        return changes
+
+    aws.scripted_answers = {"": add_location}
+    result = command("plan", "dev", code=2)
+    assert ("~ Data AWS::CloudFormation::Stack\n" in result.stdout, "TemplateURL" in result.stdout) == (True, False)
 
 
 def test_the_alarms_of_the_platform_are_the_rollback_triggers_of_an_update(

@@ -79,6 +79,8 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
 
     ``is_certain`` is False where the comparison cannot know whether a value of the resource changes.
     """
+    if change.resource_type == STACK:
+        change = _leave_out_location(change)
     if change.nested is not None:
         change = _mark_nested(change, change.nested, real, nothing)
     elif not is_certain:
@@ -91,6 +93,12 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
     return _drop_spurious_properties(change, real) if real is not None and change.action == "Modify" else change
+
+
+def _leave_out_location(change: Change) -> Change:
+    """Leave out where the template of a nested stack is: packaging names it by its content, and that is compared."""
+    properties = tuple(prop for prop in change.properties if prop.name != "TemplateURL" or prop.is_drifted)
+    return replace(change, properties=properties)
 
 
 def _mark_nested(change: Change, nested: StackChanges, real: Change | None, nothing: StackChanges) -> Change:
