@@ -9,6 +9,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, rai
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
+from . import statuses
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .plan.compare import compare_stacks
@@ -76,11 +77,8 @@ def _check_ready(stack: Stack, options: DeletionOptions) -> None:
     if stack.status == "":
         return
     check_owned(stack)
-    if stack.is_busy and stack.status != "CREATE_IN_PROGRESS":
-        raise UserError(
-            f"{stack.name} is {stack.status}; wait until it has finished: "
-            f"scripts/deploy.sh {options.environment} --follow"
-        )
+    if stack.is_busy and not statuses.accepts(stack.status, statuses.DELETE):
+        raise UserError(statuses.describe_refusal(stack.name, stack.status, options.environment))
     if stack.termination_protection and not options.unprotect:
         raise UserError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
 

@@ -16,6 +16,7 @@ from .deployment_options import DeploymentOptions
 from .plan.model import StackChanges
 from .session import Session
 from .stack import Stack
+from .statuses import list_commands
 
 _MOST_NAMES = 3
 # What continues after the service has accepted the request, which express mode does not wait for.
@@ -77,8 +78,8 @@ def check_continuation(options: DeploymentOptions, stack: Stack) -> None:
         reason = "a rollback of what was kept might delete what is imported; deploy without importing"
     if reason:
         raise UserError(
-            f"{stack.name} is {stack.status}: {reason}; or roll it back: scripts/deploy.sh {options.environment} "
-            "--rollback"
+            f"{stack.name} is {stack.status}: {reason}; or roll it back: "
+            f"{list_commands(stack.name, options.environment)['rollback']}"
         )
 
 
@@ -96,7 +97,8 @@ def check_change_set(options: DeploymentOptions, stack: Stack, changes: StackCha
     ]
     if replaced:
         way = f"{stack.name} is {stack.status}" if stack.keeps_failed else "--keep-failed"
-        advice = f"roll back with scripts/deploy.sh {options.environment} --rollback, and then deploy again"
+        rollback = list_commands(stack.name, options.environment)["rollback"]
+        advice = f"roll back with {rollback}, and then deploy again"
         raise UserError(
             f"{way}: without rollback CloudFormation replaces no resource, here {_list_names(replaced)}; "
             f"{advice if stack.keeps_failed else 'deploy without --keep-failed'}"
@@ -121,7 +123,7 @@ def check_unfinished(options: DeploymentOptions, stack: Stack) -> None:
     if stack.keeps_failed:
         raise UserError(
             f"{stack.name} is {stack.status}, and CloudFormation finds nothing to change; change the resource that "
-            f"failed, or roll back: scripts/deploy.sh {options.environment} --rollback"
+            f"failed, or roll back: {list_commands(stack.name, options.environment)['rollback']}"
         )
 
 

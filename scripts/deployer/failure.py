@@ -8,10 +8,9 @@ from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 
 from .declarations import Declaration, find_declaration
+from .statuses import PRESERVING, advise
 
 # The reasons of resources that fail only because another one failed.
-# How a stack ends that was not to be rolled back.
-PRESERVING = ("CREATE_FAILED", "UPDATE_FAILED")
 _CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")
 
 
@@ -94,9 +93,7 @@ def describe_failure(stack_name: str, environment: str, status: str, events: lis
     # What an update deletes before its rollback begins is deleted as planned.
     left_behind = _find_left_behind(rollback if status.startswith("UPDATE_") else events)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
-    outcome, next_step = _describe_outcome(status, environment, blocking_paths, bool(left_behind))
-    if not environment:
-        next_step = f"fix the cause; see aws cloudformation describe-stack-events --stack-name {stack_name}"
+    outcome, next_step = advise(stack_name, status, environment, blocking=blocking_paths, has_remains=bool(left_behind))
     return Failure(
         stack_name,
         status,
@@ -144,47 +141,3 @@ def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
     """
     last = {event.path: event for event in events if event.resource_type != STACK and event.physical_id}
     return tuple(event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED"))
-
-
-def _describe_outcome(
-    status: str, environment: str, blocking_paths: list[str], leaves_resources: bool
-) -> tuple[str, str]:
-    """Return the state of the stack and the next step."""
-    deploy, destroy = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment}"
-    skip = "".join(f" --skip {path}" for path in blocking_paths) or " --skip STACK/RESOURCE"
-    blocking = ", ".join(blocking_paths) or "what its events report"
-    go_on = f"fix the cause, then run {deploy}, which goes on from here; or roll back: {deploy} --rollback"
-    outcomes = {
-        # A purge would delete the running environment.
-        ("UPDATE_ROLLBACK_COMPLETE", True): (
-            "rolled back to its previous state",
-            f"fix the cause, delete what was left behind, then run {deploy}",
-        ),
-        ("UPDATE_ROLLBACK_COMPLETE", False): ("rolled back to its previous state", f"fix the cause, then run {deploy}"),
-        ("ROLLBACK_COMPLETE", True): (
-            "rolled back, but not everything that it created is deleted",
-            f"fix the cause; {destroy} --purge deletes the stack and, by name, what was left behind; then run {deploy}",
-        ),
-        ("ROLLBACK_COMPLETE", False): (
-            "empty: its creation was rolled back",
-            f"fix the cause, then run {deploy}, which first deletes the remains",
-        ),
-        "UPDATE_ROLLBACK_FAILED": (
-            "stuck between two versions (UPDATE_ROLLBACK_FAILED)",
-            f"fix what blocks the rollback, then run {deploy} --continue-rollback; or skip the resource: {deploy} "
-            f"--continue-rollback{skip}",
-        ),
-        "ROLLBACK_FAILED": (
-            "created in part, and its rollback is not complete",
-            f"fix the cause; {destroy} --purge deletes the stack and, by name, what its deletion retains; "
-            f"then run {deploy}",
-        ),
-        "CREATE_FAILED": ("created in part (CREATE_FAILED)", go_on),
-        "UPDATE_FAILED": ("updated in part (UPDATE_FAILED)", go_on),
-        "DELETE_FAILED": (
-            "some resources could not be deleted",
-            f"fix what blocks the deletion of {blocking}, then run {destroy} again",
-        ),
-    }
-    unknown = (status, f"scripts/status.sh {environment}")
-    return outcomes.get((status, leaves_resources)) or outcomes.get(status, unknown)

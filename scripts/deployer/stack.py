@@ -13,6 +13,7 @@ from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 from scripts.common.waiting import poll_with_backoff
 
+from . import statuses
 from .deployment_options import stack_name
 from .report.reporter import Reporter
 
@@ -58,7 +59,7 @@ class Stack:
 
         https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html
         """
-        return self.status in ("CREATE_FAILED", "UPDATE_FAILED")
+        return self.status in statuses.PRESERVING
 
     @property
     def is_busy(self) -> bool:
@@ -229,30 +230,11 @@ def check_ready(stack: Stack, environment: str = "") -> None:
 
     Without an ``environment``, the next step names the AWS CLI, because our commands work on environments.
     """
-    aws, deploy = f"aws cloudformation %s --stack-name {stack.name}", f"scripts/deploy.sh {environment}"
-    problem = ""
-    if is_failed_creation(stack) and environment:
-        problem = (
-            ": its creation failed; the next deployment deletes what is left of it, and until then there is nothing to "
-            "compare a plan with"
-        )
-    elif not environment and (stack.is_busy or stack.status.endswith("_FAILED")):
-        problem = f" and cannot be updated; see {aws % 'describe-stack-events'}"
-    elif stack.status == "ROLLBACK_COMPLETE":
-        problem = f": its creation failed; delete it and deploy again: {aws % 'delete-stack'}"
-    elif stack.status == "UPDATE_ROLLBACK_FAILED":
-        problem = f": it is stuck between two versions; fix what its events report, then: {deploy} --continue-rollback"
-    elif stack.is_busy:
-        problem = f": another deployment is running; wait for it with --wait, or watch it: {deploy} --follow"
-    elif stack.status == "ROLLBACK_FAILED":
-        problem = (
-            ": its creation failed, and so did the rollback; delete the stack and what it retains: "
-            f"scripts/destroy.sh {environment} --purge"
-        )
-    elif stack.status.endswith("_FAILED") and not stack.keeps_failed:
-        problem = f" and takes no change; delete what is left of it: scripts/destroy.sh {environment}"
-    if problem:
-        raise UserError(f"{stack.name} is {stack.status}{problem}")
+    if stack.status and not statuses.accepts(stack.status, statuses.UPDATE):
+        # The next deployment deletes the remains of a creation only if the stack is ours.
+        is_foreign = stack.status == "ROLLBACK_COMPLETE" and not stack.owned
+        environment = "" if is_foreign else environment
+        raise UserError(statuses.describe_refusal(stack.name, stack.status, environment, has_remains=is_foreign))
 
 
 def wait_until_idle(cloudformation: CloudFormationClient, name: str, report: Reporter) -> Stack:

@@ -57,7 +57,7 @@ def test_destroy_refuses_a_stack_that_is_protected_busy_or_foreign(command: Comm
         in command("dev", *flags, script="destroy").stderr
     )
     stack.status = "UPDATE_IN_PROGRESS"
-    assert "is UPDATE_IN_PROGRESS; wait until it has finished" in command("dev", *flags, script="destroy").stderr
+    assert "is UPDATE_IN_PROGRESS: another deployment is running" in command("dev", *flags, script="destroy").stderr
     stack.status, stack.tags = "UPDATE_COMPLETE", []
     assert "exists but does not have the tag" in command("dev", *flags, script="destroy").stderr
     assert aws.find_writes() == []

@@ -91,7 +91,8 @@ def test_the_same_templates_are_deployed_again_after_a_failure(command: Command,
 def test_a_rollback_needs_something_kept_and_a_confirmation(command: Command, aws: Service) -> None:
     stack = add_platform(aws)
     assert command("rollback", "dev", code=1).stderr == (
-        f"deploy: {NAME} is UPDATE_COMPLETE: no failed operation has kept anything that can be rolled back\n"
+        f"deploy: {NAME} is UPDATE_COMPLETE: no failed operation has kept anything that can be rolled back; "
+        "see scripts/status.sh dev\n"
     )
     stack.status = "UPDATE_FAILED"
     assert "cannot ask for confirmation" in command("dev", "--rollback", code=1).stderr

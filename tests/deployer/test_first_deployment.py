@@ -108,7 +108,7 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     commands = {event["delete_command"] for event in record["left_behind"]}
     assert "aws dynamodb delete-table --table-name dynamodb-transactions-prod" in commands
     assert record["next"] == (
-        "fix the cause; scripts/destroy.sh prod --purge deletes the stack and, by name, what was left behind; then run "
+        "fix the cause; delete the stack and what was left behind: scripts/destroy.sh prod --purge; then run "
         "scripts/deploy.sh prod"
     )
     aws.fails = {}
@@ -349,9 +349,7 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
     ]
     failed = describe_failure("payment-platform-dev", "dev", "ROLLBACK_FAILED", happened)
     assert [event.path for event in failed.left_behind] == ["Data/Table"]
-    assert (
-        "scripts/destroy.sh dev --purge deletes the stack and, by name, what its deletion retains" in failed.next_step
-    )
+    assert "delete the stack and what its deletion retains: scripts/destroy.sh dev --purge" in failed.next_step
     # A running environment is not purged because of the leftovers of an update.
     update = [
         make_event(event.path, f"UPDATE_{event.status}", event.resource_type) for event in happened[1:2]

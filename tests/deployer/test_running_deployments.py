@@ -15,8 +15,8 @@ def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service) -
     result = command("dev", "--yes", code=1)
     assert aws.find_writes() == []
     assert result.stderr == (
-        "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; wait for it with --wait, "
-        "or watch it: scripts/deploy.sh dev --follow\n"
+        "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; run scripts/deploy.sh "
+        "dev --wait, which deploys when it has ended, or watch it: scripts/deploy.sh dev --follow\n"
     )
 
     def ends_some_time() -> None:
@@ -38,7 +38,10 @@ def test_a_rollback_that_failed_is_continued_without_the_skipped_resource(comman
     assert "--continue-rollback --skip Data/DeadLetters\n" in result.stdout
     aws.fails = {}
     refused = command("dev", "--yes")
-    assert refused.stderr.endswith("fix what its events report, then: scripts/deploy.sh dev --continue-rollback\n")
+    assert refused.stderr.endswith(
+        "fix what blocks the rollback, then run scripts/deploy.sh dev --continue-rollback; or skip the resource: "
+        "scripts/deploy.sh dev --continue-rollback --skip STACK/RESOURCE\n"
+    )
     assert "ended UPDATE_ROLLBACK_FAILED" in command("dev", "--continue-rollback", code=1).stderr
     wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
     assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.stderr
@@ -80,9 +83,8 @@ def test_an_update_is_cancelled(command: Command, aws: Service) -> None:
 def test_a_creation_cannot_be_cancelled(command: Command, aws: Service) -> None:
     add_platform(aws, status="CREATE_IN_PROGRESS")
     result = command("dev", "--cancel")
-    assert result.stderr.endswith(
-        "so there is no previous state to roll back to; delete it with scripts/destroy.sh dev\n"
-    )
+    assert result.stderr.startswith("deploy: payment-platform-dev is CREATE_IN_PROGRESS: only an update in progress")
+    assert result.stderr.endswith(" --follow, or delete it: scripts/destroy.sh dev\n")
 
 
 def test_credentials_that_expire_during_a_deployment_are_reported_in_one_line(command: Command, aws: Service) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from scripts.common.terminal import create_console, echo
 from scripts.deployer.status import StackStatus, Status, read_status
+from scripts.deployer.statuses import Advice, advise
 from stacks import settings
 
 from ..deployment_options import stack_name
@@ -32,7 +33,8 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
         target = common.reach_target()
         status = read_status(stack_name(common.environment), target, detect_drift=detect_drift)
         if as_json:
-            echo(json.dumps(asdict(status), indent=2))
+            advice = _advise_root(status, common.environment)
+            echo(json.dumps({**asdict(status), "meaning": advice.meaning, "next_step": advice.next_step}, indent=2))
         else:
             _print_status(create_console(), status, common.environment)
         sys.exit(0 if _is_healthy(status) else 2)
@@ -53,6 +55,9 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
     console.print(table)
     if status.reason:
         console.print(status.reason, style="red", soft_wrap=True)
+    advice = _advise_root(status, environment)
+    if advice.next_step:
+        console.print(f"{advice.meaning}; {advice.next_step}", style="yellow", soft_wrap=True)
     for drift in status.drifts:
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
         console.print(f"! {drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", style="red")
@@ -64,6 +69,11 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
     console.print(counts if status.alarms else "no alarms")
     if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
         console.print(f"drift has not been checked; run scripts/status.sh {environment} --drift", style="dim")
+
+
+def _advise_root(status: Status, environment: str) -> Advice:
+    root = status.stacks[0]
+    return advise(root.name, root.status, environment)
 
 
 def _format_stack(stack: StackStatus) -> tuple[str | Text, ...]:

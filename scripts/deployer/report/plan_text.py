@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from scripts.common.templates import STACK
 from scripts.common.terminal import make_printable
-from scripts.deployer.failure import PRESERVING, Failure
+from scripts.deployer.failure import Failure
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.iam import RESOURCE_POLICIES
 from scripts.deployer.plan.model import (
@@ -27,6 +27,7 @@ from scripts.deployer.plan.model import (
     count_changes,
 )
 from scripts.deployer.plan.serialization import map_texts
+from scripts.deployer.statuses import PRESERVING
 
 from ..deletion_commands import deletion_command
 

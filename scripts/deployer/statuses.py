@@ -1,0 +1,188 @@
+"""Every status of a stack: what it means, what CloudFormation then accepts, and what to do next.
+
+All advice about a status comes from this table, so that two commands never advise different things.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackStack.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ContinueUpdateRollback.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources.html
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# What CloudFormation accepts, by the operations of its API.
+UPDATE = "CreateChangeSet"
+ROLL_BACK = "RollbackStack"
+CONTINUE = "ContinueUpdateRollback"
+CANCEL = "CancelUpdateStack"
+DELETE = "DeleteStack"
+
+_EVENTS = "aws cloudformation describe-stack-events --stack-name {name}"
+_WAIT = "run {wait}, which deploys when it has ended, or watch it: {follow}"
+_GO_ON = "fix the cause, then run {deploy}, which goes on from here; or roll back: {rollback}"
+
+
+class Advice(NamedTuple):
+    """The state of a stack, and the next step, which is empty if there is nothing to do."""
+
+    meaning: str
+    next_step: str
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """A row of the table. The texts name commands by the keys of ``list_commands``."""
+
+    # Completes "payment-platform-dev: ...".
+    meaning: str
+    next_step: str = ""
+    # After an operation that has left resources outside the stack.
+    meaning_with_remains: str = ""
+    next_step_with_remains: str = ""
+    # A deletion is advised only where it is all that remains, never for a stack that may hold a running environment.
+    accepts: tuple[str, ...] = ()
+
+
+_STABLE = (UPDATE, DELETE)
+
+# By the enumeration StackStatus of CloudFormation's service model.
+STATUSES: Mapping[str, StackStatus] = {
+    "CREATE_IN_PROGRESS": StackStatus(
+        "it is being created, so there is no previous state to roll back to",
+        f"{_WAIT}, or delete it: {{destroy}}",
+        accepts=(DELETE,),
+    ),
+    "CREATE_COMPLETE": StackStatus("created", accepts=_STABLE),
+    "CREATE_FAILED": StackStatus("created in part (CREATE_FAILED)", _GO_ON, accepts=(UPDATE, ROLL_BACK, DELETE)),
+    "ROLLBACK_IN_PROGRESS": StackStatus("its creation failed and is being rolled back", _WAIT),
+    "ROLLBACK_COMPLETE": StackStatus(
+        "empty: its creation was rolled back",
+        "fix the cause, then run {deploy}, which first deletes the remains",
+        "rolled back, but not everything that it created is deleted",
+        "fix the cause; delete the stack and what was left behind: {purge}; then run {deploy}",
+        accepts=(DELETE,),
+    ),
+    "ROLLBACK_FAILED": StackStatus(
+        "created in part, and its rollback is not complete",
+        "fix the cause; delete the stack and what its deletion retains: {purge}; then run {deploy}",
+        accepts=(DELETE,),
+    ),
+    "UPDATE_IN_PROGRESS": StackStatus("another deployment is running", _WAIT, accepts=(CANCEL,)),
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": StackStatus(
+        "another deployment has updated it, and what that replaced is being deleted", _WAIT
+    ),
+    "UPDATE_COMPLETE": StackStatus("updated", accepts=_STABLE),
+    "UPDATE_FAILED": StackStatus("updated in part (UPDATE_FAILED)", _GO_ON, accepts=(UPDATE, ROLL_BACK, DELETE)),
+    "UPDATE_ROLLBACK_IN_PROGRESS": StackStatus("a deployment is being rolled back", _WAIT),
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": StackStatus(
+        "a deployment was rolled back, and what it had created is being deleted", _WAIT
+    ),
+    "UPDATE_ROLLBACK_COMPLETE": StackStatus(
+        "rolled back to its previous state",
+        "fix the cause, then run {deploy}",
+        "rolled back to its previous state",
+        # A purge would delete the running environment.
+        "fix the cause, delete what was left behind, then run {deploy}",
+        accepts=_STABLE,
+    ),
+    # https://repost.aws/knowledge-center/cloudformation-update-rollback-failed: continue, or delete.
+    "UPDATE_ROLLBACK_FAILED": StackStatus(
+        "stuck between two versions (UPDATE_ROLLBACK_FAILED)",
+        "fix what blocks the rollback, then run {continue_rollback}; or skip the resource: {continue_rollback}{skip}",
+        accepts=(CONTINUE, DELETE),
+    ),
+    "DELETE_IN_PROGRESS": StackStatus("it is being deleted", "wait until it is gone: {status}; then run {deploy}"),
+    "DELETE_COMPLETE": StackStatus("deleted", "create it anew: {deploy}"),
+    # It accepts nothing but another deletion.
+    "DELETE_FAILED": StackStatus(
+        "some resources could not be deleted",
+        "fix what blocks the deletion of {blocking}, then run {destroy} again",
+        accepts=(DELETE,),
+    ),
+    "REVIEW_IN_PROGRESS": StackStatus(
+        "in review: nothing in it is created yet", "{deploy} creates it", accepts=_STABLE
+    ),
+    "IMPORT_IN_PROGRESS": StackStatus("another operation imports resources into it", _WAIT),
+    "IMPORT_COMPLETE": StackStatus("resources were imported", accepts=_STABLE),
+    "IMPORT_ROLLBACK_IN_PROGRESS": StackStatus("an import is being rolled back", _WAIT),
+    # AWS documents no operation that leads out of it, and a deletion would take the running environment along.
+    "IMPORT_ROLLBACK_FAILED": StackStatus(
+        "an import failed, and so did its rollback",
+        "see which resources its events report: {events}; do not delete the stack, which holds the running resources, "
+        "but let AWS Support bring it back to a stable status",
+    ),
+    "IMPORT_ROLLBACK_COMPLETE": StackStatus(
+        "an import was rolled back; it is as before", "fix the cause, then run {deploy}", accepts=_STABLE
+    ),
+}
+# How an operation ends that was not to be rolled back.
+PRESERVING = tuple(status for status, row in STATUSES.items() if ROLL_BACK in row.accepts)
+
+
+def list_commands(stack_name: str, environment: str) -> dict[str, str]:
+    """Return the commands that the table names; without an ``environment``, those of the AWS CLI.
+
+    Our commands work on environments, not on other stacks, such as that of the artifact bucket.
+    """
+    events = _EVENTS.format(name=stack_name)
+    if environment:
+        deploy, destroy = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment}"
+        return {
+            "deploy": deploy,
+            "wait": f"{deploy} --wait",
+            "follow": f"{deploy} --follow",
+            "rollback": f"{deploy} --rollback",
+            "continue_rollback": f"{deploy} --continue-rollback",
+            "destroy": destroy,
+            "purge": f"{destroy} --purge",
+            "status": f"scripts/status.sh {environment}",
+            "events": events,
+        }
+    aws = f"aws cloudformation {{}} --stack-name {stack_name}"
+    return {
+        "deploy": "the deployment again",
+        "wait": "the deployment again with --wait",
+        "follow": events,
+        "rollback": aws.format("rollback-stack"),
+        "continue_rollback": aws.format("continue-update-rollback"),
+        "destroy": aws.format("delete-stack"),
+        "purge": f"{aws.format('delete-stack')}, and by hand what it retains",
+        "status": aws.format("describe-stacks"),
+        "events": events,
+    }
+
+
+def accepts(status: str, operation: str) -> bool:
+    """Whether CloudFormation accepts the operation, which is one of those of this module, on a stack in the status."""
+    return status in STATUSES and operation in STATUSES[status].accepts
+
+
+def advise(
+    stack_name: str, status: str, environment: str, *, blocking: Sequence[str] = (), has_remains: bool = False
+) -> Advice:
+    """Return what the status means and what to do next.
+
+    ``blocking`` are the paths of the resources that hold the operation up, such as ``Data/Transactions``, and
+    ``has_remains`` says whether an operation has left resources outside the stack. A status that is newer than the
+    table has no meaning but its name, and the stack's events as the next step.
+    """
+    commands = list_commands(stack_name, environment)
+    row = STATUSES.get(status)
+    if row is None:
+        return Advice(status, f"see {commands['events']}")
+    meaning, next_step = row.meaning, row.next_step
+    if has_remains and row.next_step_with_remains:
+        meaning, next_step = row.meaning_with_remains, row.next_step_with_remains
+    option = "--skip" if environment else "--resources-to-skip"
+    skip = "".join(f" {option} {path}" for path in blocking or ["STACK/RESOURCE" if environment else "NAME"])
+    blocked = ", ".join(blocking) or "what its events report"
+    return Advice(meaning, next_step.format(**commands, skip=skip, blocking=blocked))
+
+
+def describe_refusal(stack_name: str, status: str, environment: str, *, has_remains: bool = False) -> str:
+    """Return why a stack cannot take what was asked for, with the next step, as one line."""
+    meaning, next_step = advise(stack_name, status, environment, has_remains=has_remains)
+    meaning = meaning.removesuffix(f" ({status})")
+    return f"{stack_name} is {status}: {meaning}" + (f"; {next_step}" if next_step else "")

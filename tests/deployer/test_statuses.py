@@ -1,0 +1,124 @@
+"""The advice for every status of a stack: complete, with commands that exist, and never a deletion of what runs."""
+
+import importlib
+import re
+import shlex
+
+import click
+import pytest
+from botocore import xform_name
+
+from scripts.deployer.statuses import STATUSES, UPDATE, advise
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.wire import load_model
+from tests.deployer.conftest import Command, add_platform
+
+NAME = "payment-platform-dev"
+MODEL = load_model("cloudformation")
+# Where only a deletion is left, or nothing runs yet: AWS says that a stack in DELETE_FAILED cannot be worked with,
+# and that one in ROLLBACK_COMPLETE can only be deleted.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+MAY_BE_DELETED = {"CREATE_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
+# A deployment creates a deleted stack anew, and one whose creation was rolled back.
+CREATED_ANEW = {"DELETE_COMPLETE", "ROLLBACK_COMPLETE"}
+
+
+def list_texts(environment: str) -> list[tuple[str, str]]:
+    """Return each status with its advice, without remains and with them."""
+    return [
+        (status, advise(NAME, status, environment, has_remains=has_remains).next_step)
+        for status in MODEL.shape_for("StackStatus").enum
+        for has_remains in (False, True)
+    ]
+
+
+def test_the_table_has_a_row_for_each_status_of_the_service_model() -> None:
+    assert set(STATUSES) == set(MODEL.shape_for("StackStatus").enum)
+
+
+def test_each_operation_of_the_table_exists() -> None:
+    operations = {operation for row in STATUSES.values() for operation in row.accepts}
+    assert operations <= set(MODEL.operation_names)
+
+
+def parse_command(text: str) -> None:
+    """Parse the command as its script does. Raises ``click.UsageError`` for an option that does not exist."""
+    script, *arguments = shlex.split(text)
+    name = re.fullmatch(r"scripts/(\w+)\.sh", script)
+    assert name, text
+    main = importlib.import_module(f"scripts.deployer.cli.{name[1]}").main
+    context = main.make_context(script, arguments)
+    if isinstance(main, click.Group):
+        _, command, rest = main.resolve_command(context, [*context._protected_args, *context.args])
+        parsed = command.make_context("command", rest, parent=context)
+        command._check_options(parsed, command._aliases.get(command._choose_alias(parsed)))
+
+
+@pytest.mark.parametrize(("status", "text"), list_texts("dev"))
+def test_each_command_exists(status: str, text: str) -> None:
+    commands = re.findall(r"scripts/\w+\.sh dev(?: --[a-z-]+(?: STACK/RESOURCE)?)*", text)
+    for command in commands:
+        parse_command(command)
+    assert commands or not text or "describe-stack-events" in text, f"{status}: {text}"
+
+
+def test_a_misspelt_command_is_noticed() -> None:
+    with pytest.raises(click.UsageError):
+        parse_command("scripts/deploy.sh dev --continue-rolback")
+    with pytest.raises(click.UsageError):
+        parse_command("scripts/deploy.sh dev --rollback --express")
+
+
+@pytest.mark.parametrize(("status", "text"), list_texts(""))
+def test_each_command_of_the_aws_cli_exists(status: str, text: str) -> None:
+    operations = {xform_name(name, "-"): MODEL.operation_model(name) for name in MODEL.operation_names}
+    for name in re.findall(r"aws cloudformation ([a-z-]+) --stack-name payment-platform-dev", text):
+        assert "StackName" in operations[name].input_shape.members, f"{status}: {text}"
+    assert "scripts/" not in text
+
+
+@pytest.mark.parametrize("environment", ["dev", ""])
+def test_a_deletion_is_advised_only_where_nothing_runs(environment: str) -> None:
+    deleting = ("destroy.sh", "delete-stack")
+    advised = {status for status, text in list_texts(environment) if any(word in text for word in deleting)}
+    assert advised == MAY_BE_DELETED
+
+
+@pytest.mark.parametrize(
+    "status",
+    [status for status in STATUSES if status not in MAY_BE_DELETED | {"DELETE_COMPLETE", "DELETE_IN_PROGRESS"}],
+)
+def test_no_command_advises_to_delete_a_running_environment(command: Command, aws: Service, status: str) -> None:
+    """Whatever a deployment, a plan, or a control of a deployment does with the stack."""
+    add_platform(aws, status=status)
+    arguments = (["--plan"], ["--follow"], ["--cancel"], ["--continue-rollback"], ["--rollback"])
+    if status.endswith("_IN_PROGRESS"):
+        arguments = arguments[:1]
+    for option in arguments:
+        assert "destroy.sh" not in command("dev", *option).stderr
+    assert "destroy.sh" not in command("dev", script="status").output
+
+
+@pytest.mark.parametrize(
+    "status",
+    [status for status in STATUSES if UPDATE not in STATUSES[status].accepts and status not in CREATED_ANEW],
+)
+def test_a_stack_that_takes_no_change_set_is_refused_by_its_row(command: Command, aws: Service, status: str) -> None:
+    add_platform(aws, status=status)
+    refused = command("dev", "--yes", code=1)
+    assert refused.stderr.startswith(f"deploy: {NAME} is {status}: ")
+    assert refused.stderr.endswith(f"; {advise(NAME, status, 'dev').next_step}\n")
+    assert aws.find_writes() == []
+
+
+def test_the_status_command_prints_the_next_step(command: Command, aws: Service) -> None:
+    add_platform(aws, status="IMPORT_ROLLBACK_FAILED")
+    text = command("dev", script="status", code=2).stdout
+    assert "an import failed, and so did its rollback; see which resources its events report: aws" in text
+
+
+def test_a_status_that_is_newer_than_the_table_names_the_events() -> None:
+    assert advise(NAME, "FROZEN", "dev") == (
+        "FROZEN",
+        f"see aws cloudformation describe-stack-events --stack-name {NAME}",
+    )
