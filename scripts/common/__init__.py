@@ -3,6 +3,7 @@
 errors.py     UserError, the base of the errors that a user can act on, and AWS's errors in one line
 files.py      files that a user names, written whole or not at all; JSON that may be anything
 command.py    how a command ends: errors in one line, exit codes, Ctrl-C
+requests.py   what was requested of AWS: the action and the resource of a refusal, and what may have changed
 target.py     where a command finds AWS: session, endpoint, account, Region
 clients.py    the types of AWS's clients
 packaging.py  where packaged files go, and what a place adds to the functions

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from stacks.settings import SettingsError
 
-from .errors import AWS_ERRORS, UserError, describe_aws_error
+from .errors import AWS_ERRORS, UserError, describe_error
 from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -35,7 +35,7 @@ def report_errors(
     *,
     debug: bool = False,
     interrupt_message: str = "",
-    describe_aws: Callable[[Exception], str] = describe_aws_error,
+    describe_aws: Callable[[Exception], str] = describe_error,
 ) -> Iterator[None]:
     """End the process on an error with one line that begins with ``name``; ``debug`` prints the traceback before it.
 
@@ -64,13 +64,6 @@ def report_errors(
             raise
         # `| head` has read enough: that is no error to report.
         exit_with_error(name, "" if isinstance(error, BrokenPipeError) else describe_output_error(error))
-
-
-def describe_end(error: BaseException) -> str:
-    """Return the message of an error that ends a command."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
 
 
 def is_output_error(error: OSError) -> bool:

@@ -1,7 +1,7 @@
 """Errors that a user can act on. The command prints the message and exits with 1."""
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import botocore.exceptions
 from botocore.parsers import ResponseParserError
@@ -19,6 +19,13 @@ _ADVICE = {
     "ExpiredTokenException": "sign in again",
 }
 _DENIED = re.compile(r"not authorized to perform:? (\S+)(?: on resource:? (\S+))?")
+_EXPLICIT_DENIAL = re.compile(r"with an explicit deny in an? [\w -]+")
+# The codes of refusals for a quota, except for that of throttling.
+_LIMITS = re.compile(r"(LimitExceeded|ServiceQuotaExceeded|QuotaExceeded)(Exception)?|TooManyBuckets")
+_LIMIT_ADVICE = {
+    # https://github.com/aws/aws-cli/issues/4534
+    "ChangeSet limit": "delete change sets of that stack: see aws cloudformation list-change-sets --stack-name STACK",
+}
 
 
 class UserError(Exception):
@@ -38,13 +45,52 @@ class Aborted(UserError):
     """The user declined; nothing was changed."""
 
 
-def describe_aws_error(error: Exception) -> str:
-    """Return AWS's message in one line, with advice for some errors."""
-    code = type(error).__name__
-    if isinstance(error, botocore.exceptions.ClientError):
-        code = error.response["Error"]["Code"]
-    message = " ".join(str(error).split())
-    return f"AWS: {message}; {_ADVICE[code]}" if code in _ADVICE else f"AWS: {message}"
+def describe_error(error: BaseException) -> str:
+    """Describe an expected error in one line.
+
+    Of AWS's errors, a denial names the action and the resource that the caller lacks, a limit says which one it is, and
+    the others have AWS's own message, with advice for some of them.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if not isinstance(error, AWS_ERRORS):
+        return str(error)
+    if not isinstance(error, botocore.exceptions.ClientError):
+        return _add_advice(f"AWS: {_join_lines(error)}", type(error).__name__)
+    details: dict[str, Any] = dict(error.response["Error"])
+    code, resource = str(details.get("Code", "")), str(details.get("Resource", ""))
+    if "denied" in code.lower() or code in ("403", "AuthorizationError", "UnauthorizedOperation"):
+        return _describe_denial(error, details)
+    if _LIMITS.fullmatch(code):
+        action = details.get("Action") or error.operation_name
+        advice = next((text for words, text in _LIMIT_ADVICE.items() if words in str(error)), "")
+        advice = advice or "free what is not needed, or request more in Service Quotas"
+        return f"a limit is reached: {_join_place(action, resource)}: {details.get('Message', code)}; {advice}"
+    message = _join_lines(error)
+    place = f" ({resource})" if resource and resource not in message else ""
+    return _add_advice(f"AWS: {message}{place}", code)
+
+
+def _describe_denial(error: botocore.exceptions.ClientError, details: dict[str, Any]) -> str:
+    """AWS names the action and the resource in the message, or not at all, as for a HEAD request."""
+    denied = _DENIED.search(str(error))
+    action = (denied[1] if denied else "") or details.get("Action") or error.operation_name
+    resource = (denied[2] if denied else "") or details.get("Resource", "")
+    explicit = _EXPLICIT_DENIAL.search(str(error))
+    reason = f"it is denied {explicit[0]}" if explicit else "your role needs this permission"
+    return f"not authorized: {_join_place(str(action).rstrip('.,'), resource)}; {reason}"
+
+
+def _join_place(action: str, resource: str) -> str:
+    return f"{action} on {resource}" if resource else action
+
+
+def _join_lines(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _add_advice(text: str, code: str) -> str:
+    return f"{text}; {_ADVICE[code]}" if code in _ADVICE else text
 
 
 def raise_both(first: BaseException, second: str) -> NoReturn:
@@ -53,22 +99,10 @@ def raise_both(first: BaseException, second: str) -> NoReturn:
     An unexpected exception is raised as it is, with ``second`` as its note.
     """
     if isinstance(first, UserError):
-        raise UserError(f"{first}; {second}") from first
-    if isinstance(first, AWS_ERRORS):
-        raise UserError(f"{describe_aws_error(first)}; {second}") from first
-    if isinstance(first, KeyboardInterrupt):
-        raise UserError(f"interrupted; {second}") from None
+        # The same error, so that its exit code and what else it holds are kept.
+        first.args = (f"{first}; {second}",)
+        raise first
+    if isinstance(first, (KeyboardInterrupt, *AWS_ERRORS)):
+        raise UserError(f"{describe_error(first)}; {second}") from first
     first.add_note(second)
     raise first
-
-
-def describe_error(error: Exception) -> str:
-    """Describe an expected error in one line; for a denial by IAM, name the missing permission."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, botocore.exceptions.ClientError) and "denied" in error.response["Error"]["Code"].lower():
-        denied = _DENIED.search(str(error))
-        action = denied[1] if denied else error.operation_name
-        resource = f" on {denied[2]}" if denied and denied[2] else ""
-        return f"not authorized: {action.rstrip('.,')}{resource}; your role needs this permission"
-    return describe_aws_error(error)

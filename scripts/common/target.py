@@ -13,6 +13,7 @@ from botocore.config import Config
 from .clients import ClientFactory
 from .errors import UserError
 from .packaging import Destination, Runtime
+from .requests import RequestLog
 
 # Seconds between two polls of a deployment.
 POLL_SECONDS = 2.0
@@ -29,6 +30,8 @@ class Target:
     poll_seconds: float = POLL_SECONDS
     # What AWS does and this place does not, by name, with a reason that completes "the emulator ...".
     gaps: Mapping[str, str] = field(default_factory=dict)
+    # What its clients have requested.
+    requests: RequestLog = field(default_factory=RequestLog, init=False, repr=False, compare=False)
     # Clients may be shared between threads, but a session must not create them in several threads at the same time.
     # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -50,9 +53,11 @@ class Target:
     def _create_client(self, service: Any, config: Config | None = None) -> Any:
         # Requests to this machine must not go through a proxy.
         usual = Config(proxies={}) if self.endpoint_url else _retry_config()
-        return self.session.client(
+        client = self.session.client(
             service, endpoint_url=self.endpoint_url, config=usual.merge(config) if config else usual
         )
+        self.requests.watch(client)
+        return client
 
     @property
     def region(self) -> str:

@@ -3,7 +3,7 @@
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.errors import Aborted, UserError, describe_aws_error
+from scripts.common.errors import Aborted, UserError, describe_error
 from stacks import emit
 
 from .change_set import ExecutionOptions, create_change_set
@@ -63,7 +63,7 @@ def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
             raise UserError(
                 f"{ARTIFACTS_STACK} differs from templates/artifacts.yaml and [bootstrap], and this caller is not "
                 "allowed to update it; deploy once with credentials that have the permissions: "
-                f"{describe_aws_error(error)}"
+                f"{describe_error(error)}"
             ) from error
     if "BucketName" not in stack.outputs:
         raise UserError(f"{ARTIFACTS_STACK} has no output BucketName; inspect the stack first")

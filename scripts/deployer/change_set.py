@@ -14,7 +14,7 @@ from scripts.common.clients import (
     DeleteChangeSetInputTypeDef,
     DescribeChangeSetOutputTypeDef,
 )
-from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_both
 from scripts.common.waiting import poll_with_backoff
 
 from .change_set_reader import (
@@ -119,7 +119,7 @@ class Proposal:
             try:
                 status = self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"]
             except AWS_ERRORS as second:
-                raise_both(error, f"whether the deployment began could not be read: {describe_aws_error(second)}")
+                raise_both(error, f"whether the deployment began could not be read: {describe_error(second)}")
             self.is_executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
             if not self.is_executed or isinstance(error, KeyboardInterrupt):
                 raise
@@ -197,12 +197,12 @@ def _request_change_set(cloudformation: CloudFormationClient, **arguments: Any) 
                 if arguments.get("DeploymentMode") and error.response["Error"]["Code"] == "ValidationError":
                     raise UserError(
                         f"--revert-drift: CloudFormation refuses a drift-aware change set of {arguments['StackName']} "
-                        f"and its nested stacks: {describe_aws_error(error)}; deploy without it, and revert by hand "
+                        f"and its nested stacks: {describe_error(error)}; deploy without it, and revert by hand "
                         "what scripts/status.sh --drift lists"
                     ) from error
                 raise
             refusal = error
-    raise UserError(describe_aws_error(refusal)) from refusal
+    raise UserError(describe_error(refusal)) from refusal
 
 
 def read_change_set(cloudformation: CloudFormationClient, change_set_id: str) -> Proposal:
@@ -246,9 +246,7 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
         if status is not None:
             raise UserError(f"change set {name} of {before.name} could not be deleted; it is {status}")
     except AWS_ERRORS as error:
-        raise UserError(
-            f"change set {name} of {before.name} could not be deleted: {describe_aws_error(error)}"
-        ) from error
+        raise UserError(f"change set {name} of {before.name} could not be deleted: {describe_error(error)}") from error
     except KeyboardInterrupt:
         command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
         raise UserError(f"the change set was not deleted, by another interrupt; delete it with: {command}") from None
@@ -256,7 +254,7 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
         if before.status == "" and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        reason = describe_aws_error(error) if isinstance(error, Exception) else "another interrupt"
+        reason = describe_error(error) if isinstance(error, Exception) else "another interrupt"
         command = f"aws cloudformation delete-stack --stack-name {before.name}"
         raise UserError(
             f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {command}"

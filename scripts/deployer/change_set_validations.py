@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import describe_aws_error
+from scripts.common.errors import describe_error
 
 from .stack import WORKERS
 
@@ -48,7 +48,7 @@ def _explain_denial(kind: str, lines: Iterator[str]) -> list[str]:
     except ClientError as error:
         if error.response["Error"]["Code"] in _UNKNOWN:
             return []
-        return [f"the {kind} could not be read: {describe_aws_error(error)}"]
+        return [f"the {kind} could not be read: {describe_error(error)}"]
 
 
 def _describe_failures(cloudformation: CloudFormationClient, change_set_id: str, stack_path: str) -> Iterator[str]:

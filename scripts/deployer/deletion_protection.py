@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scripts.common import templates
-from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.evaluate import Evaluated, evaluate
 
 from .change_set import ExecutionOptions, create_change_set
@@ -107,7 +107,7 @@ def switch_on_protection(session: Session, late: LateProtection) -> None:
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
             session.report.show_failure(error.failure)
-        reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error) or "interrupted"
+        reason = describe_error(error)
         state = f"the deletion protection of {', '.join(late.paths)} is not switched on"
         state, task = (
             (state, "switch it on") if late.parameters else ("its second change set has failed", "complete it")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_both
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
@@ -77,7 +77,7 @@ def _check_ready(stack: Stack, options: DeletionOptions) -> None:
     if stack.status == "":
         return
     check_owned(stack)
-    if stack.is_busy and not statuses.accepts(stack.status, statuses.DELETE):
+    if stack.is_busy and not statuses.is_accepted(stack.status, statuses.DELETE):
         raise UserError(statuses.describe_refusal(stack.name, stack.status, options.environment))
     if stack.termination_protection and not options.unprotect:
         raise UserError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
@@ -118,7 +118,7 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
         try:
             existed = store.delete(leftover)
         except (*AWS_ERRORS, UserError) as error:
-            reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
+            reason = describe_error(error)
             again = f"scripts/destroy.sh {environment} --purge deletes the rest"
             raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
         report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it was deleted with its stack")
@@ -137,7 +137,7 @@ def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
             cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
         except AWS_ERRORS as second:
             command = f"aws cloudformation update-termination-protection --stack-name {stack.name}"
-            unprotected = f"termination protection is still off: {describe_aws_error(second)}; switch it on: {command}"
+            unprotected = f"termination protection is still off: {describe_error(second)}; switch it on: {command}"
             raise_both(error, f"{unprotected} --enable-termination-protection")
         raise
 
@@ -176,4 +176,4 @@ def _tidy_up(options: DeletionOptions, target: Target, report: Reporter) -> None
         if options.record:
             options.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:
-        report.announce_step("Deleted,", f"but the cleanup failed: {describe_aws_error(error)}")
+        report.announce_step("Deleted,", f"but the cleanup failed: {describe_error(error)}")

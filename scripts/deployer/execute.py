@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from scripts.common import templates
-from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.packaging import Destination
 
 from . import follow, stack_safeguards
@@ -71,7 +71,7 @@ def finish_deployment(session: Session, before: templates.Tree | None, late: Lat
         keep_protected(session, deployed.tree)
         _tidy_up(session, deployed, before)
     except (*AWS_ERRORS, UserError, KeyError) as error:
-        reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
+        reason = describe_error(error)
         report.announce_step("Deployed,", f"but a follow-up step failed: {reason}")
     except KeyboardInterrupt:
         raise UserError(

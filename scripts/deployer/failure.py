@@ -8,7 +8,7 @@ from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 
 from .declarations import Declaration, find_declaration
-from .statuses import PRESERVING, advise
+from .statuses import PRESERVING, advise_next_step
 
 # The reasons of resources that fail only because another one failed.
 _CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")
@@ -93,7 +93,9 @@ def describe_failure(stack_name: str, environment: str, status: str, events: lis
     # What an update deletes before its rollback begins is deleted as planned.
     left_behind = _find_left_behind(rollback if status.startswith("UPDATE_") else events)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
-    outcome, next_step = advise(stack_name, status, environment, blocking=blocking_paths, has_remains=bool(left_behind))
+    outcome, next_step = advise_next_step(
+        stack_name, status, environment, blocking=blocking_paths, has_remains=bool(left_behind)
+    )
     return Failure(
         stack_name,
         status,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.command import describe_output_error, is_output_error
-from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_aws_error
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
 from scripts.common.target import POLL_SECONDS
 from scripts.common.templates import STACK
 
@@ -71,7 +71,7 @@ def follow_until_ended(
     except KeyboardInterrupt:
         raise StillRunning(f"interrupted; {_describe_continuation(options, operation)}") from None
     except AWS_ERRORS as error:
-        raise StillRunning(f"{describe_aws_error(error)}; {_describe_continuation(options, operation)}") from error
+        raise StillRunning(f"{describe_error(error)}; {_describe_continuation(options, operation)}") from error
     except TimeoutError:
         raise StillRunning(
             f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_describe_continuation(options, operation)}"

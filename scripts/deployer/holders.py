@@ -6,7 +6,7 @@ from functools import cache
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import describe_aws_error
+from scripts.common.errors import describe_error
 
 from .stack import RELEASED, describe_stack
 
@@ -37,7 +37,7 @@ class StackHolders:
         except ClientError as error:
             if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
                 return ""
-            return f"may belong to a stack: {describe_aws_error(error)}"
+            return f"may belong to a stack: {describe_error(error)}"
         for stack in stacks:
             if stack.status not in ("", "DELETE_COMPLETE") and stack.id not in released:
                 return f"belongs to the stack {stack.name}, which exists"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
-from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_aws_error, raise_both
+from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, raise_both
 from scripts.common.templates import Template
 from scripts.common.waiting import poll_with_backoff
 
@@ -212,7 +212,7 @@ def _execute_refactor(refactor: _Refactor, stacks: Sequence[Stack]) -> None:
         _start_execution(refactor)
         description = _follow_execution(refactor, stacks)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else "interrupted"
+        reason = describe_error(error)
         raise StillRunning(f"{reason}; the moves continue; see {refactor.follow_command}") from error
     status = description["ExecutionStatus"]
     if status != "EXECUTE_COMPLETE":
@@ -229,7 +229,7 @@ def _start_execution(refactor: _Refactor) -> None:
         try:
             status = refactor.read_description()["ExecutionStatus"]
         except AWS_ERRORS as second:
-            raise_both(error, f"{describe_aws_error(second)}; whether it began, see {refactor.follow_command}")
+            raise_both(error, f"{describe_error(second)}; whether it began, see {refactor.follow_command}")
         if status not in (*_RUNNING, "EXECUTE_COMPLETE"):
             raise_both(error, f"nothing was moved; the stack refactor is {status}; try again")
         if isinstance(error, KeyboardInterrupt):

@@ -16,7 +16,7 @@ def follow_operation(session: Session) -> str:
     """Follow the operation in progress from its beginning. Raises ``UserError`` if there is none."""
     stack = _describe_platform(session)
     if not stack.is_busy:
-        raise _refuse(session, stack, "no operation is in progress")
+        raise _make_refusal(session, stack, "no operation is in progress")
     with session.follow_stack(None, stack.name) as options:
         return follow_running(session.cloudformation, stack, options)
 
@@ -24,8 +24,8 @@ def follow_operation(session: Session) -> str:
 def cancel_update(session: Session) -> str:
     """Cancel the update in progress, and follow its rollback. A creation has no previous state to roll back to."""
     stack = _describe_platform(session)
-    if not statuses.accepts(stack.status, statuses.CANCEL):
-        raise _refuse(session, stack, "only an update in progress can be cancelled")
+    if not statuses.is_accepted(stack.status, statuses.CANCEL):
+        raise _make_refusal(session, stack, "only an update in progress can be cancelled")
     reader = EventReader(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
     session.cloudformation.cancel_update_stack(StackName=stack.id)
     return _follow_rollback(session, stack, reader, _ROLLED_BACK | {"UPDATE_COMPLETE"})
@@ -37,8 +37,8 @@ def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-continueupdaterollback.html
     """
     stack = _describe_platform(session)
-    if not statuses.accepts(stack.status, statuses.CONTINUE):
-        raise _refuse(session, stack, "there is no rollback to continue")
+    if not statuses.is_accepted(stack.status, statuses.CONTINUE):
+        raise _make_refusal(session, stack, "there is no rollback to continue")
     tree = describe_tree(session.cloudformation, stack)
     skipped = [_name_skipped_resource(tree, path) for path in skip]
     reader = EventReader(session.cloudformation, stack.id, tree)
@@ -60,8 +60,8 @@ def roll_back_failure(session: Session) -> str:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackStack.html
     """
     stack = _describe_platform(session)
-    if not statuses.accepts(stack.status, statuses.ROLL_BACK):
-        raise _refuse(session, stack, "no failed operation has kept anything that can be rolled back")
+    if not statuses.is_accepted(stack.status, statuses.ROLL_BACK):
+        raise _make_refusal(session, stack, "no failed operation has kept anything that can be rolled back")
     is_creation = stack.status == "CREATE_FAILED"
     effect = (
         "delete everything that its failed creation has made" if is_creation else "go back to its last stable state"
@@ -78,10 +78,10 @@ def roll_back_failure(session: Session) -> str:
     return _follow_rollback(session, stack, reader, {*_ROLLED_BACK, "DELETE_COMPLETE"})
 
 
-def _refuse(session: Session, stack: Stack, problem: str) -> UserError:
+def _make_refusal(session: Session, stack: Stack, problem: str) -> UserError:
     """Return the error for a status in which a command can do nothing, with what can be done instead."""
     environment = session.options.environment
-    next_step = statuses.advise(stack.name, stack.status, environment).next_step
+    next_step = statuses.advise_next_step(stack.name, stack.status, environment).next_step
     return UserError(
         f"{stack.name} is {stack.status}: {problem}; {next_step or f'see scripts/status.sh {environment}'}"
     )

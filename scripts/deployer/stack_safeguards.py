@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, CloudWatchClient
-from scripts.common.errors import AWS_ERRORS, describe_aws_error
+from scripts.common.errors import AWS_ERRORS, describe_error
 
 from .plan.danger import Danger, list_stateful_types
 from .session import Session
@@ -103,7 +103,7 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
             except AWS_ERRORS as error:
                 if "does not exist" not in str(error):
                     allowed = f"still allows deleting or replacing {', '.join(names[path])}"
-                    restored = f"{describe_aws_error(error)}; the next deployment sets it back"
+                    restored = f"{describe_error(error)}; the next deployment sets it back"
                     session.report.announce_step(
                         "Not protected:", f"the stack policy of {stack.name} {allowed}: {restored}"
                     )

@@ -154,12 +154,12 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
     }
 
 
-def accepts(status: str, operation: str) -> bool:
+def is_accepted(status: str, operation: str) -> bool:
     """Whether CloudFormation accepts the operation, which is one of those of this module, on a stack in the status."""
     return status in STATUSES and operation in STATUSES[status].accepts
 
 
-def advise(
+def advise_next_step(
     stack_name: str, status: str, environment: str, *, blocking: Sequence[str] = (), has_remains: bool = False
 ) -> Advice:
     """Return what the status means and what to do next.
@@ -183,6 +183,6 @@ def advise(
 
 def describe_refusal(stack_name: str, status: str, environment: str, *, has_remains: bool = False) -> str:
     """Return why a stack cannot take what was asked for, with the next step, as one line."""
-    meaning, next_step = advise(stack_name, status, environment, has_remains=has_remains)
+    meaning, next_step = advise_next_step(stack_name, status, environment, has_remains=has_remains)
     meaning = meaning.removesuffix(f" ({status})")
     return f"{stack_name} is {status}: {meaning}" + (f"; {next_step}" if next_step else "")

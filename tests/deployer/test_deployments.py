@@ -198,4 +198,4 @@ def test_a_follow_up_step_that_fails_does_not_fail_the_deployment(
 
     aws.before = {"ExecuteChangeSet": refuse_operation}
     result = command("dev", "--yes", code=0)
-    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in result.stdout
+    assert "Deployed, but a follow-up step failed: not authorized: " in result.stdout

@@ -93,7 +93,7 @@ def test_a_plan_reports_that_the_caller_may_not_read_the_validations(command: Co
     add_platform(aws, edit_with_loss)
     aws.errors = {"DescribeEvents": [Refused("AccessDenied", "not you", 403)] * 6}
     result = command("dev", "--plan", code=2)
-    assert "! the early validations could not be read: AWS: An error occurred (AccessDenied)" in result.stdout
+    assert "validations could not be read: not authorized: cloudformation:DescribeEvents on arn:" in result.stdout
 
 
 def test_a_refused_change_set_names_the_nested_stack_that_caused_it(command: Command, aws: Service) -> None:

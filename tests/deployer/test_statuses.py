@@ -8,7 +8,7 @@ import click
 import pytest
 from botocore import xform_name
 
-from scripts.deployer.statuses import STATUSES, UPDATE, advise
+from scripts.deployer.statuses import STATUSES, UPDATE, advise_next_step
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.wire import load_model
 from tests.deployer.conftest import Command, add_platform
@@ -26,7 +26,7 @@ CREATED_ANEW = {"DELETE_COMPLETE", "ROLLBACK_COMPLETE"}
 def list_texts(environment: str) -> list[tuple[str, str]]:
     """Return each status with its advice, without remains and with them."""
     return [
-        (status, advise(NAME, status, environment, has_remains=has_remains).next_step)
+        (status, advise_next_step(NAME, status, environment, has_remains=has_remains).next_step)
         for status in MODEL.shape_for("StackStatus").enum
         for has_remains in (False, True)
     ]
@@ -107,7 +107,7 @@ def test_a_stack_that_takes_no_change_set_is_refused_by_its_row(command: Command
     add_platform(aws, status=status)
     refused = command("dev", "--yes", code=1)
     assert refused.stderr.startswith(f"deploy: {NAME} is {status}: ")
-    assert refused.stderr.endswith(f"; {advise(NAME, status, 'dev').next_step}\n")
+    assert refused.stderr.endswith(f"; {advise_next_step(NAME, status, 'dev').next_step}\n")
     assert aws.find_writes() == []
 
 
@@ -118,7 +118,7 @@ def test_the_status_command_prints_the_next_step(command: Command, aws: Service)
 
 
 def test_a_status_that_is_newer_than_the_table_names_the_events() -> None:
-    assert advise(NAME, "FROZEN", "dev") == (
+    assert advise_next_step(NAME, "FROZEN", "dev") == (
         "FROZEN",
         f"see aws cloudformation describe-stack-events --stack-name {NAME}",
     )

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from scripts.common import command
+from scripts.common.errors import AWS_ERRORS, describe_error
 from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.local.choose_target import reach_environment
@@ -48,13 +49,26 @@ class CommonOptions:
     region: str | None
     settings_file: Path
     debug: bool
+    # The targets that the command has reached.
+    _targets: list[Target] = field(default_factory=list, repr=False, compare=False)
 
     def reach_target(self, *, announce_start_on: Console | None = None) -> Target:
         """Return the target of the environment; see ``reach_environment``."""
-        return reach_environment(self.environment, self.profile, self.region, announce_start_on=announce_start_on)
+        target = reach_environment(self.environment, self.profile, self.region, announce_start_on=announce_start_on)
+        self._targets.append(target)
+        return target
 
     def report_errors(self, name: str, interrupted: str) -> AbstractContextManager[None]:
-        return command.report_errors(name, debug=self.debug, interrupt_message=interrupted)
+        return command.report_errors(
+            name, debug=self.debug, interrupt_message=interrupted, describe_aws=self.describe_end
+        )
+
+    def describe_end(self, error: BaseException) -> str:
+        """Return the message of an error that ends the command; after an error of AWS, also what has been changed."""
+        if not isinstance(error, AWS_ERRORS):
+            return describe_error(error)
+        changes = "; ".join(target.requests.describe_changes() for target in self._targets)
+        return f"{describe_error(error)}; {changes or 'nothing was changed'}"
 
     @property
     def record(self) -> Path:

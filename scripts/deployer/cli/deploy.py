@@ -16,7 +16,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from scripts.common.command import describe_end
 from scripts.common.errors import AWS_ERRORS, UserError
 from scripts.common.terminal import create_console
 from scripts.deployer import apply as saved_plans
@@ -402,7 +401,7 @@ def _open_reporter(
             raise
         except (UserError, SettingsError, KeyboardInterrupt, *AWS_ERRORS) as error:
             with suppress(OSError):
-                report.show_error(stack_name(common.environment), describe_end(error))
+                report.show_error(stack_name(common.environment), common.describe_end(error))
             raise
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from scripts.common.terminal import create_console, echo
 from scripts.deployer.status import StackStatus, Status, read_status
-from scripts.deployer.statuses import Advice, advise
+from scripts.deployer.statuses import Advice, advise_next_step
 from stacks import settings
 
 from ..deployment_options import stack_name
@@ -73,7 +73,7 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
 
 def _advise_root(status: Status, environment: str) -> Advice:
     root = status.stacks[0]
-    return advise(root.name, root.status, environment)
+    return advise_next_step(root.name, root.status, environment)
 
 
 def _format_stack(stack: StackStatus) -> tuple[str | Text, ...]:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common import templates
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.packaging import Destination
 from scripts.common.target import Target
@@ -78,7 +78,7 @@ def collect_findings(situation: Situation) -> list[Finding]:
         try:
             return check(situation)
         except AWS_ERRORS as error:
-            return [Finding(subject, Verdict.UNKNOWN, f"could not be checked: {describe_aws_error(error)}")]
+            return [Finding(subject, Verdict.UNKNOWN, f"could not be checked: {describe_error(error)}")]
 
     with ThreadPoolExecutor(len(CHECKS)) as pool:
         return [finding for findings in pool.map(run_check, CHECKS, CHECKS.values()) for finding in findings]

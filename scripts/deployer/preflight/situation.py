@@ -7,7 +7,7 @@ from datetime import date
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import ClientFactory
-from scripts.common.errors import describe_aws_error
+from scripts.common.errors import describe_error
 from scripts.common.evaluate import Evaluated
 from scripts.common.target import Target
 
@@ -62,4 +62,4 @@ def unknown_finding(subject: str, topic: str, action: str, error: Exception) -> 
         return Finding(
             subject, Verdict.UNKNOWN, f"{topic} could not be checked: {action} is not allowed", f"grant {action}"
         )
-    return Finding(subject, Verdict.UNKNOWN, f"{topic} could not be checked: {describe_aws_error(error)}")
+    return Finding(subject, Verdict.UNKNOWN, f"{topic} could not be checked: {describe_error(error)}")

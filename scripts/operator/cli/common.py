@@ -11,7 +11,6 @@ from rich.console import Console
 
 from scripts.common import command
 from scripts.common.command import Interrupted
-from scripts.common.errors import describe_error
 from scripts.common.terminal import create_console, echo
 from scripts.local.choose_target import LOCAL, reach_environment
 from stacks import settings
@@ -26,7 +25,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 class OneLineErrors(click.Group):
     def invoke(self, context: click.Context) -> Any:
-        with command.report_errors(NAME, debug=context.params["debug"], describe_aws=describe_error):
+        with command.report_errors(NAME, debug=context.params["debug"]):
             return super().invoke(context)
 
 

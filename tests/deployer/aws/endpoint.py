@@ -166,7 +166,11 @@ class _Handler(BaseHTTPRequestHandler):
         if "/" not in self._read_key().rstrip("/"):
             return self._answer_service("HeadBucket", {"name": self._read_key()})
         with self.service.lock:
-            self.service.record_call("HeadObject", {"Key": self._read_key()})
+            try:
+                self.service.record_call("HeadObject", {"Key": self._read_key()})
+            except Refused as refused:
+                # The answer to a HEAD request has no body, and so no code.
+                return self._send_answer(refused.http_status, "")
             content = self.service.objects.get(self._read_key())
         if content is None:
             return self._send_answer(404, "")

@@ -1,0 +1,92 @@
+"""What a command has requested of AWS: names the action and the resource of a refusal, and what may have changed.
+
+An error of the SDK names the operation, but neither its resource nor the action that a policy has to allow; the answer
+of S3 to a HEAD request does not even have a reason, because it has no body.
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from typing import Any
+
+# Where the action is not called like the operation, and where its prefix is not the name that requests are signed for.
+_ACTIONS = {
+    "s3:HeadObject": "s3:GetObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "lambda:Invoke": "lambda:InvokeFunction",
+}
+_PREFIXES = {"monitoring": "cloudwatch"}
+_READS = ("Describe", "Get", "List", "Head", "Detect", "Simulate", "Query", "Scan", "Filter", "Batch")
+# What prepares a deployment, and changes no stack.
+_PREPARATIONS = {"cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet", "s3:PutObject"}
+_MOST_NAMES = 3
+
+
+class RequestLog:
+    """Follows the requests of clients through the SDK's events.
+
+    https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
+    """
+
+    def __init__(self) -> None:
+        # Each request that may have changed something: the action, and the resource.
+        self._writes: list[tuple[str, str]] = []
+
+    def watch(self, client: Any) -> None:
+        """Follow a new client: its errors get ``Action`` and ``Resource`` beside ``Code`` and ``Message``."""
+        events = client.meta.events
+        events.register("provide-client-params.*.*", _keep_parameters)
+        events.register("before-call.*.*", self._note_write)
+        events.register("after-call.*.*", self._explain_refusal)
+        events.register_first("needs-retry.cloudformation", _stop_retrying_limit)
+
+    def describe_changes(self) -> str:
+        """Return what the requests so far have changed, as the end of a sentence."""
+        writes = list(self._writes)
+        if not writes:
+            return "nothing was changed"
+        if {action for action, _ in writes} <= _PREPARATIONS:
+            return "no stack was changed"
+        names = [" on ".join(filter(None, write)) for write in dict.fromkeys(reversed(writes))]
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        return f"already requested: {', '.join(names[:_MOST_NAMES])}{more}"
+
+    def _note_write(self, model: Any, context: dict[str, Any], **_: Any) -> None:
+        if not model.name.startswith(_READS):
+            self._writes.append((_name_action(model), context.get("resource", "")))
+
+    def _explain_refusal(self, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if "Error" not in parsed or status < 300:
+            return
+        action, resource = _name_action(model), context.get("resource", "")
+        parsed["Error"] |= {"Action": action, "Resource": resource}
+        # After an error of the service itself, nobody knows whether it has carried the request out.
+        if status < 500 and (action, resource) in self._writes:
+            self._writes.remove((action, resource))
+
+
+def _name_action(model: Any) -> str:
+    """Return the action of a policy that allows the operation, such as ``s3:GetObject``."""
+    prefix = model.service_model.signing_name
+    name = f"{_PREFIXES.get(prefix, prefix)}:{model.name}"
+    return _ACTIONS.get(name, name)
+
+
+def _keep_parameters(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+    if "Bucket" in params:
+        context["resource"] = "s3://" + "/".join(filter(None, (params["Bucket"], params.get("Key"))))
+        return
+    names = [name for name in model.input_shape.members if name in params] if model.input_shape else []
+    identifiers = [name for name in names if name.lower().endswith(("name", "arn", "id", "url")) and name != "RoleARN"]
+    context["resource"] = next((str(params[name]) for name in identifiers if isinstance(params[name], str)), "")
+
+
+def _stop_retrying_limit(response: tuple[Any, dict[str, Any]] | None = None, **_: Any) -> None:
+    """Give CloudFormation's refusal for a quota a code that the SDK does not take for throttling, which it repeats.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+    """
+    error = response[1].get("Error", {}) if response else {}
+    if error.get("Code") == "LimitExceededException":
+        error["Code"] = "LimitExceeded"
