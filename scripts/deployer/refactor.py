@@ -20,7 +20,7 @@ from .deployment_options import ARTIFACTS_STACK
 from .execute import record_deployment
 from .moved_templates import move_resources
 from .package import Package, package_templates
-from .plan.moves import Move, split_path
+from .plan.moves import Move, find_replacing_properties, split_path
 from .planning import Comparison, compare_trees, parse_package
 from .session import Session
 from .stack import (
@@ -102,11 +102,21 @@ def _read_moves(compared: Comparison, requested: Sequence[str], environment: str
                 "deployment would delete it; write it into the templates first"
             )
         moves.append(Move(source, destination, before[source].type))
+    destinations = {move.source: move.destination for move in moves}
     for move in moves:
-        if move.source in after and move.source not in [pair.destination for pair in moves]:
+        request = f"--move {move.source}={move.destination}"
+        if move.source == move.destination:
+            raise UserError(f"{request}: {move.source} is there already; name another destination")
+        if move.source in after and move.source not in destinations.values():
             raise UserError(
-                f"--move {move.source}={move.destination}: the templates still have {move.source}, so the next "
-                "deployment would create a second one; take it out of the templates first"
+                f"{request}: the templates still have {move.source}, so the next deployment would create a second one; "
+                "take it out of the templates first"
+            )
+        replacing = find_replacing_properties(before[move.source], after[move.destination], destinations)
+        if replacing:
+            raise UserError(
+                f"{request}: the templates declare another resource as {move.destination}, so the next deployment "
+                f"would replace {move.source} because of {', '.join(replacing)}; name the destination that declares it"
             )
     return moves
 

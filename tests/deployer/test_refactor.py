@@ -1,14 +1,13 @@
 """``deploy.sh ENV refactor``: resources get other logical ids or stacks, and keep their data."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
-from tests.deployer.conftest import Command, add_platform, assert_golden, interrupt_when
+from tests.deployer.conftest import Command, Edit, add_platform, assert_golden, interrupt_when
 from tests.emitted import ROOT
 
 NAME = "payment-platform-dev"
@@ -22,6 +21,12 @@ def edit_with_old_id(name: str, text: str) -> str:
     text = re.sub(r"\bTransactions\b", "Payments", text) if name == "data.yaml" else text
     # A template by hand, whose version YAML reads as a date.
     return text.replace("AWSTemplateFormatVersion: '2010-09-09'", "AWSTemplateFormatVersion: 2010-09-09")
+
+
+def edit_with_old_ids(name: str, text: str) -> str:
+    """Return a template of a release in which both tables had other logical ids."""
+    text = re.sub(r"\bPaymentLedger\b", "OldLedger", text) if name == "data.yaml" else text
+    return edit_with_old_id(name, text)
 
 
 def edit_with_logs_elsewhere(name: str, text: str) -> str:
@@ -40,7 +45,7 @@ def edit_with_logs_elsewhere(name: str, text: str) -> str:
     return text
 
 
-def add_old_release(aws: Service, edit: Callable[[str, str], str] = edit_with_old_id) -> Stack:
+def add_old_release(aws: Service, edit: Edit = edit_with_old_id) -> Stack:
     stack = add_platform(aws, edit)
     for key in (TABLE, LOGS):
         aws.holdings.resources[key].contents = ["a payment"]
@@ -137,6 +142,46 @@ def test_a_move_that_the_next_deployment_would_undo_is_refused(
     refused = command("dev", "--refactor", "--move", move, "--yes", code=1)
     assert refused.stderr.startswith(f"deploy: --move {move}: {reason}")
     assert aws.refactors == {}
+
+
+@pytest.mark.parametrize(
+    ("edit", "moves"),
+    [
+        # The templates name the tables as before, under new logical ids; the moves confuse them.
+        (edit_with_old_ids, ("Data/Payments=Data/PaymentLedger", "Data/OldLedger=Data/Transactions")),
+        (None, ("Data/Transactions=Data/PaymentLedger", "Data/PaymentLedger=Data/Transactions")),
+    ],
+)
+def test_a_move_after_which_the_next_deployment_would_replace_a_table_is_refused(
+    command: Command, aws: Service, edit: Edit | None, moves: tuple[str, str]
+) -> None:
+    add_platform(aws, edit)
+    arguments = [argument for move in moves for argument in ("--move", move)]
+    refused = command("dev", "--refactor", *arguments, "--yes", code=1)
+    source, destination = moves[0].split("=")
+    assert refused.stderr == (
+        f"deploy: --move {moves[0]}: the templates declare another resource as {destination}, so the next deployment "
+        f"would replace {source} because of TableName, KeySchema; name the destination that "
+        "declares it\n"
+    )
+    assert aws.find_writes() == []
+
+
+def test_both_tables_are_moved_to_the_logical_ids_that_declare_them(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_old_ids)
+    moves = ("--move", "Data/Payments=Data/Transactions", "--move", "Data/OldLedger=Data/PaymentLedger")
+    command("dev", "--refactor", *moves, "--yes", code=0)
+    assert find_replaced(command("dev", "--plan").stdout) == []
+
+
+def test_a_move_to_the_same_place_is_refused(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    refused = command("dev", "--refactor", "--move", "Data/Transactions=Data/Transactions", "--yes", code=1)
+    assert refused.stderr == (
+        "deploy: --move Data/Transactions=Data/Transactions: Data/Transactions is there already; name another "
+        "destination\n"
+    )
+    assert aws.find_writes() == []
 
 
 def test_a_stack_with_a_stack_policy_is_not_refactored(command: Command, aws: Service) -> None:

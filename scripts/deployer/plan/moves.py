@@ -75,6 +75,20 @@ def find_moves(before: Evaluated, after: Evaluated) -> list[Move]:
     return [Move(path, moves[path], removed[path].type) for path in removed if path in moves]
 
 
+def find_replacing_properties(deployed: Resource, declared: Resource, moves: Mapping[str, str]) -> list[str]:
+    """Return the properties by which a deployment of ``declared`` replaces ``deployed``, or may replace it.
+
+    ``moves`` are all moves, destination by source: a reference to a moved resource is no difference.
+    """
+    differences = find_differences(_follow_moves(deployed.properties, moves), declared.properties)
+    names = [
+        difference.path[0] if difference.path else "all properties"
+        for difference in differences
+        if find_recreation(deployed.type, difference.path) != "Never"
+    ]
+    return list(dict.fromkeys(names))
+
+
 def _is_movable(resource: Resource) -> bool:
     return not explain_immovable_type(resource.type)
 
@@ -91,10 +105,7 @@ def _pair_resources(
         destinations = candidates.get(identity, [])
         if len(sources) == len(destinations) == 1:
             source, destination = sources[0], destinations[0]
-            old = _follow_moves(removed[source].properties, {**moves, source: destination})
-            differences = find_differences(old, added[destination].properties)
-            recreations = {find_recreation(identity[0], difference.path) for difference in differences}
-            if recreations <= {"Never"}:
+            if not find_replacing_properties(removed[source], added[destination], {**moves, source: destination}):
                 yield source, destination
 
 
