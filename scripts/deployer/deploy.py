@@ -38,7 +38,6 @@ from .stack import (
     check_ready,
     delete_failed_creation,
     describe_stack,
-    is_deployed,
     is_failed_creation,
     read_snapshot,
     wait_until_idle,
@@ -96,19 +95,23 @@ def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tupl
     """Return whether a deployment has nothing to do, and what is deployed if that had to be read to know it.
 
     Other texts with equal values, such as another description, are nothing to do: CloudFormation would refuse a change
-    set of them, each time, and the deployed text would stay another one.
+    set of them, each time, and the deployed text would stay another one. Empty change sets of nested stacks are never
+    deleted, and count against a quota.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-description-structure.html
     """
     options, cloudformation = session.options, session.cloudformation
     # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
     if not stack.exists or not stack.owned or stack.keeps_failed or stack.parameters != options.parameters:
         return False, None
-    if is_deployed(cloudformation, stack, packaged.template, options.parameters):
-        return True, None
     before = read_snapshot(cloudformation, stack)
-    after = (planning.parse_package(packaged), options.parameters)
-    compared = planning.compare_trees(stack.name, before.source, after, session.target.pseudo_parameters())
-    return compared.is_empty, before
+    after = planning.parse_package(packaged)
+    # Of the whole tree: a stack refactor changes nested stacks without their parent.
+    if before.template_tree == after:
+        return True, before
+    source, pseudo = (after, options.parameters), session.target.pseudo_parameters()
+    compared = planning.compare_trees(stack.name, before.source, source, pseudo)
+    # The parent of a refactored stack has to name its template again, before a rollback returns to the old one.
+    return compared.is_empty and not before.refactored, before
 
 
 def _end_unchanged(session: Session, stack: Stack, packaged: Package) -> Deployed:

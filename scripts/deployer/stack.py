@@ -1,6 +1,7 @@
 """What is deployed: the stacks of a tree, their templates, and whether the tree can take a change set."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,6 +104,9 @@ class Snapshot:
 
     tree: StackTree
     template_tree: templates.Tree | None = None
+    # The paths of nested stacks that have another template than the one that their parent names: a stack refactor has
+    # changed them, and not their parent.
+    refactored: tuple[str, ...] = ()
 
     @property
     def source(self) -> tuple[templates.Tree, dict[str, str]] | None:
@@ -176,18 +180,34 @@ def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTre
 def read_snapshot(cloudformation: CloudFormationClient, stack: Stack) -> Snapshot:
     """Return the tree of the stack with its templates, as they were submitted."""
     tree = describe_tree(cloudformation, stack)
-    return Snapshot(tree, _read_templates(cloudformation, tree) if stack.exists else None)
-
-
-def _read_templates(cloudformation: CloudFormationClient, tree: StackTree) -> templates.Tree:
+    if not stack.exists:
+        return Snapshot(tree)
     with ThreadPoolExecutor(WORKERS) as pool:
         texts = dict(pool.map(lambda item: (item[0], read_original_template(cloudformation, item[1].id)), tree.walk()))
+    template_tree = _parse_templates(tree, texts)
+    return Snapshot(tree, template_tree, tuple(_find_refactored(template_tree, texts)))
 
+
+def _parse_templates(tree: StackTree, texts: Mapping[str, Any]) -> templates.Tree:
     def parse_tree(path: str, subtree: StackTree) -> templates.Tree:
         nested = {name: parse_tree(f"{path}/{name}" if path else name, child) for name, child in subtree.nested.items()}
         return templates.Tree(templates.parse_template(texts[path]), nested)
 
     return parse_tree("", tree)
+
+
+def _find_refactored(tree: templates.Tree, texts: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the paths of the nested stacks whose template is not the one at the location in their parent.
+
+    The location contains the digest of the content (package.py). A template in JSON is none of ours, but a refactor's.
+    """
+    for logical_id, nested in tree.nested.items():
+        below = f"{path}{logical_id}"
+        location = str(tree.resources()[logical_id].get("Properties", {}).get("TemplateURL", ""))
+        text = texts[below]
+        if not isinstance(text, str) or hashlib.sha256(text.encode()).hexdigest() not in location:
+            yield below
+        yield from _find_refactored(nested, texts, f"{below}/")
 
 
 def read_original_template(cloudformation: CloudFormationClient, name: str) -> Any:
@@ -253,8 +273,7 @@ def wait_until_idle(cloudformation: CloudFormationClient, name: str, report: Rep
 def is_deployed(cloudformation: CloudFormationClient, stack: Stack, template: str, parameters: dict[str, str]) -> bool:
     """Whether the stack has this template and these parameters, which avoids an empty change set.
 
-    Equal parent templates mean equal trees, because the keys of nested templates and code are digests of their content.
-    Empty change sets of nested stacks are never deleted, and count against a quota.
+    That says nothing of nested stacks, which a stack refactor changes without their parent.
     """
     if not stack.exists or stack.parameters != parameters:
         return False

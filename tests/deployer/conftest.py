@@ -234,7 +234,7 @@ def add_bootstrap_stack(aws: Service, **parameters: str) -> None:
 def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev", **attributes: object) -> Stack:
     """Deploy the platform from the current templates, or from those of an earlier release, which ``edit`` makes."""
     add_bootstrap_stack(aws)
-    packaged = _package_release(edit, environment)
+    packaged = package_release(edit, environment)
     for key, content in packaged.files.items():
         aws.objects[f"{BUCKET}/{key}"] = content.decode("latin-1")
     stack = aws.propose_stack(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))
@@ -250,7 +250,7 @@ def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev
 
 
 @functools.cache
-def _package_release(edit: Edit | None, environment: str) -> Package:
+def package_release(edit: Edit | None, environment: str) -> Package:
     destination = Destination.for_environment(BUCKET, f"https://s3.{REGION}.amazonaws.com", environment)
     if edit is None:
         return _package(ROOT / "templates" / "parent.yaml", destination)

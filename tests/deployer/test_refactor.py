@@ -4,10 +4,11 @@ import re
 
 import pytest
 
+from tests.deployer import conftest
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
-from tests.deployer.conftest import Command, Edit, add_platform, assert_golden, interrupt_when
+from tests.deployer.conftest import Command, Edit, add_platform, assert_golden, interrupt_when, package_release
 from tests.emitted import ROOT
 
 NAME = "payment-platform-dev"
@@ -165,6 +166,18 @@ def test_a_move_after_which_the_next_deployment_would_replace_a_table_is_refused
         "declares it\n"
     )
     assert aws.find_writes() == []
+
+
+def test_a_deployment_of_the_templates_of_before_is_planned_as_a_replacement(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root stack still has its template of before; only the nested one differs."""
+    add_old_release(aws)
+    command("dev", "--refactor", "--yes", code=0)
+    monkeypatch.setattr(conftest, "_package", lambda *_: package_release(edit_with_old_id, "dev"))
+    planned = command("dev", "--plan", code=2).stdout
+    assert "\n! Data/Transactions (AWS::DynamoDB::Table) is removed from the stack" in planned
+    assert "--destroys Transactions" in command("dev", "--yes", code=1).stderr
 
 
 def test_both_tables_are_moved_to_the_logical_ids_that_declare_them(command: Command, aws: Service) -> None:
