@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from mypy_boto3_backup import BackupClient as BackupClient
     from mypy_boto3_backup.type_defs import RecoveryPointByBackupVaultTypeDef as RecoveryPointByBackupVaultTypeDef
     from mypy_boto3_cloudformation import CloudFormationClient as CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import ChangeSetSummaryTypeDef as ChangeSetSummaryTypeDef
     from mypy_boto3_cloudformation.type_defs import ChangeTypeDef as ChangeTypeDef
     from mypy_boto3_cloudformation.type_defs import CreateChangeSetOutputTypeDef as CreateChangeSetOutputTypeDef
     from mypy_boto3_cloudformation.type_defs import DeleteChangeSetInputTypeDef as DeleteChangeSetInputTypeDef

@@ -59,7 +59,7 @@ def describe_error(error: BaseException) -> str:
         return _add_advice(f"AWS: {_join_lines(error)}", type(error).__name__)
     details: dict[str, Any] = dict(error.response["Error"])
     code, resource = str(details.get("Code", "")), str(details.get("Resource", ""))
-    if "denied" in code.lower() or code in ("403", "AuthorizationError", "UnauthorizedOperation"):
+    if is_denied(error):
         return _describe_denial(error, details)
     if _LIMITS.fullmatch(code):
         action = details.get("Action") or error.operation_name
@@ -69,6 +69,14 @@ def describe_error(error: BaseException) -> str:
     message = _join_lines(error)
     place = f" ({resource})" if resource and resource not in message else ""
     return _add_advice(f"AWS: {message}{place}", code)
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether AWS has refused the request for want of a right; S3's answer to a HEAD request has no other code."""
+    if not isinstance(error, botocore.exceptions.ClientError):
+        return False
+    code = str(error.response["Error"].get("Code", ""))
+    return "denied" in code.lower() or code in ("403", "AuthorizationError", "UnauthorizedOperation")
 
 
 def _describe_denial(error: botocore.exceptions.ClientError, details: dict[str, Any]) -> str:

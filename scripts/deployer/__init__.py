@@ -16,6 +16,7 @@ deploy.py      the steps in order
   imports.py     a Package -> the same, with a copy of its templates that imports existing resources
   upload.py      a Package -> its files in the artifact bucket
   change_set.py  a template and parameters -> a Proposal: a change set to execute, save or delete
+    abandoned.py               which change sets a run has left behind that was killed, or interrupted twice
     change_set_reader.py       a change set -> its changes, walked to every nested stack, or why it was refused
     change_set_validations.py  the early validations that failed, and the hooks that will run
   execution_options.py  the ways to execute it: in express mode, keeping what succeeded, without early validation

@@ -6,7 +6,7 @@ from scripts.common import templates
 from scripts.common.errors import Aborted, UserError, describe_error
 from stacks import emit
 
-from .change_set import ExecutionOptions, create_change_set
+from .change_set import ExecutionOptions, create_change_set, remove_abandoned
 from .deployment_options import ARTIFACTS_STACK
 from .follow import execute_and_follow
 from .package import Package
@@ -88,6 +88,8 @@ def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
         stack = delete_failed_creation(cloudformation, stack)
     check_owned(stack)
     check_ready(stack)
+    for line in remove_abandoned(cloudformation, stack):
+        session.report.announce_step("Deleted", line)
     if not stack.exists and not fits_into_request(body):
         bucket_body = without_conditional_parts(body)
         stack = _deploy_template(session, stack, bucket_body, TemplateBody=bucket_body)

@@ -1,9 +1,10 @@
 """Creates, executes and deletes a change set for the whole tree of stacks."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,9 +15,10 @@ from scripts.common.clients import (
     DeleteChangeSetInputTypeDef,
     DescribeChangeSetOutputTypeDef,
 )
-from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_both
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error, is_denied, raise_both
 from scripts.common.waiting import poll_with_backoff
 
+from . import abandoned
 from .change_set_reader import (
     CREATING,
     REVERT_DRIFT,
@@ -29,9 +31,18 @@ from .change_set_reader import (
 from .change_set_validations import read_notices
 from .plan.model import StackChanges
 from .stack import OWNER_TAG, Stack, describe_stack
+from .statuses import STATUSES
 
 CLEANUP_SECONDS = 60
 NEW_ROLE_SECONDS = 30
+
+
+_NOT_EXECUTED = "nothing of this deployment was executed"
+_BUSY = re.compile(r"is in (\w+_IN_PROGRESS) state and can ?not be updated")
+
+
+class Overtaken(UserError):
+    """Another deployment has changed the stack, so that nothing of this one was executed; it can be planned again."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ class ExecutionOptions:
     imports_existing: bool = False
     # Whether to compare with the actual state of each resource, and to revert what was changed outside CloudFormation.
     revert_drift: bool = False
+    # Whether the change set is kept for a later ``apply``.
+    is_saved: bool = False
 
     def to_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
@@ -116,13 +129,45 @@ class Proposal:
             )
             self.is_executed = True
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
-            try:
-                status = self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"]
-            except AWS_ERRORS as second:
-                raise_both(error, f"whether the deployment began could not be read: {describe_error(second)}")
-            self.is_executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
+            self.is_executed = self._has_begun(error)
+            if not self.is_executed:
+                self._raise_if_overtaken(error)
             if not self.is_executed or isinstance(error, KeyboardInterrupt):
                 raise
+
+    def _has_begun(self, error: BaseException) -> bool:
+        """Whether the execution has begun in spite of the error. Raises ``UserError`` if that cannot be read."""
+        try:
+            status = self._read_execution_status()
+            # A change set that was executed, this one or another, may be deleted; the events name the request.
+            return self._has_event() if status in ("", "OBSOLETE") else status.startswith("EXECUTE_")
+        except AWS_ERRORS as second:
+            command = f"aws cloudformation describe-stack-events --stack-name {self.stack_id}"
+            unread = f"whether the deployment began could not be read: {describe_error(second)}; see {command}"
+            raise_both(error, unread)
+
+    def _read_execution_status(self) -> str:
+        """Return the status, or an empty string if the change set does not exist."""
+        try:
+            return str(self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"])
+        except ClientError as error:
+            if _is_missing(error):
+                return ""
+            raise
+
+    def _has_event(self) -> bool:
+        events = self.cloudformation.describe_stack_events(StackName=self.stack_id)["StackEvents"]
+        return any(event.get("ClientRequestToken") == self.token for event in events)
+
+    def _raise_if_overtaken(self, error: BaseException) -> None:
+        """Raise ``Overtaken`` if CloudFormation has refused the execution because of another one."""
+        if not isinstance(error, ClientError):
+            return
+        execution = self._read_execution_status()
+        stack = describe_stack(self.cloudformation, self.stack_id)
+        state = f"its change set is {execution or 'deleted'}, and the stack {stack.status or 'is deleted'}"
+        if execution in ("", "OBSOLETE") or stack.is_busy:
+            raise Overtaken(f"{stack.name}: another deployment was faster: {state}; {_NOT_EXECUTED}") from error
 
 
 @contextmanager
@@ -148,6 +193,7 @@ def create_change_set(
             ChangeSetType="UPDATE" if stack.exists else "CREATE",
             # A repeated request does not create a second change set.
             ClientToken=name,
+            Description=abandoned.SAVED_PLAN if options.is_saved else abandoned.describe_run(),
             IncludeNestedStacks=True,
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
@@ -156,18 +202,7 @@ def create_change_set(
             **options.to_arguments(),
             **template,
         )
-        change_set = wait_until_created(cloudformation, created["Id"])
-        if change_set["Status"] == "FAILED" and not is_without_changes(change_set):
-            refusals = "; ".join(find_refusals(cloudformation, change_set, created["Id"]))
-            raise UserError(f"CloudFormation refuses the change set: {refusals}")
-        if options.revert_drift and not is_drift_aware(change_set):
-            raise UserError(
-                "--revert-drift: this CloudFormation does not compare with actual resources (its change set has no "
-                "DeploymentMode REVERT_DRIFT); nothing was deployed; deploy without --revert-drift"
-            )
-        if change_set["Status"] != "FAILED":
-            proposal = _read_proposal(cloudformation, change_set, created["Id"], created["StackId"])
-            proposal.keeps_failed = options.keeps_failed
+        proposal = _await_proposal(cloudformation, created, options)
         yield proposal
     except BaseException as error:
         if not _must_stay(proposal):
@@ -178,6 +213,32 @@ def create_change_set(
         raise
     if not _must_stay(proposal):
         delete_change_set(cloudformation, stack, name)
+
+
+def _await_proposal(
+    cloudformation: CloudFormationClient, created: CreateChangeSetOutputTypeDef, options: ExecutionOptions
+) -> Proposal | None:
+    """Return the change set once it is created, or None if nothing would change. Raises ``UserError`` if it fails."""
+    try:
+        change_set = wait_until_created(cloudformation, created["Id"])
+        if change_set["Status"] == "FAILED" and not is_without_changes(change_set):
+            refusals = "; ".join(find_refusals(cloudformation, change_set, created["Id"]))
+            raise UserError(f"CloudFormation refuses the change set: {refusals}")
+        if options.revert_drift and not is_drift_aware(change_set):
+            raise UserError(
+                "--revert-drift: this CloudFormation does not compare with actual resources (its change set has no "
+                "DeploymentMode REVERT_DRIFT); nothing was deployed; deploy without --revert-drift"
+            )
+        if change_set["Status"] == "FAILED":
+            return None
+        proposal = _read_proposal(cloudformation, change_set, created["Id"], created["StackId"])
+    except ClientError as error:
+        if not _is_missing(error):
+            raise
+        name = created["StackId"].split("/")[1]
+        raise Overtaken(f"{name}: another deployment has deleted the change set; {_NOT_EXECUTED}") from error
+    proposal.keeps_failed = options.keeps_failed
+    return proposal
 
 
 def _must_stay(proposal: Proposal | None) -> bool:
@@ -193,6 +254,9 @@ def _request_change_set(cloudformation: CloudFormationClient, **arguments: Any) 
         try:
             return cloudformation.create_change_set(**arguments)
         except ClientError as error:
+            if busy := _BUSY.search(str(error)):
+                meaning = STATUSES[busy[1]].meaning if busy[1] in STATUSES else "another operation is running"
+                raise Overtaken(f"{arguments['StackName']} is {busy[1]}: {meaning}; {_NOT_EXECUTED}") from error
             if "is invalid or cannot be assumed" not in str(error):
                 if arguments.get("DeploymentMode") and error.response["Error"]["Code"] == "ValidationError":
                     raise UserError(
@@ -214,6 +278,10 @@ def read_change_set(cloudformation: CloudFormationClient, change_set_id: str) ->
             raise UserError("its change set no longer exists; create a new plan") from None
         raise
     status, execution = change_set["Status"], change_set["ExecutionStatus"]
+    if execution == "OBSOLETE":
+        raise Overtaken(
+            f"its change set is OBSOLETE: another deployment has run since; {_NOT_EXECUTED}; create a new plan"
+        )
     if (status, execution) != ("CREATE_COMPLETE", "AVAILABLE"):
         raise UserError(f"its change set is {status} and {execution}; plan again")
     return _read_proposal(cloudformation, change_set, change_set_id, change_set["StackId"])
@@ -235,39 +303,78 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
     CloudFormation refuses to delete a change set while it is being created, and deletes it asynchronously.
     """
     change_set: DeleteChangeSetInputTypeDef = {"StackName": before.name, "ChangeSetName": name}
+    command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
+    review = f"aws cloudformation delete-stack --stack-name {before.name}"
+    rest = f"delete it with: {command}"
+    if not before.exists:
+        rest += f"; then the stack, if it is empty and still in REVIEW_IN_PROGRESS: {review}"
     try:
-        status: str | None = ""
-        for _ in poll_with_backoff(CLEANUP_SECONDS):
-            status = _read_status(cloudformation, change_set)
-            if status is None:
-                break
-            if status not in CREATING and not status.startswith("DELETE_"):
-                _request_deletion(cloudformation, change_set)
+        status = _wait_until_deleted(cloudformation, change_set)
         if status is not None:
-            raise UserError(f"change set {name} of {before.name} could not be deleted; it is {status}")
-    except AWS_ERRORS as error:
-        raise UserError(f"change set {name} of {before.name} could not be deleted: {describe_error(error)}") from error
-    except KeyboardInterrupt:
-        command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
-        raise UserError(f"the change set was not deleted, by another interrupt; delete it with: {command}") from None
+            raise UserError(f"change set {name} of {before.name} could not be deleted; it is {status}; {rest}")
+    except (*AWS_ERRORS, KeyboardInterrupt) as error:
+        reason = describe_error(error) if isinstance(error, Exception) else "another interrupt"
+        raise UserError(f"change set {name} of {before.name} could not be deleted: {reason}; {rest}") from error
     try:
-        if before.status == "" and _is_empty_review(cloudformation, before.name):
+        if not before.exists and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
         reason = describe_error(error) if isinstance(error, Exception) else "another interrupt"
-        command = f"aws cloudformation delete-stack --stack-name {before.name}"
         raise UserError(
-            f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {command}"
+            f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {review}"
         ) from error
 
 
-def _request_deletion(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> None:
-    """Request the deletion. A refusal is tolerated: nested change sets of a failed root may still be being created."""
+def _wait_until_deleted(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> str | None:
+    """Delete the change set, and return its status after a while: None, or why it still exists."""
+    status: str | None = ""
+    for _ in poll_with_backoff(CLEANUP_SECONDS):
+        try:
+            status = _read_status(cloudformation, change_set)
+        except ClientError as error:
+            if not is_denied(error):
+                raise
+            # What may not be read may be deleted nevertheless; CloudFormation then says whether it could be.
+            if _request_deletion(cloudformation, change_set):
+                return None
+            continue
+        if status is None:
+            break
+        if status not in CREATING and not status.startswith("DELETE_"):
+            _request_deletion(cloudformation, change_set)
+    return status
+
+
+def remove_abandoned(cloudformation: CloudFormationClient, stack: Stack) -> Iterator[str]:
+    """Delete the change sets of a stack that runs have left behind; yield a line for each, or why it is still there.
+
+    A stack in review that is then empty is created by the next change set, or deleted with it.
+    """
+    if not stack.status:
+        return
+    try:
+        summaries = abandoned.list_change_sets(cloudformation, stack.name)
+        for name in [summary["ChangeSetName"] for summary in summaries if abandoned.is_abandoned(summary)]:
+            delete_change_set(cloudformation, replace(stack, status="UPDATE_COMPLETE"), name)
+            yield f"change set {name} of {stack.name}, which an interrupted deployment has left behind"
+    except (*AWS_ERRORS, UserError) as error:
+        yield f"nothing that interrupted deployments may have left: {describe_error(error)}"
+
+
+def _request_deletion(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> bool:
+    """Request the deletion, and return whether it is accepted, or there is nothing to delete.
+
+    A refusal is tolerated: nested change sets of a failed root may still be being created.
+    """
     try:
         cloudformation.delete_change_set(**change_set)
     except ClientError as error:
+        if _is_missing(error):
+            return True
         if error.response["Error"]["Code"] not in ("InvalidChangeSetStatus", "InvalidChangeSetStatusException"):
             raise
+        return False
+    return True
 
 
 def _read_status(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> str | None:

@@ -9,7 +9,7 @@ from scripts.common.errors import Aborted, UserError
 
 from . import planning
 from .bootstrap import bootstrap
-from .change_set import Proposal, create_change_set
+from .change_set import Overtaken, Proposal, create_change_set, remove_abandoned
 from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .drift import describe_drift, describe_missing_drift
@@ -43,15 +43,35 @@ from .stack import (
     wait_until_idle,
 )
 from .stack_safeguards import find_rollback_triggers
+from .statuses import list_commands
 from .upload import upload_package
 from .validate import check_fresh, check_lint
+
+# How often a deployment that waits is planned again because another one was faster.
+_MOST_REPETITIONS = 10
 
 
 def deploy(session: Session) -> Deployed:
     """Deploy the platform, or only plan to: a plan changes no stack, and leaves nothing but files in the bucket.
 
-    Raises ``UserError`` for anything that a user can correct, and ``Aborted`` if the deployment is not confirmed.
+    A deployment that waits is planned again, and asks again, if another one is faster. Raises ``Overtaken`` for one
+    that does not wait, ``UserError`` for anything else that a user can correct, and ``Aborted`` without confirmation.
     """
+    commands = list_commands(session.options.stack_name, session.options.environment)
+    for _ in range(_MOST_REPETITIONS):
+        try:
+            return _deploy_once(session)
+        except Overtaken as error:
+            overtaken = error
+            if not session.options.wait:
+                break
+            session.report.announce_step("Planning again:", str(error))
+    raise Overtaken(
+        f"{overtaken}; plan again: {commands['deploy']}, or {commands['wait']}, which waits and plans again"
+    )
+
+
+def _deploy_once(session: Session) -> Deployed:
     options, target, report = session.options, session.target, session.report
     check_options(options)
     check_fresh(options.templates)
@@ -160,6 +180,9 @@ def _prepare_stack(session: Session, preflight: Preflight) -> Stack:
     if not options.adopt:
         check_owned(stack)
     check_ready(stack, options.environment)
+    if not options.only_plan:
+        for line in remove_abandoned(cloudformation, stack):
+            report.announce_step("Deleted", line)
     check_continuation(options, stack)
     return stack
 

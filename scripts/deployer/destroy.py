@@ -1,7 +1,7 @@
 """Deletes an environment after reporting what is lost and what is retained; a purge deletes the latter too."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.common.clients import CloudFormationClient
@@ -10,6 +10,8 @@ from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
 from . import statuses
+from .abandoned import SAVED_PLAN, is_abandoned, list_change_sets
+from .change_set import delete_change_set
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .plan.compare import compare_stacks
@@ -143,13 +145,26 @@ def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
 
 
 def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment: str) -> None:
-    """Delete a stack in review. Raises ``UserError`` if it has a change set, because that is somebody's saved plan."""
-    if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
-        names = ", ".join(change_set["ChangeSetName"] for change_set in waiting)
-        discard = f"scripts/deploy.sh {environment} --discard FILE"
-        raise UserError(
-            f"{stack.name} contains nothing but a saved plan ({names}); whoever saved it can delete it: {discard}"
-        )
+    """Delete a stack in review, and what interrupted deployments have left in it.
+
+    Raises ``UserError`` if it has another change set: somebody's saved plan, or that of a deployment which is running.
+    """
+    deploy = f"scripts/deploy.sh {environment}"
+    for summary in list_change_sets(cloudformation, stack.id):
+        name, status = summary["ChangeSetName"], summary.get("Status", "")
+        if is_abandoned(summary) or status == "FAILED":
+            delete_change_set(cloudformation, replace(stack, status="UPDATE_COMPLETE"), name)
+        elif summary.get("Description") == SAVED_PLAN:
+            raise UserError(
+                f"{stack.name} contains nothing but a saved plan ({name}); whoever saved it can delete it: {deploy} "
+                "--discard FILE; nothing was deleted"
+            )
+        else:
+            command = f"aws cloudformation delete-change-set --stack-name {stack.name} --change-set-name {name}"
+            raise UserError(
+                f"{stack.name} contains nothing but the change set {name} ({status or 'of unknown status'}), which may "
+                f"be that of a deployment which is running; if it is not, delete it: {command}"
+            )
     cloudformation.delete_stack(StackName=stack.id)
 
 

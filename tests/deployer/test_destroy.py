@@ -73,7 +73,8 @@ def test_the_refusal_of_a_deletion_comes_before_the_failure_to_restore_the_prote
     with pytest.raises(UserError) as stopped:
         _delete_stack(make_client(aws), DeployedStack(NAME, id="arn:dev", termination_protection=True))
     words = str(stopped.value)
-    assert words.index("first") < words.index("termination protection is still off") < words.index("second")
+    denied = words.index("not authorized: DeleteStack")
+    assert denied < words.index("termination protection is still off") < words.index("second")
     assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")
 
 

@@ -310,9 +310,22 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             raise Refused("InvalidChangeSetStatus", "ChangeSet cannot be deleted in status CREATE_IN_PROGRESS")
         change_set.deleting = 1
 
-    def list_change_sets(self, StackName: str) -> dict[str, Any]:
+    def list_change_sets(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         stack = self.find_stack(StackName)
-        return {"Summaries": [{"ChangeSetName": o.name} for o in self.change_sets.values() if o.stack is stack]}
+        summaries = [
+            {
+                "ChangeSetId": change_set.id,
+                "ChangeSetName": change_set.name,
+                "StackName": stack.name,
+                "Status": "FAILED" if self._find_reason(change_set) else "CREATE_COMPLETE",
+                "ExecutionStatus": change_set.execution,
+                "CreationTime": change_set.created,
+                "Description": change_set.request.get("Description", ""),
+            }
+            for change_set in self.change_sets.values()
+            if change_set.stack is stack
+        ]
+        return make_page("Summaries", summaries, NextToken)
 
     def execute_change_set(
         self,

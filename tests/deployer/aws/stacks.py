@@ -1,7 +1,7 @@
 """The stacks and change sets that CloudFormation stores."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.deployer.aws import templates
@@ -75,6 +75,7 @@ class ChangeSet:
     nested: list["ChangeSet"] = field(default_factory=list)
     proposed: Stack | None = None
     request: dict[str, Any] = field(default_factory=dict)
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 def make_page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:

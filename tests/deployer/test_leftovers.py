@@ -1,0 +1,150 @@
+"""What a run leaves behind is named with the commands that remove it, and the next run removes it."""
+
+import os
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from scripts.common import waiting
+from scripts.common.errors import UserError
+from scripts.deployer import abandoned
+from scripts.deployer.change_set import delete_change_set
+from scripts.deployer.stack import Stack
+from tests.deployer.aws.client import make_client
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import ChangeSet
+from tests.deployer.aws.stacks import Stack as SimulatedStack
+from tests.deployer.conftest import OWNER_TAGS, Command, add_bootstrap_stack, add_platform
+from tests.deployer.releases import edit_harmlessly
+
+NAME = "payment-platform-dev"
+
+
+@pytest.fixture
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(timeout=60)
+    return process.pid
+
+
+def add_change_set(aws: Service, stack: SimulatedStack, name: str, description: str) -> ChangeSet:
+    change_set = ChangeSet(f"arn:{name}", name, stack, [], request={"Description": description})
+    aws.change_sets[change_set.id] = change_set
+    return change_set
+
+
+def describe_other_run(process: int) -> str:
+    return abandoned.describe_run().replace(f"process {os.getpid()} ", f"process {process} ")
+
+
+def test_the_next_deployment_deletes_what_a_killed_one_has_left(
+    command: Command, aws: Service, ended_process: int
+) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    add_change_set(aws, stack, "deploy-killed", describe_other_run(ended_process))
+    result = command("dev", "--yes", code=0)
+    assert f"Deleted change set deploy-killed of {NAME}, which an interrupted deployment has left" in result.stdout
+    assert "deploy-killed" in [request["ChangeSetName"] for request in aws.find_requests("DeleteChangeSet")]
+
+
+def test_a_plan_deletes_nothing_that_others_have_made(command: Command, aws: Service, ended_process: int) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    add_change_set(aws, stack, "deploy-killed", describe_other_run(ended_process))
+    command("dev", "--plan", code=2)
+    assert aws.remaining_names == ["deploy-killed"]
+
+
+def test_change_sets_of_running_deployments_and_saved_plans_stay(command: Command, aws: Service) -> None:
+    stack = add_platform(aws)
+    other_machine = "not saved; process 1 on 0123456789ab"
+    add_change_set(aws, stack, "deploy-running", abandoned.describe_run())
+    add_change_set(aws, stack, "deploy-elsewhere", other_machine)
+    add_change_set(aws, stack, "deploy-old", other_machine).created = datetime.now(UTC) - timedelta(hours=25)
+    add_change_set(aws, stack, "deploy-saved", abandoned.SAVED_PLAN)
+    add_change_set(aws, stack, "theirs", "by hand")
+    command("dev", "--yes", code=0)
+    assert aws.remaining_names == ["deploy-running", "deploy-elsewhere", "deploy-saved", "theirs"]
+
+
+def test_a_deployment_goes_on_if_leftovers_cannot_be_listed(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.errors["ListChangeSets"] = [Refused("AccessDenied", "no", 403)]
+    result = command("dev", "--yes", code=0)
+    assert "not authorized: cloudformation:ListChangeSets on payment-platform-dev" in result.stdout
+
+
+def test_a_description_names_no_machine() -> None:
+    assert socket.gethostname() not in abandoned.describe_run()
+
+
+def test_the_change_set_of_a_saved_plan_is_described_as_one(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("dev", "--plan", "--out", "plan.json", code=2)
+    command("dev", "--plan", code=2)
+    saved, unsaved = [request["Description"] for request in aws.find_requests("CreateChangeSet")]
+    assert (saved, unsaved) == (abandoned.SAVED_PLAN, abandoned.describe_run())
+
+
+def test_an_empty_stack_in_review_of_an_earlier_run_is_deleted(command: Command, aws: Service) -> None:
+    add_bootstrap_stack(aws)
+    aws.stacks["arn:review"] = SimulatedStack(NAME, "arn:review", "REVIEW_IN_PROGRESS", tags=OWNER_TAGS)
+    command("dev", "--plan", code=2)
+    assert aws.remaining_names == []
+
+
+def test_destroy_deletes_what_is_no_saved_plan(command: Command, aws: Service, ended_process: int) -> None:
+    stack = SimulatedStack(NAME, "arn:review", "REVIEW_IN_PROGRESS", tags=OWNER_TAGS)
+    aws.stacks[stack.id] = stack
+    add_change_set(aws, stack, "deploy-killed", describe_other_run(ended_process))
+    add_change_set(aws, stack, "failed", "").reason = "no such template"
+    command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
+    assert aws.remaining_names == []
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        (abandoned.SAVED_PLAN, "contains nothing but a saved plan (deploy-x); whoever saved it can delete it"),
+        (abandoned.describe_run(), "the change set deploy-x (CREATE_COMPLETE), which may be that of a deployment"),
+    ],
+)
+def test_destroy_says_whose_change_set_it_keeps(command: Command, aws: Service, description: str, words: str) -> None:
+    stack = SimulatedStack(NAME, "arn:review", "REVIEW_IN_PROGRESS", tags=OWNER_TAGS)
+    aws.stacks[stack.id] = stack
+    add_change_set(aws, stack, "deploy-x", description)
+    result = command("dev", "--yes", "--destroys", NAME, script="destroy", code=1)
+    assert words in result.stderr
+    assert aws.remaining_names == ["deploy-x", NAME]
+
+
+def make_review(monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0)
+    aws = Service()
+    stack = SimulatedStack(NAME, f"arn:{NAME}", "REVIEW_IN_PROGRESS")
+    aws.stacks[stack.id] = stack
+    add_change_set(aws, stack, "deploy-1", "")
+    return aws
+
+
+def test_a_change_set_that_may_not_be_described_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = make_review(monkeypatch)
+    aws.errors["DescribeChangeSet"] = [Refused("AccessDenied", "no", 403)] * 20
+    stack = next(iter(aws.stacks.values()))
+    delete_change_set(make_client(aws), Stack(NAME, status="UPDATE_COMPLETE", id=stack.id), "deploy-1")
+    assert [request["ChangeSetName"] for request in aws.find_requests("DeleteChangeSet")] == ["deploy-1"]
+
+
+def test_a_second_interrupt_names_all_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = make_review(monkeypatch)
+    aws.errors["DescribeChangeSet"] = [KeyboardInterrupt()]
+    with pytest.raises(UserError) as stopped:
+        delete_change_set(make_client(aws), Stack(NAME), "deploy-1")
+    assert str(stopped.value) == (
+        f"change set deploy-1 of {NAME} could not be deleted: another interrupt; delete it with: aws cloudformation "
+        f"delete-change-set --stack-name {NAME} --change-set-name deploy-1; then the stack, if it is empty and still "
+        f"in REVIEW_IN_PROGRESS: aws cloudformation delete-stack --stack-name {NAME}"
+    )
