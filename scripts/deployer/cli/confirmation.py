@@ -11,7 +11,7 @@ from scripts.common.terminal import echo
 
 def confirm_deployment(yes: bool, destroys: Collection[str], question: str, losses: Sequence[str]) -> bool:
     """Ask for the name of each of ``losses``, and then the question; ``yes`` and ``destroys`` answer in advance."""
-    questions = {name: f"Type {name} to confirm that it may be deleted or replaced" for name in losses}
+    questions = {name: f"Type {name} to confirm that its data may be lost" for name in losses}
     return _confirm_losses(yes, destroys, questions) and (yes or confirm_question(question))
 
 

@@ -155,7 +155,7 @@ _destroys = click.option(
     "--destroys",
     multiple=True,
     metavar="NAME",
-    help="Confirm that resource NAME may be deleted or replaced with its data; required with --yes. Repeatable.",
+    help="Confirm that data of resource NAME may be lost; required with --yes. Repeatable.",
 )
 _wait = click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
 _adopt = click.option("--adopt", is_flag=True, help="Take over a stack that another tool created from these templates.")

@@ -25,9 +25,11 @@ def render_plan(plan: Plan, title: str, findings: str = "") -> str:
     """
     plan = map_texts(plan, make_printable)
     head = [MARKER, f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
-    dangers = [f"> :warning: **{escape_cell(str(danger))}**" for danger in find_dangers(plan.stack)]
+    all_dangers = find_dangers(plan.stack)
+    dangers = [f"> :warning: **{escape_cell(str(danger))}**" for danger in all_dangers if not danger.is_unprotection]
     head += ["> [!CAUTION]", *dangers, ""] if dangers else []
-    notices = [f"> - {escape_cell(notice)}" for notice in plan_text.list_notices(plan)]
+    warnings = (*plan_text.join_unprotections(all_dangers), *plan_text.list_notices(plan))
+    notices = [f"> - {escape_cell(warning)}" for warning in warnings]
     head += ["> [!WARNING]", *notices, ""] if notices else []
     head += [findings] if findings else []
     tail = []

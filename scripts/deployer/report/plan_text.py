@@ -14,7 +14,7 @@ from rich.tree import Tree
 from scripts.common.templates import STACK
 from scripts.common.terminal import make_printable
 from scripts.deployer.failure import Failure
-from scripts.deployer.plan.danger import find_dangers
+from scripts.deployer.plan.danger import Danger, find_dangers
 from scripts.deployer.plan.iam import RESOURCE_POLICIES
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
@@ -35,7 +35,7 @@ LONGEST_VALUE = 120
 # What is shown of the equal beginning of two long values.
 SHOWN_BEFORE_DIFFERENCE = 20
 # On a narrower terminal, each policy statement is printed as a few lines instead of a table row.
-TABLE_WIDTH = 120
+TABLE_WIDTH = 140
 _SYMBOLS = {
     "create": ("+", "green"),
     "import": ("<", "cyan"),
@@ -65,12 +65,13 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
     soft_wrap = not console.is_terminal
     plan = map_texts(plan, make_printable)
     created = () if full else tuple(f"{path}/" for path, change in plan.stack.walk() if _is_created_stack(change))
-    for danger in find_dangers(plan.stack):
-        console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=soft_wrap)
+    dangers = find_dangers(plan.stack)
+    for danger in (danger for danger in dangers if not danger.is_unprotection):
+        _print_warning(console, str(danger), "red")
         for cause in danger.causes:
             console.print(Text("    ").append(_property_line(cause)), soft_wrap=soft_wrap)
-    for notice in list_notices(plan):
-        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=soft_wrap)
+    for line in (*join_unprotections(dangers), *list_notices(plan)):
+        _print_warning(console, line, "yellow")
     console.print(summarize_plan(plan), style="bold", highlight=False, soft_wrap=soft_wrap)
     tree = Tree(Text(plan.stack.name, style="bold"))
     _add_changes(tree, plan, plan.stack, "", created)
@@ -85,6 +86,28 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
         console.print(Text(text, style="dim"), soft_wrap=soft_wrap)
     if plan.source:
         console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
+
+
+def _print_warning(console: Console, text: str, colour: str) -> None:
+    if not console.is_terminal:
+        console.print(Text(f"! {text}"), soft_wrap=True)
+        return
+    # What is wrapped stands below the text, not below the sign.
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_row(Text("!", style=f"bold {colour}"), Text(text, style=colour))
+    console.print(line)
+
+
+def join_unprotections(dangers: Iterable[Danger]) -> list[str]:
+    """Return a line for each protection that is taken away, with all resources that lose it."""
+    losers: dict[tuple[str, str], list[str]] = {}
+    for danger in dangers:
+        if danger.is_unprotection:
+            losers.setdefault((danger.resource_type, danger.effect), []).append(danger.path)
+    return [
+        f"{', '.join(paths)} ({resource_type}) {effect}" if len(paths) == 1 else f"each of {', '.join(paths)} {effect}"
+        for (resource_type, effect), paths in losers.items()
+    ]
 
 
 def _is_created_stack(change: Change) -> bool:
@@ -320,7 +343,7 @@ def _count_stack(plan: Plan, change: Change, path: str) -> str:
     statements = sum(statement.holder.startswith(f"{path}{change.logical_id}/") for statement in plan.statements)
     parts = [f"{count.add} resources"]
     parts += [f"{count.imports} imported"] if count.imports else []
-    parts += [f"{statements} policy statements"] if statements else []
+    parts += [f"{statements} policy statement{'' if statements == 1 else 's'}"] if statements else []
     return ", ".join(parts)
 
 
@@ -366,4 +389,7 @@ def _print_statement(console: Console, statement: StatementChange) -> None:
         lines.append(f"{'for' if is_principal else 'on'} {statement.resource}")
     lines += [f"if {line}" for line in condition_lines(statement.condition)]
     for line in lines:
-        console.print(Padding(Text(line), (0, 0, 0, 4), expand=False))
+        # What is wrapped stands two more to the right.
+        first, *others = Text(line).wrap(console, max(console.width - 6, 20))
+        for part, indent in ((first, 4), *((other, 6) for other in others)):
+            console.print(Padding(part, (0, 0, 0, indent), expand=False))
