@@ -42,6 +42,8 @@ last_deployment.py  the record of what was deployed from this machine
 offline.py     a Plan without AWS
 refactor.py    moves resources to other stacks or logical ids without replacing them
 rollback.py    follows, cancels or rolls back a running deployment
+  rollback_losses.py  what the rollback of a failed operation deletes
+  request_tokens.py   by which CloudFormation knows a repeated request
 destroy.py     deletes an environment; status.py: its stacks, drift and alarms
 purge/         deletes what an environment has retained
 """

@@ -1,6 +1,6 @@
 """From a confirmed plan to an environment that is deployed, protected and recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from scripts.common import templates
@@ -24,11 +24,16 @@ from .unneeded_artifacts import delete_unneeded_artifacts, find_artifact_keys
 def confirmed_losses(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
     """Return what is lost, by the name that confirms it. Raises ``UserError`` if ``destroys`` has any other name."""
     losses = confirmation_names(find_dangers(plan.stack))
+    check_confirmed_names(losses, destroys)
+    return losses
+
+
+def check_confirmed_names(losses: Mapping[str, Danger], destroys: Sequence[str]) -> None:
+    """Raise ``UserError`` for a name in ``destroys``, probably misspelt, of nothing that is lost."""
     for name in destroys:
         if name not in losses and name not in [danger.path for danger in losses.values()]:
             affected = ", ".join(sorted(losses)) or "none"
             raise UserError(f"--destroys {name}: no such resource among those affected: {affected}")
-    return losses
 
 
 def execute_plan(

@@ -91,6 +91,8 @@ def _describe_continuation(options: FollowOptions, operation: str) -> str:
     if operation == "deletion":
         return f"the deletion continues; watch it: scripts/status.sh {options.environment}"
     command = f"scripts/deploy.sh {options.environment}"
+    if operation == "rollback":
+        return f"the rollback continues; watch it: {command} --follow"
     return f"the deployment continues; watch it: {command} --follow, or cancel it: {command} --cancel"
 
 

@@ -1,13 +1,18 @@
 """Follows, cancels or rolls back an operation, or continues a failed rollback; returns the stack's final status."""
 
+from collections.abc import Callable
+
 from botocore.exceptions import ClientError
 
-from scripts.common.errors import Aborted, UserError
+from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error
 
 from . import statuses
+from .execute import check_confirmed_names
 from .follow import EventReader, follow_running, follow_until_ended
+from .request_tokens import make_token
+from .rollback_losses import find_rollback_effect
 from .session import Session
-from .stack import Stack, StackTree, check_owned, describe_environment, describe_tree
+from .stack import Stack, StackTree, check_owned, describe_environment, describe_stack, describe_tree
 
 _ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"}
 
@@ -27,7 +32,13 @@ def cancel_update(session: Session) -> str:
     if not statuses.is_accepted(stack.status, statuses.CANCEL):
         raise _make_refusal(session, stack, "only an update in progress can be cancelled")
     reader = EventReader(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
-    session.cloudformation.cancel_update_stack(StackName=stack.id)
+    token = make_token("cancel")
+    _request_rollback(
+        session,
+        stack,
+        lambda: session.cloudformation.cancel_update_stack(StackName=stack.id, ClientRequestToken=token),
+        f"{stack.name} cannot be cancelled",
+    )
     return _follow_rollback(session, stack, reader, _ROLLED_BACK | {"UPDATE_COMPLETE"})
 
 
@@ -42,40 +53,82 @@ def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
     tree = describe_tree(session.cloudformation, stack)
     skipped = [_name_skipped_resource(tree, path) for path in skip]
     reader = EventReader(session.cloudformation, stack.id, tree)
-    try:
-        session.cloudformation.continue_update_rollback(StackName=stack.id, ResourcesToSkip=skipped)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
-        raise UserError(
-            f"{stack.name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
-        ) from error
+    token = make_token("continue")
+    _request_rollback(
+        session,
+        stack,
+        lambda: session.cloudformation.continue_update_rollback(
+            StackName=stack.id, ResourcesToSkip=skipped, ClientRequestToken=token
+        ),
+        f"{stack.name}: the rollback cannot be continued this way",
+    )
     return _follow_rollback(session, stack, reader, _ROLLED_BACK)
 
 
 def roll_back_failure(session: Session) -> str:
-    """Roll back an operation that failed and kept what succeeded, once that is confirmed.
+    """Roll back an operation that failed and kept what succeeded, once that and each loss of data is confirmed.
 
-    CloudFormation deletes a stack whose creation failed. Raises ``UserError``, and ``Aborted`` without confirmation.
+    CloudFormation deletes a stack that has never been stable, such as one whose creation failed, however often it was
+    continued. Raises ``UserError``, and ``Aborted`` without confirmation.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackStack.html
     """
     stack = _describe_platform(session)
     if not statuses.is_accepted(stack.status, statuses.ROLL_BACK):
         raise _make_refusal(session, stack, "no failed operation has kept anything that can be rolled back")
-    is_creation = stack.status == "CREATE_FAILED"
-    effect = (
-        "delete everything that its failed creation has made" if is_creation else "go back to its last stable state"
+    tree = describe_tree(session.cloudformation, stack)
+    effect = find_rollback_effect(session.cloudformation, tree)
+    check_confirmed_names(effect.losses, session.options.destroys)
+    for danger in effect.losses.values():
+        session.report.announce_step("Data loss", str(danger))
+    outcome = (
+        "delete it with everything in it, because it has no stable state"
+        if effect.deletes_stack
+        else "go back to its last stable state"
     )
-    if not session.confirm(f"Roll back {stack.name}, to {effect}?", []):
+    if not session.confirm(f"Roll back {stack.name}, to {outcome}?", list(effect.losses)):
         raise Aborted(f"{stack.name}: not rolled back")
-    reader = EventReader(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
-    try:
-        session.cloudformation.rollback_stack(StackName=stack.id, RetainExceptOnCreate=True)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
-        raise UserError(f"{stack.name} cannot be rolled back: {error.response['Error']['Message']}") from error
+    reader = EventReader(session.cloudformation, stack.id, tree)
+    token = make_token("rollback")
+    _request_rollback(
+        session,
+        stack,
+        # What was created is deleted even if its policy retains it: its names would stay taken, and it was confirmed.
+        lambda: session.cloudformation.rollback_stack(
+            StackName=stack.id, RetainExceptOnCreate=True, ClientRequestToken=token
+        ),
+        f"{stack.name} cannot be rolled back",
+    )
     return _follow_rollback(session, stack, reader, {*_ROLLED_BACK, "DELETE_COMPLETE"})
+
+
+def _request_rollback(session: Session, stack: Stack, send_request: Callable[[], object], refusal: str) -> None:
+    """Send the request; if it fails or is interrupted, read back whether the rollback began nevertheless.
+
+    Raises ``UserError``, beginning with ``refusal``, if CloudFormation refuses it, and ``StillRunning`` if the command
+    ends although the rollback has begun, or may have.
+    """
+    environment = session.options.environment
+    try:
+        send_request()
+    except (*AWS_ERRORS, KeyboardInterrupt) as error:
+        reason = describe_error(error)
+        try:
+            status = describe_stack(session.cloudformation, stack.id).status
+        except (*AWS_ERRORS, KeyboardInterrupt) as second:
+            raise StillRunning(
+                f"{reason}; the rollback may have begun, which could not be read: {describe_error(second)}; see "
+                f"scripts/status.sh {environment}"
+            ) from error
+        has_begun = status != stack.status and ("ROLLBACK" in status or status.startswith("DELETE"))
+        if has_begun and isinstance(error, KeyboardInterrupt):
+            raise StillRunning(
+                f"interrupted; the rollback continues; watch it: scripts/deploy.sh {environment} --follow"
+            ) from error
+        if has_begun:
+            return
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationError":
+            raise UserError(f"{refusal}: {error.response['Error']['Message']}") from error
+        raise
 
 
 def _make_refusal(session: Session, stack: Stack, problem: str) -> UserError:

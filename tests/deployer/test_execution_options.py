@@ -1,22 +1,43 @@
 """Deployments that roll nothing back when they fail, do not wait for ready resources, or are not validated."""
 
+import re
+import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Stack
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, interrupt_when
 from tests.deployer.releases import edit_harmlessly, edit_with_loss
 
 NAME = "payment-platform-dev"
 BROKEN = {"Monitoring/Dashboard": "The dashboard is not valid"}
 QUEUE_FAILS = {"Data/DeadLetters": "MessageRetentionPeriod is not yours to set"}
 EXECUTE = "ExecuteChangeSet"
+TABLE = ("AWS::DynamoDB::Table", "dynamodb-transactions-dev")
+LEDGER = ("AWS::DynamoDB::Table", "dynamodb-payment-ledger-dev")
 
 
 def join_lines(output: str) -> str:
     """Return the output without the line breaks of wrapped lines."""
     return " ".join(output.split())
+
+
+def edit_without_ledger(name: str, text: str) -> str:
+    """Return a template of a release that had no ledger."""
+    if name == "data.yaml":
+        text = re.sub(r"  PaymentLedger:\n.*?(?=  BackupVault:\n)", "", text, flags=re.DOTALL)
+        text = text.replace("        - !GetAtt PaymentLedger.Arn\n", "").replace("!Ref PaymentLedger", "none")
+    return edit_harmlessly(name, text) if name == "monitoring.yaml" else text
+
+
+def confirm_losses(command: Command) -> list[str]:
+    """Return the options that confirm each loss of a rollback, as its refusal without them names them."""
+    refused = command("rollback", "dev", "--yes", code=1).stderr
+    assert refused.startswith("deploy: --yes does not cover data loss; to confirm it, add --destroys ")
+    return re.findall(r"--destroys \S+", refused)
 
 
 def find_status(aws: Service) -> str:
@@ -50,8 +71,12 @@ def test_what_a_failed_creation_kept_is_rolled_back(command: Command, aws: Servi
     add_bootstrap_stack(aws)
     aws.fails = BROKEN
     command("dev", "--yes", "--keep-failed", code=1)
-    assert aws.holdings.resources
-    result = command("rollback", "dev", "--yes", code=0)
+    aws.holdings.resources[TABLE].contents = ["pay-1"]
+    losses = confirm_losses(command)
+    assert {"--destroys Transactions", "--destroys PaymentLedger"} <= set(losses)
+    assert aws.find_requests("RollbackStack") == []
+    result = command("rollback", "dev", "--yes", *" ".join(losses).split(), code=0)
+    assert "\nData loss Data/Transactions (AWS::DynamoDB::Table) is deleted: its items will be lost\n" in result.stdout
     assert aws.find_requests("RollbackStack")[-1]["RetainExceptOnCreate"] is True
     assert result.stdout.endswith(f"{NAME}: ended DELETE_COMPLETE\n")
     # A key can only be scheduled for deletion.
@@ -61,8 +86,49 @@ def test_what_a_failed_creation_kept_is_rolled_back(command: Command, aws: Servi
     assert aws.find_requests("CreateChangeSet")[-1]["ChangeSetType"] == "CREATE"
 
 
+def test_a_creation_that_failed_twice_is_still_deleted_by_the_rollback(command: Command, aws: Service) -> None:
+    """Its status is that of a failed update, but it has no stable state to go back to."""
+    add_bootstrap_stack(aws)
+    aws.fails = BROKEN
+    command("dev", "--yes", "--keep-failed", code=1)
+    command("dev", "--yes", code=1)
+    assert find_status(aws) == "UPDATE_FAILED"
+    losses = " ".join(confirm_losses(command)).split()
+    terminal = command.run_on_terminal("rollback", "dev", *losses, types="n\n", columns=200)
+    question = f"Roll back {NAME}, to delete it with everything in it, because it has no stable state? [y/N]:"
+    assert question in terminal.text
+    result = command("rollback", "dev", "--yes", *losses, code=0)
+    assert result.stdout.endswith(f"{NAME}: ended DELETE_COMPLETE\n")
+    assert TABLE not in aws.holdings.resources
+
+
+def test_the_rollback_of_an_update_names_what_the_update_created(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_without_ledger)
+    aws.add_event(stack, "", "AWS::CloudFormation::Stack", "UPDATE_COMPLETE")
+    aws.fails = BROKEN
+    command("dev", "--yes", "--keep-failed", code=1)
+    aws.holdings.resources[LEDGER].contents = ["an entry"]
+    assert confirm_losses(command) == ["--destroys PaymentLedger"]
+    terminal = command.run_on_terminal("rollback", "dev", types="PaymentLedger\nn\n", columns=200)
+    assert f"Roll back {NAME}, to go back to its last stable state? [y/N]:" in terminal.text
+    assert command("rollback", "dev", "--yes", "--destroys", "Ledger", code=1).stderr == (
+        "deploy: --destroys Ledger: no such resource among those affected: PaymentLedger\n"
+    )
+    assert aws.find_requests("RollbackStack") == []
+    command("dev", "--rollback", "--yes", "--destroys", "PaymentLedger", code=0)
+    assert LEDGER not in aws.holdings.resources
+    assert TABLE in aws.holdings.resources
+
+
+def test_without_an_event_of_a_stable_state_every_loss_is_named(command: Command, aws: Service) -> None:
+    """CloudFormation deletes events after 90 days."""
+    add_platform(aws, status="UPDATE_FAILED")
+    assert "--destroys Transactions" in confirm_losses(command)
+
+
 def test_an_update_that_fails_with_keep_failed_is_continued_or_rolled_back(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_harmlessly)
+    aws.add_event(stack, "", "AWS::CloudFormation::Stack", "UPDATE_COMPLETE")
     before = stack.text
     aws.fails = QUEUE_FAILS
     failed = command("dev", "--yes", "--keep-failed", code=1)
@@ -94,12 +160,62 @@ def test_a_rollback_needs_something_kept_and_a_confirmation(command: Command, aw
         f"deploy: {NAME} is UPDATE_COMPLETE: no failed operation has kept anything that can be rolled back; "
         "see scripts/status.sh dev\n"
     )
+    aws.add_event(stack, "", "AWS::CloudFormation::Stack", "UPDATE_COMPLETE")
     stack.status = "UPDATE_FAILED"
     assert "cannot ask for confirmation" in command("dev", "--rollback", code=1).stderr
     stack.mode = "EXPRESS"
     refused = command("dev", "--rollback", "--yes", code=1)
     assert refused.stderr.startswith(f"deploy: {NAME} cannot be rolled back: RollbackStack is not supported")
     assert aws.find_writes() == ["RollbackStack"]
+
+
+def fail_update(command: Command, aws: Service) -> Stack:
+    """Return the stack after an update that failed and rolled nothing back."""
+    stack = add_platform(aws, edit_harmlessly)
+    aws.add_event(stack, "", "AWS::CloudFormation::Stack", "UPDATE_COMPLETE")
+    aws.fails = QUEUE_FAILS
+    command("dev", "--yes", "--keep-failed", code=1)
+    return stack
+
+
+def test_a_rollback_whose_answer_was_lost_is_followed(command: Command, aws: Service) -> None:
+    stack = fail_update(command, aws)
+    aws.errors["RollbackStack"] = [None]
+    begun: list[object] = []
+    aws.before["RollbackStack"] = lambda: begun or begun.append(aws.rollback_stack(stack.id))
+    result = command("rollback", "dev", "--yes", code=0)
+    assert result.stdout.endswith(f"{NAME}: ended UPDATE_ROLLBACK_COMPLETE\n")
+    first, second = aws.find_requests("RollbackStack")
+    assert first["ClientRequestToken"] == second["ClientRequestToken"]
+
+
+def test_a_rollback_that_may_have_begun_is_not_called_unchanged(command: Command, aws: Service) -> None:
+    stack = fail_update(command, aws)
+
+    def lose_connection() -> None:
+        aws.errors["RollbackStack"] = [Refused("InternalFailure", "try later", 500)]
+        aws.errors["DescribeStacks"] = [Refused("AccessDenied", "not you", 403)]
+
+    aws.before["RollbackStack"] = lose_connection
+    result = command("rollback", "dev", "--yes", code=3)
+    assert "; the rollback may have begun, which could not be read: not authorized: " in result.stderr
+    assert result.stderr.endswith("; see scripts/status.sh dev\n")
+    assert stack.status == "UPDATE_FAILED"
+
+
+def test_an_interrupt_of_a_requested_rollback_says_that_it_continues(command: Command, aws: Service) -> None:
+    stack = fail_update(command, aws)
+
+    def begin() -> None:
+        if stack.status == "UPDATE_FAILED":
+            aws.rollback_stack(stack.id)
+        time.sleep(1)
+
+    aws.before["RollbackStack"] = begin
+    process = command.start("rollback", "dev", "--yes")
+    interrupted = interrupt_when(process, lambda: stack.status == "UPDATE_ROLLBACK_IN_PROGRESS")
+    message = "deploy: interrupted; the rollback continues; watch it: scripts/deploy.sh dev --follow\n"
+    assert (interrupted.stderr, interrupted.code) == (message, 3)
 
 
 def test_nothing_is_replaced_without_rollback(command: Command, aws: Service) -> None:

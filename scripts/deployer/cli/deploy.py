@@ -344,10 +344,11 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
 @main.command("rollback")
 @common_options
 @_yes
+@_destroys
 @_json
-def roll_back(common: CommonOptions, yes: bool, as_json: bool) -> None:
+def roll_back(common: CommonOptions, yes: bool, destroys: tuple[str, ...], as_json: bool) -> None:
     """Roll back what a failed deployment has kept."""
-    _run_operation(common, as_json, rollback.roll_back_failure, yes=yes)
+    _run_operation(common, as_json, rollback.roll_back_failure, yes=yes, destroys=destroys)
 
 
 # Declared last, because it has the options of the others.
@@ -430,10 +431,16 @@ def _read_options(common: CommonOptions, **command_options: Any) -> DeploymentOp
 
 
 def _run_operation(
-    common: CommonOptions, as_json: bool, operation: Callable[[Session], str], *, yes: bool = False
+    common: CommonOptions,
+    as_json: bool,
+    operation: Callable[[Session], str],
+    *,
+    yes: bool = False,
+    destroys: tuple[str, ...] = (),
 ) -> None:
     with _open_reporter(common, as_json) as (report, _):
-        session = Session(_read_options(common), common.reach_target(), report, partial(confirm_deployment, yes, ()))
+        options = _read_options(common, destroys=destroys)
+        session = Session(options, common.reach_target(), report, partial(confirm_deployment, yes, destroys))
         status = operation(session)
         report.show_result("ended", stack_name=session.options.stack_name, outputs={}, message=f"ended {status}")
 

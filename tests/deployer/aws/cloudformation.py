@@ -101,6 +101,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     _created: list[tuple[Stack, str]] = field(default_factory=list)
     _retain_except_on_create: bool = False
     _preserves: bool = False
+    _was_stable: bool = True
     # Of the change set that is being created.
     _is_importing: bool = False
     _import_refusals: dict[str, str] = field(default_factory=dict)
@@ -396,13 +397,23 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         policy = self.find_stack(StackName).policy
         return {"StackPolicyBody": policy} if policy else {}
 
-    def cancel_update_stack(self, StackName: str) -> None:
+    def cancel_update_stack(self, StackName: str, ClientRequestToken: str = "") -> None:
         stack = self.find_stack(StackName)
+        if stack.status != "UPDATE_IN_PROGRESS":
+            raise Refused(
+                "ValidationError", f"CancelUpdateStack cannot be called from current stack status {stack.status}"
+            )
+        self.operations.token = ClientRequestToken
         self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         self.waiting = [lambda: self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_COMPLETE")]
 
-    def continue_update_rollback(self, StackName: str, ResourcesToSkip: list[str] | None = None) -> None:
+    def continue_update_rollback(
+        self, StackName: str, ResourcesToSkip: list[str] | None = None, ClientRequestToken: str = ""
+    ) -> None:
         stack = self.find_stack(StackName)
+        if stack.status != "UPDATE_ROLLBACK_FAILED":
+            raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be rolled back.")
+        self.operations.token = ClientRequestToken
         paths = {
             f"{nested.name}.{logical_id}" if path else logical_id: f"{path}/{logical_id}".lstrip("/")
             for path, nested in stack.walk()

@@ -50,7 +50,8 @@ class Deployments(Drifts):
         """Schedule the steps of a deployment. Each poll of the root's events performs one of them."""
         stack, after = change_set.stack, change_set.proposed
         assert after is not None
-        self._created = []
+        if not stack.status.endswith("_FAILED"):
+            self._created = []
         self._failing = self.fails | self._find_collisions(change_set, after) | self.find_immutable_updates(change_set)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
@@ -81,9 +82,13 @@ class Deployments(Drifts):
         self.add_event(stack, logical_id, STACK, f"{verb}_IN_PROGRESS", physical=nested.id)
         inner = next((candidate for candidate in change_set.nested if candidate.stack.logical_id == logical_id), None)
         bad = [path for path in self._failing if path.startswith(f"{logical_id}/")]
+        # Of an update, only the new template declares what is created.
+        after = change_set.proposed
+        proposed = after.nested.get(logical_id) if after and verb == "UPDATE" else None
         for change in inner.changes if inner else []:
             below = change["ResourceChange"]
-            self._report_resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
+            path = f"{logical_id}/{below['LogicalResourceId']}"
+            self._report_resource(nested, below, verb, path, declaring=proposed)
         if bad:
             cause = f"The following resource(s) failed to {verb.lower()}: [{bad[0].split('/')[1]}]."
             description = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: {cause}"
@@ -92,11 +97,13 @@ class Deployments(Drifts):
         else:
             self.add_event(stack, logical_id, STACK, f"{verb}_COMPLETE", physical=nested.id)
 
-    def _report_resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
+    def _report_resource(
+        self, stack: Stack, resource: dict[str, Any], verb: str, path: str, declaring: Stack | None = None
+    ) -> None:
         logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
         if resource["Action"] == "SyncWithActual":
             return
-        verb = "IMPORT" if resource["Action"] == "Import" else verb
+        verb = {"Add": "CREATE", "Import": "IMPORT"}.get(resource["Action"], verb)
         self.add_event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
         above = path.rpartition("/")[0]
         if path in self._failing:
@@ -107,7 +114,7 @@ class Deployments(Drifts):
             self.add_event(stack, logical_id, kind, f"{verb}_FAILED", f"Resource {verb.lower()} cancelled")
         else:
             if resource["Action"] == "Add":
-                self._create_resource(stack, logical_id)
+                self._create_resource(declaring or stack, logical_id)
             elif resource["Action"] == "Import":
                 self.holdings.resources[kind, resource["PhysicalResourceId"]].stack_id = stack.id
                 # AWS does not document whether a rollback treats what it has imported as created. Here it does.

@@ -28,6 +28,7 @@ class StackFailures(Deployments):
     """The part of the service that executes a change set without rollback, and rolls back later."""
 
     _preserves: bool
+    _was_stable: bool
 
     def find_stack(self, name: str) -> Stack:
         raise NotImplementedError
@@ -44,6 +45,7 @@ class StackFailures(Deployments):
                 "ValidationError", f"This stack is currently in a non-terminal [{stack.status}] state: disable rollback"
             )
         stack.mode = config["Mode"]
+        self._was_stable = stack.status.endswith("_COMPLETE")
 
     def find_immutable_updates(self, change_set: ChangeSet) -> dict[str, str]:
         """Return the error of each resource, by its path, that cannot be replaced because rollback is disabled."""
@@ -60,7 +62,8 @@ class StackFailures(Deployments):
 
     def preserve_stack(self, stack: Stack, after: Stack, verb: str, failing: set[str]) -> None:
         """End an operation with what succeeded. Of a creation, what has failed or was not begun is missing."""
-        if stack.stable is None and verb == "UPDATE":
+        # A state that a failure has kept is none to return to, but the one before it is.
+        if self._was_stable and verb == "UPDATE":
             stack.stable = copy.deepcopy(stack)
         stack.text, stack.parameters = after.text, after.parameters
         for logical_id, proposed in after.nested.items():
@@ -82,7 +85,9 @@ class StackFailures(Deployments):
     def events_mention(self, stack: Stack, logical_id: str) -> bool:
         return any(event["LogicalResourceId"] == logical_id for event in self.events.get(stack.id, []))
 
-    def rollback_stack(self, StackName: str, RetainExceptOnCreate: bool = False) -> dict[str, Any]:
+    def rollback_stack(
+        self, StackName: str, RetainExceptOnCreate: bool = False, ClientRequestToken: str = ""
+    ) -> dict[str, Any]:
         """Roll back to the last stable state; delete a stack that has none.
 
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackStack.html
@@ -93,8 +98,8 @@ class StackFailures(Deployments):
             raise Refused("ValidationError", f"Stack [{stack.name}] is in {stack.status} and cannot be rolled back")
         if stack.mode == "EXPRESS":
             raise Refused("ValidationError", "RollbackStack is not supported for a stack in EXPRESS mode")
-        self._retain_except_on_create = RetainExceptOnCreate
-        verb = "DELETE" if stack.status == "CREATE_FAILED" else "UPDATE_ROLLBACK"
+        self._retain_except_on_create, self.operations.token = RetainExceptOnCreate, ClientRequestToken
+        verb = "DELETE" if stack.stable is None else "UPDATE_ROLLBACK"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         self.waiting = [lambda: self._return_to_stable_state(stack)]
         return {"StackId": stack.id, "OperationId": self.operations.last[stack.id][0]["OperationId"]}
