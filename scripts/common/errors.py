@@ -67,8 +67,9 @@ def describe_error(error: BaseException) -> str:
         advice = advice or "free what is not needed, or request more in Service Quotas"
         return f"a limit is reached: {_join_place(action, resource)}: {details.get('Message', code)}; {advice}"
     message = _join_lines(error)
-    place = f" ({resource})" if resource and resource not in message else ""
-    return _add_advice(f"AWS: {message}{place}", code)
+    if resource and resource not in message:
+        message = message.replace(" operation", f" operation on {resource}", 1)
+    return _add_advice(f"AWS: {message}", code)
 
 
 def is_denied(error: Exception) -> bool:

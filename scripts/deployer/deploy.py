@@ -12,7 +12,7 @@ from .bootstrap import bootstrap
 from .change_set import Overtaken, Proposal, create_change_set, remove_abandoned
 from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
-from .drift import describe_drift, describe_missing_drift
+from .drift import describe_drift, describe_last_detection, describe_missing_drift
 from .execute import confirmed_losses, execute_plan, finish_deployment, keep_protected, record_deployment
 from .execution_options import (
     check_change_set,
@@ -240,7 +240,8 @@ def _deploy_changes(
         check_change_set(options, stack, plan.stack, late)
         ways = describe_execution(execution, stack, plan.stack)
         drift = describe_drift(proposal.changes, before.tree, options.environment)
-        plan = replace(plan, notices=(*ways, *drift, *plan.notices))
+        detected = describe_last_detection(session.cloudformation, plan.stack, before.tree, options.environment)
+        plan = replace(plan, notices=(*ways, *drift, *detected, *plan.notices))
         report.show_plan(plan)
         if options.only_plan:
             if options.out:

@@ -24,6 +24,8 @@ class Drift:
     # MODIFIED or DELETED.
     status: str
     properties: tuple[str, ...] = ()
+    # The time of the detection, in ISO 8601.
+    detected_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Sta
             list(pool.map(lambda node: _detect_drift(cloudformation, node[1].id), tree.walk()))
             tree = describe_tree(cloudformation, describe_stack(cloudformation, root.id))
         drifted = [node for node in tree.walk() if node[1].drift == "DRIFTED"]
-        resources = pool.map(lambda node: _find_drifted_resources(cloudformation, node[0], node[1].id), drifted)
+        resources = pool.map(lambda node: find_drifted_resources(cloudformation, node[0], node[1].id), drifted)
     stacks = tuple(
         StackStatus(path, stack.name, stack.status, stack.changed_at, stack.drift, stack.drift_checked_at)
         for path, stack in tree.walk()
@@ -89,7 +91,11 @@ def _detect_drift(cloudformation: CloudFormationClient, stack_id: str) -> None:
     raise UserError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
 
 
-def _find_drifted_resources(cloudformation: CloudFormationClient, path: str, stack_id: str) -> list[Drift]:
+def find_drifted_resources(cloudformation: CloudFormationClient, path: str, stack_id: str) -> list[Drift]:
+    """Return what the last detection has found in one stack, whose path from the root is given; it detects nothing.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResourceDrifts.html
+    """
     request: DescribeStackResourceDriftsInputTypeDef = {
         "StackName": stack_id,
         "StackResourceDriftStatusFilters": ["MODIFIED", "DELETED"],
@@ -100,7 +106,8 @@ def _find_drifted_resources(cloudformation: CloudFormationClient, path: str, sta
         for drift in page["StackResourceDrifts"]:
             properties = (difference["PropertyPath"].strip("/") for difference in drift.get("PropertyDifferences", []))
             resource = f"{path}/{drift['LogicalResourceId']}" if path else drift["LogicalResourceId"]
-            drifts.append(Drift(resource, drift["ResourceType"], drift["StackResourceDriftStatus"], tuple(properties)))
+            status, detected_at = drift["StackResourceDriftStatus"], drift["Timestamp"].isoformat()
+            drifts.append(Drift(resource, drift["ResourceType"], status, tuple(properties), detected_at))
         if not page.get("NextToken"):
             return drifts
         request["NextToken"] = page["NextToken"]

@@ -96,7 +96,7 @@ def test_the_roles_of_github_have_exactly_the_permissions_that_their_commands_us
         operations = {name for name, _ in aws.calls if ":" not in name} - {"GetCallerIdentity"}
         return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
 
-    add_platform(aws, edit_with_loss, environment="prod")
+    add_platform(aws, edit_with_loss, environment="prod", drift="DRIFTED").nested["Data"].drift = "DRIFTED"
     command("prod", "--plan", code=2)
     plan = requested_actions()
     assert plan | _BESIDE == list_actions("GitHubPlanPolicy")

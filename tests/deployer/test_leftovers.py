@@ -111,6 +111,7 @@ def test_destroy_deletes_what_is_no_saved_plan(command: Command, aws: Service, e
         (abandoned.SAVED_PLAN, "contains nothing but a saved plan (deploy-x); whoever saved it can delete it"),
         (abandoned.describe_run(), "the change set deploy-x (CREATE_COMPLETE), which may be that of a deployment"),
     ],
+    ids=["saved", "running"],
 )
 def test_destroy_says_whose_change_set_it_keeps(command: Command, aws: Service, description: str, words: str) -> None:
     stack = SimulatedStack(NAME, "arn:review", "REVIEW_IN_PROGRESS", tags=OWNER_TAGS)

@@ -196,7 +196,7 @@ def test_expired_credentials_are_explained(command: Command, aws: Service) -> No
     add_platform(aws, edit_with_loss)
     aws.errors = {"CreateChangeSet": [Refused("ExpiredToken", "The security token is expired", 403)]}
     result = command("dev", "--plan", code=1)
-    assert result.stderr.endswith("The security token is expired; sign in again\n")
+    assert result.stderr.endswith("The security token is expired; sign in again; no stack was changed\n")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -90,7 +90,7 @@ def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Enviro
         allow(
             "Plan",
             "cloudformation:CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeChangeSetHooks DescribeEvents "
-            "DescribeStacks GetTemplate ListChangeSets ListStackResources",
+            "DescribeStackResourceDrifts DescribeStacks GetTemplate ListChangeSets ListStackResources",
             environments.stack_arns(),
         ),
         # The events of a change set are requested by its ARN, and CloudFormation chooses the names for nested stacks.

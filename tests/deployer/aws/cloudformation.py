@@ -446,17 +446,24 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     ) -> dict[str, Any]:
         assert "MODIFIED" in StackResourceDriftStatusFilters
         stack = self.find_stack(StackName)
-        logical_id, resource = next(iter(stack.resources.items()))
+        above = f"{stack.logical_id}/" if stack.logical_id else ""
+        listed = [path.removeprefix(above) for path in [*self.actual.properties, *self.actual.deleted]]
+        # Without anything that a test has changed by hand, the first resource of each stack has another tag.
+        names = [name for name in listed if name in stack.resources] or list(stack.resources)[:1]
+        drifts = [self._describe_drift(stack, name, f"{above}{name}") for name in names]
+        return make_page("StackResourceDrifts", drifts, NextToken)
+
+    def _describe_drift(self, stack: Stack, logical_id: str, path: str) -> dict[str, Any]:
         values = {"ExpectedValue": "a", "ActualValue": "b", "DifferenceType": "NOT_EQUAL"}
-        drift = {
+        names = [*self.actual.properties.get(path, ["Tags/0/Value"])]
+        return {
             "StackId": stack.id,
             "LogicalResourceId": logical_id,
-            "ResourceType": resource["Type"],
-            "StackResourceDriftStatus": "MODIFIED",
+            "ResourceType": stack.resources[logical_id]["Type"],
+            "StackResourceDriftStatus": "DELETED" if path in self.actual.deleted else "MODIFIED",
             "Timestamp": START,
-            "PropertyDifferences": [{"PropertyPath": "/Tags/0/Value", **values}],
+            "PropertyDifferences": [{"PropertyPath": f"/{name}", **values} for name in names],
         }
-        return make_page("StackResourceDrifts", [drift], NextToken)
 
     # Helpers
 

@@ -1,0 +1,66 @@
+"""What the last drift detection has found is in each plan, for the resources that the plan changes."""
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Stack
+from tests.deployer.conftest import Command, add_platform
+from tests.deployer.releases import edit_harmlessly
+
+CHANGED = "! Data/DeadLetters was changed (MessageRetentionPeriod) outside CloudFormation, as detected on "
+UNCHECKED = "; to see it in plans: scripts/status.sh dev --drift\n"
+
+
+def add_drifted_platform(aws: Service) -> Stack:
+    """Deploy a release whose update changes Data/DeadLetters and alarms; drift is detected in every stack."""
+    stack = add_platform(aws, edit_harmlessly)
+    for _, nested in stack.walk():
+        nested.drift = "IN_SYNC"
+    stack.nested["Data"].drift = "DRIFTED"
+    aws.actual.properties = {"Data/DeadLetters": {"MessageRetentionPeriod": "60"}, "Data/Transactions": {"Tags": "[]"}}
+    return stack
+
+
+def test_a_plan_names_the_drift_of_what_it_changes_and_detects_nothing(command: Command, aws: Service) -> None:
+    add_drifted_platform(aws)
+    result = command("dev", "--plan", code=2)
+    assert CHANGED in result.stdout
+    assert "Transactions was changed" not in result.stdout
+    assert UNCHECKED not in result.stdout
+    assert aws.find_requests("DetectStackDrift") == []
+    # Only the stacks in which the last detection has found drift are read.
+    assert len(aws.find_requests("DescribeStackResourceDrifts")) == 1
+
+
+def test_a_resource_that_was_deleted_by_hand_is_named(command: Command, aws: Service) -> None:
+    add_drifted_platform(aws)
+    aws.actual.properties, aws.actual.deleted = {}, {"Data/DeadLetters"}
+    assert "! Data/DeadLetters was deleted outside CloudFormation, as detected" in command("dev", "--plan").stdout
+
+
+def test_a_stack_that_was_never_checked_takes_one_line(command: Command, aws: Service) -> None:
+    stack = add_drifted_platform(aws)
+    stack.nested["Monitoring"].drift = stack.nested["Data"].drift = "NOT_CHECKED"
+    stack.nested["Workflow"].drift = "NOT_CHECKED"
+    result = command("dev", "--plan", code=2)
+    # The plan changes nothing in the workflow's stack.
+    assert f"! drift was never detected in Data, Monitoring{UNCHECKED}" in result.stdout
+    assert result.stdout.count("never detected") == 1
+
+
+def test_drift_that_may_not_be_read_does_not_stop_a_plan(command: Command, aws: Service) -> None:
+    add_drifted_platform(aws)
+    aws.errors["DescribeStackResourceDrifts"] = [Refused("AccessDenied", "no", 403)]
+    result = command("dev", "--plan", code=2)
+    assert "! the drift of Data could not be read: not authorized: cloudformation:" in result.stdout
+
+
+def test_programs_read_the_drift_as_well(command: Command, aws: Service) -> None:
+    add_drifted_platform(aws)
+    result = command("dev", "--plan", "--json", code=2)
+    assert any(CHANGED.removeprefix("! ") in str(record) for record in result.read_records())
+
+
+def test_a_drift_aware_plan_does_not_repeat_it(command: Command, aws: Service) -> None:
+    add_drifted_platform(aws)
+    result = command("dev", "--plan", "--revert-drift", code=2)
+    assert "as detected on" not in result.stdout
