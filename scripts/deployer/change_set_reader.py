@@ -18,6 +18,8 @@ from scripts.common.waiting import poll_with_backoff
 from .change_set_validations import read_failed_validations
 from .plan.compare import as_text, find_differences
 from .plan.model import Change, PropertyChange, StackChanges
+from .plan.recreation import find_strongest_recreation
+from .plan.whole_values import is_judged_whole
 
 LONGEST_SECONDS = 15 * 60
 REVERT_DRIFT = "REVERT_DRIFT"
@@ -104,7 +106,7 @@ def read_changes(
                 logical_id=resource["LogicalResourceId"],
                 resource_type=resource["ResourceType"],
                 replacement=resource.get("Replacement", "False"),
-                properties=_read_properties(resource.get("Details", [])),
+                properties=_read_properties(resource["ResourceType"], resource.get("Details", [])),
                 policy_action=resource.get("PolicyAction", ""),
                 nested=nested,
                 physical_id=resource.get("PhysicalResourceId", "") if resource["Action"] == "Import" else "",
@@ -119,8 +121,21 @@ def read_changes(
     return StackChanges(path.rpartition("/")[2] or change_set["StackName"], tuple(changes), drift=drift)
 
 
-def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[PropertyChange, ...]:
-    """Return each property once; the API lists one detail for each cause of a change, some without values."""
+def _read_properties(resource_type: str, details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[PropertyChange, ...]:
+    """Return each property once, split into its parts unless it is judged as a whole."""
+    properties = _join_details(details)
+    return tuple(
+        part
+        for prop in properties
+        for part in ([prop] if is_judged_whole(resource_type, prop.name) else _split_document(prop))
+    )
+
+
+def _join_details(details: Sequence[ResourceChangeDetailTypeDef]) -> list[PropertyChange]:
+    """Return each property once; the API lists one detail for each cause of a change.
+
+    One of them may have no values, and another the drift. The one that compares with the actual value counts.
+    """
     properties: dict[str, PropertyChange] = {}
     for target in (detail["Target"] for detail in details):
         # The path where there is one: /Properties/KeySchema/0/AttributeName.
@@ -134,10 +149,19 @@ def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[Pr
             ),
             target.get("Drift"),
         )
-        listed = properties.get(part.name)
-        if listed is None or (listed.before, listed.after) == (None, None):
-            properties[part.name] = part
-    return tuple(part for property_change in properties.values() for part in _split_document(property_change))
+        listed = properties.setdefault(part.name, part)
+        first, second = (listed, part) if _rank_detail(listed) >= _rank_detail(part) else (part, listed)
+        properties[part.name] = replace(
+            first,
+            after=second.after if first.after is None else first.after,
+            recreation=find_strongest_recreation((first.recreation, second.recreation)),
+        )
+    return list(properties.values())
+
+
+def _rank_detail(prop: PropertyChange) -> tuple[bool, bool]:
+    """Return how much the detail tells: the actual value first, then any value."""
+    return prop.is_drifted, (prop.before, prop.after) != (None, None)
 
 
 def _compare_with_actual(property_change: PropertyChange, drift: LiveResourceDriftTypeDef | None) -> PropertyChange:

@@ -319,7 +319,8 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
     changes = {change.logical_id: change for change in marked.changes}
     assert [name for name in changes if changes[name].is_spurious] == ["Spurious", "DataInPlace"]
     assert (changes["Mixed"].properties, changes["Mixed"].replacement) == ((known_change,), "False")
-    assert changes["Part"].properties == (unknown_property("A/B"), possible_cause)
+    # What only the comparison has is added.
+    assert changes["Part"].properties == (unknown_property("A/B"), possible_cause, unknown_property("A/C"))
     assert changes["Part"].replacement == "Conditional"
     # Possible data loss is shown as CloudFormation reports it.
     assert changes["MixedData"].replacement == "Conditional"

@@ -1,6 +1,7 @@
 """Confirmation by name, termination protection and stack policies protect data from a deployment."""
 
 import json
+import re
 
 import pytest
 
@@ -108,3 +109,20 @@ def test_a_stack_policy_that_cannot_be_restored_is_named(command: Command, aws: 
     still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
     assert f"Not protected: the stack policy of {still}: AWS: " in result.stdout
     assert "the next deployment sets it back" in result.stdout
+
+
+@pytest.mark.parametrize("hidden", [(), ("ProcessingLogs", "ValidationLogs")])
+def test_a_shorter_retention_is_asked_for_even_if_the_answer_with_values_omits_the_log(
+    command: Command, aws: Service, hidden: tuple[str, ...]
+) -> None:
+    add_platform(aws, keep_logs_for_years)
+    aws.without_values = set(hidden)
+    refused = command("dev", "--yes", code=1)
+    logs = ["ProcessingLogs", "ReconciliationLogs", "ValidationLogs"]
+    assert sorted(re.findall("--destroys (.*?Logs)", refused.stderr)) == logs
+    assert "── RetentionInDays: 3653 → 1\n" in refused.stdout
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+def keep_logs_for_years(name: str, text: str) -> str:
+    return re.sub("RetentionInDays: .*", "RetentionInDays: 3653", text) if name == "compute.yaml" else text

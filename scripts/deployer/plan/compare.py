@@ -15,6 +15,7 @@ from scripts.common.templates import STACK
 
 from .model import KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges
 from .recreation import find_recreation, is_constant_attribute, is_property
+from .whole_values import is_judged_whole
 
 _EMPTY_STACK = Evaluated()
 # The location of a nested template; its content is compared instead.
@@ -165,11 +166,23 @@ def _overall_replacement(properties: tuple[PropertyChange, ...]) -> str:
 
 
 def _changed_properties(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:
-    for difference in find_differences(before.properties, _with_unknowns(after.properties, unsettled)):
+    for difference in _join_whole_values(before, _with_unknowns(after.properties, unsettled)):
         if before.type == STACK and difference.path[0] == _LOCATION:
             continue
         recreation = "Never" if before.type == STACK else find_recreation(before.type, difference.path)
         yield _describe_difference(difference, recreation)
+
+
+def _join_whole_values(before: Resource, after: dict[str, Any]) -> "Iterator[Difference]":
+    """Yield the differences, one for a property that is judged as a whole."""
+    joined = set[str]()
+    for difference in find_differences(before.properties, after):
+        name = difference.path[0]
+        if not is_judged_whole(before.type, name):
+            yield difference
+        elif name not in joined:
+            joined.add(name)
+            yield Difference((name,), before.properties.get(name), after.get(name))
 
 
 def _changed_attributes(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:

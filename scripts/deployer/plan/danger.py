@@ -101,7 +101,7 @@ def _find_resource_dangers(change: Change, path: str) -> Iterator[Danger]:
         if loss and change.action != "Remove":
             yield Danger(path, resource_type, _RECREATION, loss)
         return
-    if change.action == "Modify":
+    if change.action in ("Modify", "Dynamic"):
         for lost in find_property_losses(change, holds_data=bool(loss)):
             yield Danger(path, resource_type, lost.effect, lost.loss, (lost.cause,), not lost.loss)
     effect = _describe_effect(change)

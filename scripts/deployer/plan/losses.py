@@ -1,11 +1,26 @@
-"""Property changes that delete data, or take away what protects it, while the resource itself stays."""
+"""Property changes that delete data, or take away what protects it, while the resource itself stays.
+
+A value that cannot be known, or whose effect cannot, counts as a loss: to ask once too often deletes nothing.
+"""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .model import Change, PropertyChange
+from .model import KNOWN_AFTER_APPLY, Change, PropertyChange
+from .whole_values import (
+    EXPIRY,
+    UNPROTECTED,
+    UNRECOVERABLE,
+    find_whole_losses,
+    is_function,
+    is_unknown,
+    parse_value,
+    read_number,
+)
 
 _FOREVER = float("inf")
+# Whether a change loses something, by the value before and after.
+_Judge = Callable[[Any, Any], bool]
 
 
 class PropertyLoss(NamedTuple):
@@ -17,99 +32,137 @@ class PropertyLoss(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """Applies to a property of a type, or of all types.
+    """Applies to a property of a type, or of all types, wherever a change names it, a part of it or what holds it.
 
-    ``is_lossy`` judges the value before and after, of the property or of a part of it, whose path it gets first.
+    ``is_lossy`` judges the value before and after.
     """
 
     resource_type: str
     property_path: str
-    is_lossy: Callable[[str, str | None, str | None], bool]
+    is_lossy: _Judge
     effect: str
     loss: str = ""
 
 
-def _shortens(default: float) -> Callable[[str, str | None, str | None], bool]:
-    """``default`` is the period that applies where a template sets none."""
+def _shortens(default: float, *, forever: float = -1) -> _Judge:
+    """``default`` is the period where a template sets none; ``forever`` stands for a period without end."""
 
-    def is_shorter(_: str, before: str | None, after: str | None) -> bool:
-        return _read_number(after, default) < _read_number(before, default)
+    def read_period(value: Any) -> float | None:
+        period = read_number(value, default)
+        return _FOREVER if period == forever else period
+
+    def is_shorter(before: Any, after: Any) -> bool:
+        old, new = read_period(before), read_period(after)
+        if new is None or old is None:
+            return old != 0 and new != _FOREVER
+        return new < old
 
     return is_shorter
 
 
-def _read_number(text: str | None, default: float) -> float:
-    try:
-        return float(text) if text is not None else default
-    except ValueError:
-        # Known after the deployment only.
-        return default
+def _lengthens(before: Any, after: Any) -> bool:
+    old, new = read_number(before, _FOREVER), read_number(after, 0)
+    return old is None or new is None or new > old
 
 
-def _switches_off(_: str, before: str | None, after: str | None) -> bool:
-    return before == "true" and after != "true"
+def _lengthens_or_removes(before: Any, after: Any) -> bool:
+    """Without a number of data points, all periods have to be bad."""
+    return _lengthens(before, after) or (before is not None and after is None)
 
 
-def _lengthens(_: str, before: str | None, after: str | None) -> bool:
-    return _read_number(after, 0) > _read_number(before, _FOREVER)
+def _leaves(value: str) -> _Judge:
+    return lambda before, after: _may_be(before, value) and not _is_text(after, value)
 
 
-def _turns_false(_: str, before: str | None, after: str | None) -> bool:
-    return after == "false" != before
+def _becomes(value: str) -> _Judge:
+    return lambda before, after: not _is_text(before, value) and _may_be(after, value)
 
 
-def _removes(part: str, before: str | None, after: str | None) -> bool:
-    return not part and before is not None and after is None
+def _may_be(value: Any, text: str) -> bool:
+    return _is_text(value, text) or is_unknown(value)
 
 
-def _ends_versioning(part: str, before: str | None, after: str | None) -> bool:
-    return "Enabled" in (before or "") and "Enabled" not in (after or "") and part in ("", "Status")
+def _is_text(value: Any, text: str) -> bool:
+    return isinstance(value, str) and value.lower() == text.lower()
 
 
-def _enables_ttl(part: str, before: str | None, after: str | None) -> bool:
-    if part == "AttributeName":
-        return before != after
-    enabled = ("true",) if part else ('"Enabled": "true"', '"Enabled": true')
-    return any(text in (after or "") for text in enabled)
+def _removes(before: Any, after: Any) -> bool:
+    return bool(before) and not after
 
 
-def _expires_sooner(part: str, before: str | None, after: str | None) -> bool:
-    if "Expiration" not in part:
-        return (after or "").count("Expiration") > (before or "").count("Expiration")
-    return after is not None and _read_number(after, 0) < _read_number(before, _FOREVER)
+def _removes_items(before: Any, after: Any) -> bool:
+    return isinstance(before, list) and isinstance(after, list) and len(after) < len(before)
+
+
+def _renames(before: Any, after: Any) -> bool:
+    return after is not None and (before != after or is_unknown(after))
 
 
 _OLDER = ("has a shorter retention period", "older data")
+_BACKUPS = ("keeps its backups for a shorter time", "older backups")
 _PITR = "PointInTimeRecoverySpecification"
-_EXPIRY = ("deletes what expires", "data older than the new expiry")
-_UNRECOVERABLE = ("no longer has point-in-time recovery", "its continuous backups")
+_SILENT = "no longer notifies anybody"
+_ALARM = "AWS::CloudWatch::Alarm"
+# The properties that set for how many days the backups of a type are kept, and their defaults.
+_BACKUP_DAYS = (
+    ("AWS::RDS::DBInstance", "BackupRetentionPeriod", 1),
+    ("AWS::RDS::DBCluster", "BackupRetentionPeriod", 1),
+    ("AWS::DocDB::DBCluster", "BackupRetentionPeriod", 1),
+    ("AWS::Neptune::DBCluster", "BackupRetentionPeriod", 1),
+    ("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", 1),
+    ("AWS::Redshift::Cluster", "ManualSnapshotRetentionPeriod", _FOREVER),
+    ("AWS::ElastiCache::ReplicationGroup", "SnapshotRetentionLimit", 0),
+    ("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", 0),
+    ("AWS::ElastiCache::ServerlessCache", "SnapshotRetentionLimit", 0),
+    ("AWS::MemoryDB::Cluster", "SnapshotRetentionLimit", 0),
+)
 # The defaults are those of the types' pages, such as
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sqs-queue.html
 _RULES = (
     _Rule("AWS::SQS::Queue", "MessageRetentionPeriod", _shortens(345_600), *_OLDER),
     _Rule("AWS::Logs::LogGroup", "RetentionInDays", _shortens(_FOREVER), *_OLDER),
     _Rule("AWS::Kinesis::Stream", "RetentionPeriodHours", _shortens(24), *_OLDER),
-    _Rule("AWS::RDS::DBInstance", "BackupRetentionPeriod", _shortens(1), *_OLDER),
-    _Rule("AWS::RDS::DBCluster", "BackupRetentionPeriod", _shortens(1), *_OLDER),
+    # An archive keeps events for ever by default, and so it does with 0:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-archive.html
+    _Rule("AWS::Events::Archive", "RetentionDays", _shortens(_FOREVER, forever=0), *_OLDER),
     _Rule("AWS::DynamoDB::Table", f"{_PITR}/RecoveryPeriodInDays", _shortens(35), *_OLDER),
-    _Rule("AWS::DynamoDB::Table", f"{_PITR}/PointInTimeRecoveryEnabled", _switches_off, *_UNRECOVERABLE),
-    _Rule("AWS::DynamoDB::Table", _PITR, _removes, *_UNRECOVERABLE),
-    _Rule("AWS::DynamoDB::GlobalTable", f"{_PITR}/PointInTimeRecoveryEnabled", _switches_off, *_UNRECOVERABLE),
-    _Rule("AWS::DynamoDB::Table", "TimeToLiveSpecification", _enables_ttl, *_EXPIRY),
-    _Rule("AWS::DynamoDB::GlobalTable", "TimeToLiveSpecification", _enables_ttl, *_EXPIRY),
-    _Rule("AWS::S3::Bucket", "LifecycleConfiguration", _expires_sooner, *_EXPIRY),
-    _Rule(
-        "AWS::S3::Bucket", "VersioningConfiguration", _ends_versioning, "no longer keeps old versions of its objects"
+    *(_Rule(kind, name, _shortens(days), *_BACKUPS) for kind, name, days in _BACKUP_DAYS),
+    _Rule("AWS::DynamoDB::Table", f"{_PITR}/PointInTimeRecoveryEnabled", _leaves("true"), *UNRECOVERABLE),
+    *(
+        _Rule(kind, f"TimeToLiveSpecification/{name}", judge, *EXPIRY)
+        for kind in ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable")
+        for name, judge in (("Enabled", _becomes("true")), ("AttributeName", _renames))
     ),
-    _Rule("AWS::KMS::Key", "Enabled", _switches_off, "is disabled: nothing that it encrypted can be read"),
+    _Rule(
+        "AWS::S3::Bucket",
+        "VersioningConfiguration/Status",
+        _leaves("Enabled"),
+        "no longer keeps old versions of its objects",
+    ),
+    # A key is enabled where its template does not say so.
+    _Rule("AWS::KMS::Key", "Enabled", _becomes("false"), "is disabled: nothing that it encrypted can be read"),
     _Rule("AWS::KMS::Key", "PendingWindowInDays", _shortens(30), "is deleted sooner once it is scheduled for deletion"),
     _Rule("AWS::Logs::LogGroup", "DataProtectionPolicy", _removes, "no longer masks data in its log"),
     _Rule("AWS::Backup::BackupVault", "LockConfiguration", _removes, "no longer locks its recovery points"),
-    _Rule("AWS::CloudWatch::Alarm", "EvaluationPeriods", _lengthens, "goes off later: it waits for more periods"),
-    _Rule("AWS::CloudWatch::Alarm", "ActionsEnabled", _turns_false, "no longer notifies anybody"),
-    _Rule("AWS::CloudWatch::Alarm", "AlarmActions", _removes, "no longer notifies anybody"),
-    _Rule("", "DeletionProtectionEnabled", _switches_off, "is no longer protected from deletion"),
-    _Rule("", "DeletionProtection", _switches_off, "is no longer protected from deletion"),
+    _Rule("AWS::EFS::FileSystem", "BackupPolicy/Status", _leaves("ENABLED"), "is no longer backed up automatically"),
+    _Rule(
+        "AWS::Timestream::Table",
+        "RetentionProperties/MagneticStoreRetentionPeriodInDays",
+        _shortens(73_000),
+        *_OLDER,
+    ),
+    _Rule("AWS::ECR::Repository", "EmptyOnDelete", _becomes("true"), "is deleted with the images that it holds"),
+    _Rule("AWS::Cognito::UserPool", "DeletionProtection", _leaves("ACTIVE"), *UNPROTECTED),
+    _Rule(_ALARM, "EvaluationPeriods", _lengthens, "goes off later: it waits for more periods"),
+    _Rule(_ALARM, "DatapointsToAlarm", _lengthens_or_removes, "goes off later: it waits for more data points"),
+    _Rule(_ALARM, "Period", _lengthens, "goes off later: its period is longer"),
+    _Rule(_ALARM, "TreatMissingData", _becomes("notBreaching"), "takes missing data for a good sign"),
+    _Rule(_ALARM, "TreatMissingData", _leaves("breaching"), "no longer goes off where data is missing"),
+    _Rule(_ALARM, "ActionsEnabled", _becomes("false"), _SILENT),
+    _Rule(_ALARM, "AlarmActions", _removes, _SILENT),
+    _Rule(_ALARM, "AlarmActions", _removes_items, "notifies fewer"),
+    _Rule("", "DeletionProtectionEnabled", _leaves("true"), *UNPROTECTED),
+    _Rule("", "DeletionProtection", _leaves("true"), *UNPROTECTED),
 )
 # These count only for a resource that holds data.
 _POLICIES = {
@@ -120,16 +173,49 @@ _POLICIES = {
 
 def find_property_losses(change: Change, *, holds_data: bool) -> Iterator[PropertyLoss]:
     """Yield what the changed properties of a resource lose, each effect once."""
-    effects = set()
+    effects = set[str]()
     for prop in change.properties:
-        if holds_data and prop.name in _POLICIES and _is_policy_weakened(prop):
-            yield PropertyLoss(_POLICIES[prop.name], "", prop)
-        for rule in _RULES:
-            _, separator, part = f"/{prop.name}/".partition(f"/{rule.property_path}/")
-            applies = bool(separator) and rule.resource_type in ("", change.resource_type)
-            if applies and rule.effect not in effects and rule.is_lossy(part.strip("/"), prop.before, prop.after):
-                effects.add(rule.effect)
-                yield PropertyLoss(rule.effect, rule.loss, prop)
+        for loss in _judge_property(change.resource_type, prop, holds_data=holds_data):
+            # An alarm that notifies nobody also notifies fewer.
+            if loss.effect not in effects and not (loss.effect == "notifies fewer" and _SILENT in effects):
+                effects.add(loss.effect)
+                yield loss
+
+
+def _judge_property(resource_type: str, prop: PropertyChange, *, holds_data: bool) -> Iterator[PropertyLoss]:
+    if holds_data and prop.name in _POLICIES and _is_policy_weakened(prop):
+        yield PropertyLoss(_POLICIES[prop.name], "", prop)
+    if (prop.before, prop.after) == (None, None) and not prop.is_drifted:
+        # The service lists the property without its values, and the comparison does not know them.
+        before, after = KNOWN_AFTER_APPLY, KNOWN_AFTER_APPLY
+    elif prop.before == prop.after and not is_unknown(prop.after):
+        return
+    else:
+        before, after = parse_value(prop.before), parse_value(prop.after)
+    for effect, loss in find_whole_losses(resource_type, prop.name, before, after):
+        yield PropertyLoss(effect, loss, prop)
+    for rule in _RULES:
+        values = _read_part(prop.name, before, after, rule.property_path)
+        if rule.resource_type in ("", resource_type) and values and rule.is_lossy(*values):
+            yield PropertyLoss(rule.effect, rule.loss, prop)
+
+
+def _read_part(name: str, before: Any, after: Any, path: str) -> tuple[Any, Any] | None:
+    """Return the values at a path in those of a property that is or holds what is there; None if it is elsewhere."""
+    if name == path:
+        return before, after
+    if not path.startswith(f"{name}/"):
+        return None
+    for key in path.removeprefix(f"{name}/").split("/"):
+        before, after = _read_key(before, key), _read_key(after, key)
+    return before, after
+
+
+def _read_key(value: Any, key: str) -> Any:
+    """Return the item at a key, or a value that is not known where the mapping is not."""
+    if isinstance(value, dict) and not is_function(value):
+        return value.get(key)
+    return value if value is None else KNOWN_AFTER_APPLY
 
 
 def _is_policy_weakened(prop: PropertyChange) -> bool:

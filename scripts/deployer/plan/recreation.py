@@ -1,5 +1,6 @@
 """Tells which changed properties replace a resource, by the resource schemas that cfn-lint ships."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,10 @@ def find_recreation(resource_type: str, path: tuple[str, ...]) -> str:
     if any(_is_affected(path, pointer) for pointer in always):
         return "Always"
     return "Conditionally" if any(_is_affected(path, pointer) for pointer in conditionally) else "Never"
+
+
+def find_strongest_recreation(recreations: Iterable[str]) -> str:
+    return max(recreations, key=("Never", "Conditionally", "Always").index)
 
 
 _Paths = tuple[tuple[str, ...], ...]

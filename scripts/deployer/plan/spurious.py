@@ -1,4 +1,4 @@
-"""Detects the listed changes that do not change anything.
+"""Joins the service's changes with the compared ones, and detects those that do not change anything.
 
 A parameter that takes its value from another stack's output is unknown while a change set is created. So the service
 lists every resource that uses the parameter, often as one that may be replaced. Comparing the templates shows whether
@@ -12,6 +12,7 @@ from scripts.common.templates import STACK
 
 from .danger import list_stateful_types
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
+from .whole_values import is_judged_whole
 
 
 def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges:
@@ -84,7 +85,7 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
     if change.nested is not None:
         change = _mark_nested(change, change.nested, real, nothing)
     elif not is_certain:
-        return change
+        return _join_properties(change, real)
     elif change.action == "Add":
         # CloudFormation names no property of a resource that it adds.
         return replace(change, properties=change.properties or (real.properties if real is not None else ()))
@@ -92,7 +93,9 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
         return _drop_spurious_properties(change, Change("Modify", change.logical_id, change.resource_type))
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
-    return _drop_spurious_properties(change, real) if real is not None and change.action == "Modify" else change
+    if real is not None and change.action == "Modify":
+        change = _drop_spurious_properties(change, real)
+    return _join_properties(change, real)
 
 
 def _leave_out_location(change: Change) -> Change:
@@ -134,6 +137,49 @@ def _drop_spurious_properties(change: Change, real: Change) -> Change:
     if change.replacement == "Conditional" and dropped and is_in_place and not holds_data:
         return replace(change, properties=properties, replacement="False")
     return replace(change, properties=properties)
+
+
+def _join_properties(change: Change, real: Change | None) -> Change:
+    """Add the values and the properties that only the comparison has: an answer of the service may lack both.
+
+    A nested stack's own properties say nothing that the changes in it do not.
+    """
+    if real is None or real.action != "Modify" or change.action not in ("Modify", "Dynamic") or change.nested:
+        return change
+    joined: dict[str, PropertyChange] = {}
+    for prop in change.properties:
+        counterparts = [item for item in real.properties if _is_part(item.name, prop.name)]
+        has_values = prop.is_drifted or (prop.before, prop.after) != (None, None)
+        if not prop.is_drifted and is_judged_whole(change.resource_type, prop.name.split("/")[0]):
+            # The service may list a part of what only the whole tells.
+            counterparts = [item for item in real.properties if _is_part(prop.name, item.name)]
+            has_values = False
+        if has_values or not counterparts:
+            joined[prop.name] = _fill_value(prop, real)
+        else:
+            joined |= {item.name: replace(item, recreation=prop.recreation) for item in counterparts}
+    for item in real.properties:
+        if not any(_is_part(item.name, name) or _is_part(name, item.name) for name in joined):
+            # Whether the resource is replaced is known by the service.
+            recreation = item.recreation if change.replacement != "False" else "Never"
+            joined[item.name] = replace(item, recreation=recreation)
+    return replace(change, properties=tuple(joined.values()))
+
+
+def _is_part(name: str, whole_name: str) -> bool:
+    return f"{name}/".startswith(f"{whole_name}/")
+
+
+def _fill_value(prop: PropertyChange, real: Change) -> PropertyChange:
+    """Fill the value before or after where the service gives the other only."""
+    counterpart = next((item for item in real.properties if item.name == prop.name), None)
+    if counterpart is None or prop.is_drifted:
+        return prop
+    before, after = (
+        value if value is not None else other
+        for value, other in ((prop.before, counterpart.before), (prop.after, counterpart.after))
+    )
+    return replace(prop, before=before, after=after)
 
 
 def _is_unknown(prop: PropertyChange) -> bool:
