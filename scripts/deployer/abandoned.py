@@ -1,4 +1,4 @@
-"""Finds the change sets that a run has left behind because it was killed, or interrupted twice.
+"""Finds the change sets that a run has left behind because it was killed, or interrupted twice, and counts them all.
 
 The description of each change set that is not a saved plan names the run that made it. Such a change set is abandoned
 once the process has ended, if that was on this machine, and a day later otherwise: until then, somebody may be asked
@@ -9,12 +9,19 @@ import hashlib
 import os
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from scripts.common.clients import ChangeSetSummaryTypeDef, CloudFormationClient
+from scripts.common.errors import AWS_ERRORS
+
+from .stack import WORKERS, Stack, StackTree
 
 _RUN = re.compile(r"not saved; process (\d+) on ([0-9a-f]{12})")
 _LONGEST_RUN = timedelta(days=1)
+# https://github.com/aws/serverless-application-model/pull/3807
+MOST_CHANGE_SETS = 1000
+WARNING_COUNT = 800
 # What keeps a plan that --out has saved; see ``describe_run`` for the other change sets.
 SAVED_PLAN = "a saved plan"
 
@@ -31,6 +38,31 @@ def list_change_sets(cloudformation: CloudFormationClient, stack_name: str) -> l
     """
     pages = cloudformation.get_paginator("list_change_sets").paginate(StackName=stack_name)
     return [summary for page in pages for summary in page["Summaries"]]
+
+
+def describe_full_stacks(cloudformation: CloudFormationClient, tree: StackTree) -> list[str]:
+    """Return a notice for each stack that is about to have as many change sets as a stack can have.
+
+    CloudFormation keeps the empty change set of each nested stack that a deployment does not change, and refuses to
+    delete it: https://github.com/aws/copilot-cli/issues/5614. It deletes all when it executes one of that stack.
+    """
+
+    def count_change_sets(stack: Stack) -> int:
+        try:
+            return len(list_change_sets(cloudformation, stack.id))
+        except AWS_ERRORS:
+            # The limit itself is reported when it is reached.
+            return 0
+
+    stacks = [(path, stack) for path, stack in tree.walk() if stack.exists]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        counts = list(pool.map(count_change_sets, [stack for _, stack in stacks]))
+    return [
+        f"{path or stack.name} has {count} of at most {MOST_CHANGE_SETS} change sets, and CloudFormation refuses more; "
+        "a deployment that changes this stack deletes them"
+        for (path, stack), count in zip(stacks, counts, strict=True)
+        if count >= WARNING_COUNT
+    ]
 
 
 def is_abandoned(summary: ChangeSetSummaryTypeDef) -> bool:

@@ -8,6 +8,7 @@ from scripts.common import templates
 from scripts.common.errors import Aborted, UserError
 
 from . import planning
+from .abandoned import describe_full_stacks
 from .bootstrap import bootstrap
 from .change_set import Overtaken, Proposal, create_change_set, remove_abandoned
 from .deletion_protection import LateProtection, find_late_protection
@@ -240,7 +241,10 @@ def _deploy_changes(
         check_change_set(options, stack, plan.stack, late)
         ways = describe_execution(execution, stack, plan.stack)
         drift = describe_drift(proposal.changes, before.tree, options.environment)
-        detected = describe_last_detection(session.cloudformation, plan.stack, before.tree, options.environment)
+        detected = (
+            *describe_last_detection(session.cloudformation, plan.stack, before.tree, options.environment),
+            *describe_full_stacks(session.cloudformation, before.tree),
+        )
         plan = replace(plan, notices=(*ways, *drift, *detected, *plan.notices))
         report.show_plan(plan)
         if options.only_plan:

@@ -137,7 +137,7 @@ def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
     except BaseException as error:
         try:
             cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
-        except AWS_ERRORS as second:
+        except (*AWS_ERRORS, KeyboardInterrupt) as second:
             command = f"aws cloudformation update-termination-protection --stack-name {stack.name}"
             unprotected = f"termination protection is still off: {describe_error(second)}; switch it on: {command}"
             raise_both(error, f"{unprotected} --enable-termination-protection")

@@ -14,10 +14,15 @@ from botocore.exceptions import ClientError
 
 from scripts.common.clients import S3Client
 from scripts.common.errors import UserError
+from scripts.common.waiting import poll_with_backoff
 
 from .layer import build_layer
 from .package import Package
 from .stack import WORKERS
+
+# S3 asks to repeat an upload that conflicts with another one.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+LONGEST_CONFLICT_SECONDS = 30
 
 
 def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool = False) -> int:
@@ -32,22 +37,28 @@ def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool
         checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
         if _is_uploaded(s3, bucket, account, key, checksum):
             return False
-        try:
-            s3.put_object(
-                Bucket=bucket,
-                # Somebody else may have guessed the bucket's name and created it.
-                ExpectedBucketOwner=account,
-                Key=key,
-                Body=content,
-                ChecksumSHA256=checksum,
-                IfNoneMatch="*",
-            )
-        except ClientError as error:
-            # Another deployment has uploaded it meanwhile.
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
-                raise
-            return not _is_uploaded(s3, bucket, account, key, checksum)
-        return True
+        for _ in poll_with_backoff(LONGEST_CONFLICT_SECONDS):
+            try:
+                s3.put_object(
+                    Bucket=bucket,
+                    # Somebody else may have guessed the bucket's name and created it.
+                    ExpectedBucketOwner=account,
+                    Key=key,
+                    Body=content,
+                    ChecksumSHA256=checksum,
+                    IfNoneMatch="*",
+                )
+                return True
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
+                    raise
+            # Another deployment has uploaded it meanwhile (412), or is uploading it, or has deleted it (409).
+            if _is_uploaded(s3, bucket, account, key, checksum):
+                return False
+        raise UserError(
+            f"s3://{bucket}/{key} could not be uploaded, because other uploads of it conflict with this one for "
+            f"{LONGEST_CONFLICT_SECONDS} seconds; no stack was changed; deploy again"
+        )
 
     contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, content) for key, content in package.files.items()}
     if layers:

@@ -305,6 +305,20 @@ def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: S
     assert are_protected(aws) == [True, True]
 
 
+def test_the_refusal_of_a_purge_comes_before_the_failure_to_protect_the_table_again(
+    command: Command, aws: Service
+) -> None:
+    delete_stack(aws, add_platform(aws, environment="prod"))
+    aws.errors = {"dynamodb:DeleteTable": [Refused("ResourceInUseException", "a backup is being made")]}
+    expire = lambda: aws.errors.update({"dynamodb:UpdateTable": [Refused("ExpiredToken", "signed out")]})  # noqa: E731
+    aws.before["dynamodb:DeleteTable"] = expire
+    with pytest.raises(UserError) as stopped:
+        purge(command, confirm_all)
+    words = str(stopped.value)
+    assert words.index("a backup is being made") < words.index("deletion protection may still be off: ")
+    assert "aws dynamodb update-table --table-name dynamodb-transactions-prod --deletion-protection-enabled" in words
+
+
 def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Service) -> None:
     stack = add_platform(aws, environment="prod")
     result = command("prod", "--purge", "--yes", "--destroys", NAME, "--destroys", TABLES[0], script="destroy", code=1)

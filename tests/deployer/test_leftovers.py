@@ -122,6 +122,19 @@ def test_destroy_says_whose_change_set_it_keeps(command: Command, aws: Service, 
     assert aws.remaining_names == ["deploy-x", NAME]
 
 
+def test_a_stack_that_is_nearly_full_of_change_sets_is_named(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    for number in range(7):
+        add_change_set(aws, stack.nested["Workflow"], f"deploy-{number}", "").reason = "no changes"
+    monkeypatch.setattr(abandoned, "WARNING_COUNT", 9)
+    assert "of at most" not in command("dev", "--plan", code=2).stdout
+    monkeypatch.setattr(abandoned, "WARNING_COUNT", 8)
+    # With that of the plan itself.
+    assert "! Workflow has 8 of at most 1000 change sets, and" in command("dev", "--plan", code=2).stdout
+
+
 def make_review(monkeypatch: pytest.MonkeyPatch) -> Service:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0)
     aws = Service()

@@ -40,6 +40,16 @@ def test_a_denied_upload_names_the_object(command: Command, aws: Service) -> Non
     assert line.endswith("; nothing was changed")
 
 
+def test_an_upload_that_conflicts_with_another_one_is_repeated(command: Command, aws: Service) -> None:
+    """S3 answers so while another upload or a deletion of the same key goes on; then nothing may be there.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    add_platform(aws, edit_harmlessly)
+    aws.errors["PutObject"] = [Refused("ConditionalRequestConflict", "in progress", 409)] * 2
+    command("dev", "--yes", code=0)
+
+
 def test_an_error_after_the_uploads_does_not_say_that_nothing_was_changed(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     aws.errors["CreateChangeSet"] = [Refused("InternalFailure", "try later", 500)] * 50

@@ -12,7 +12,7 @@ from scripts.common.clients import (
     TableDescriptionTypeDef,
     WaiterConfigTypeDef,
 )
-from scripts.common.errors import UserError
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_both
 from scripts.common.waiting import poll_with_backoff
 
 from .leftover import Leftover, format_count
@@ -96,18 +96,27 @@ class Tables:
         """Switch deletion protection off, delete the table, and wait; switch it on again if the deletion is refused."""
         table = self._describe_table(leftover.id)
         is_protected = table is not None and table.get("DeletionProtectionEnabled", False)
-        if is_protected:
-            self._set_protection(leftover.id, False)
         try:
-            self._client.delete_table(TableName=leftover.id)
-        except BaseException:
             if is_protected:
-                self._set_protection(leftover.id, True)
+                self._set_protection(leftover.id, False)
+            self._client.delete_table(TableName=leftover.id)
+        except BaseException as error:
+            if is_protected:
+                self._restore_protection(leftover.id, error)
             raise
         try:
             self._client.get_waiter("table_not_exists").wait(TableName=leftover.id, WaiterConfig=_WAITING)
         except WaiterError as error:
             raise UserError(f"{leftover.id} is still being deleted: {error}; try again") from error
+
+    def _restore_protection(self, name: str, error: BaseException) -> None:
+        """Raise both errors, that of the deletion first, if the protection cannot be switched on again."""
+        try:
+            self._set_protection(name, True)
+        except (*AWS_ERRORS, KeyboardInterrupt) as second:
+            command = f"aws dynamodb update-table --table-name {name} --deletion-protection-enabled"
+            unprotected = f"deletion protection may still be off: {describe_error(second)}; switch it on: {command}"
+            raise_both(error, unprotected)
 
     def _set_protection(self, name: str, enabled: bool) -> None:
         self._client.update_table(TableName=name, DeletionProtectionEnabled=enabled)
