@@ -5,6 +5,8 @@ deploy.py      the steps in order
   deployment_options.py  the environment to deploy, its settings, and the options of the command
   session.py     these options, the target, the reporter, and how to ask for confirmation
   bootstrap.py   the stack that an account needs first
+    bootstrap_change.py  how it differs -> the change sets that are executed before and after the platform's
+    transition.py        its template in between, with the rights of both releases
   validate.py    checks that the committed templates are fresh, and lints them
   package.py     templates and code -> a Package: every file to upload under a key that names its content
     archive.py     a folder as a zip of the same bytes everywhere
@@ -36,6 +38,7 @@ deploy.py      the steps in order
 holders.py     the stack that holds a resource, for a purge and an import
 finding.py     the result of a check of the preflight
 report/        reports to people, programs and pull requests; touches no network
+both_stacks.py the plans of both stacks, shown, saved and executed together
 saved_plan.py  a plan that is kept in a file; apply.py: executed later, or discarded
 last_deployment.py  the record of what was deployed from this machine
   json_files.py  these two are read, checked and written as JSON

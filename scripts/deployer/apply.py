@@ -1,48 +1,53 @@
-"""A saved plan: executed exactly as it is, or discarded."""
+"""A saved plan: executed exactly as it is, or discarded.
 
+What is shown is made anew from the change sets and their templates; a file that says anything else is refused.
+"""
+
+import hashlib
 from pathlib import Path
 
+from scripts.common import templates
 from scripts.common.errors import Aborted, UserError
 
 from . import change_set
+from .bootstrap_change import BootstrapProposal, check_within, read_proposal
+from .both_stacks import PlatformPlan, execute_both, join_plans
 from .deletion_protection import LateProtection
-from .deployment_options import Deployed
-from .execute import confirmed_losses, execute_plan, finish_deployment
-from .plan.danger import find_dangers
-from .saved_plan import SavedPlan, digest_changes, load_plan
+from .deployment_options import ARTIFACTS_STACK, Deployed
+from .execute import confirm_plans
+from .planning import compare_trees
+from .report.reporter import show_plans
+from .saved_plan import PlannedStack, SavedPlan, check_digest, have_equal_texts, load_plan
 from .session import Session
-from .stack import Stack, StackTree, check_owned, check_ready, describe_stack, read_snapshot
+from .stack import Stack, check_owned, check_ready, describe_stack, read_snapshot
+
+_CHANGED = "the change set no longer matches the plan; create a new plan"
 
 
 def apply_plan(session: Session, path: Path) -> Deployed:
-    """Execute exactly the change set of a saved plan.
+    """Execute exactly the change sets of a saved plan.
 
-    Raises ``UserError`` if the stack or the change set differs from what was planned, and ``Aborted`` if the deployment
-    is not confirmed.
+    Raises ``UserError`` if a stack or a change set differs from what was planned, or the file was edited, and
+    ``Aborted`` if the deployment is not confirmed.
     """
-    options, report, cloudformation = session.options, session.report, session.cloudformation
+    report = session.report
     saved_plan = _load_plan(session, path)
     try:
-        stack = describe_stack(cloudformation, saved_plan.stack_id)
-        if not options.adopt:
-            check_owned(stack)
-        check_ready(stack, options.environment)
-        before = read_snapshot(cloudformation, stack)
-        proposal = _read_proposal(session, saved_plan, before.tree)
-        proposal.keeps_failed = saved_plan.keeps_failed
+        check_digest(saved_plan)
+        artifacts = _read_artifacts(session, saved_plan, saved_plan.artifacts) if saved_plan.artifacts else None
+        platform = _read_platform(session, saved_plan, saved_plan.platform) if saved_plan.platform else None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    report.show_plan(saved_plan.plan)
-    losses = confirmed_losses(saved_plan.plan, options.destroys)
-    if not session.confirm(f"Deploy {saved_plan.stack_name}?", list(losses)):
-        raise Aborted(
-            f"{saved_plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})"
-        )
-    late = LateProtection(
-        saved_plan.late_parameters, tuple(saved_plan.late_paths), template_url=saved_plan.late_template_url
-    )
-    execute_plan(session, proposal, before.tree, saved_plan.plan, list(losses.values()), late)
-    deployed = finish_deployment(session, before.template_tree, late)
+    plans = join_plans(artifacts, platform)
+    show_plans(report, plans)
+    losses = confirm_plans(session, plans)
+    if losses is None:
+        names = " and ".join(plan.stack.name for plan in plans)
+        raise Aborted(f"{names}: not deployed; the plan is still saved (delete it with --discard {path})")
+    if platform is not None:
+        deployed = execute_both(session, artifacts, platform, list(losses[-1].values()))
+    else:
+        deployed = _deploy_artifacts(session, artifacts)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -51,11 +56,14 @@ def apply_plan(session: Session, path: Path) -> Deployed:
 
 
 def discard_plan(session: Session, path: Path) -> None:
-    """Delete a saved plan, its change set, and the empty stack in review that the change set may have created."""
+    """Delete a saved plan, its change sets, and the empty stack in review that the platform's may have created."""
     saved_plan = _load_plan(session, path)
-    stack = describe_stack(session.cloudformation, saved_plan.stack_id)
-    before = stack if stack.exists else Stack(saved_plan.stack_name)
-    change_set.delete_change_set(session.cloudformation, before, saved_plan.change_set_id)
+    for planned in saved_plan.stacks:
+        stack = describe_stack(session.cloudformation, planned.stack_id)
+        before = stack if stack.exists else Stack(planned.stack_name)
+        first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
+        for change_set_id in filter(None, (planned.change_set_id, first)):
+            change_set.delete_change_set(session.cloudformation, before, change_set_id)
     path.unlink(missing_ok=True)
 
 
@@ -75,13 +83,66 @@ def _load_plan(session: Session, path: Path) -> SavedPlan:
     return saved_plan
 
 
-def _read_proposal(session: Session, saved_plan: SavedPlan, tree: StackTree) -> change_set.Proposal:
-    """Return the plan's change set. Raises ``UserError`` if it or a stack has changed since the plan was made."""
-    if {stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists} != saved_plan.changed_at:
+def _deploy_artifacts(session: Session, artifacts: BootstrapProposal | None) -> Deployed:
+    """Execute a plan that changes the artifacts stack only."""
+    if artifacts is not None:
+        artifacts.execute_alone()
+    stack = describe_stack(session.cloudformation, session.options.stack_name)
+    return Deployed(stack.outputs, changed=True, message=f"no changes; {ARTIFACTS_STACK} was deployed")
+
+
+def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedStack) -> BootstrapProposal:
+    """Return the change sets of the artifacts stack. Raises ``UserError`` if anything has changed since the plan."""
+    stack = describe_stack(session.cloudformation, planned.stack_id)
+    check_owned(stack)
+    check_ready(stack)
+    if {stack.id: stack.changed_at} != planned.changed_at:
+        raise UserError(f"{ARTIFACTS_STACK} has changed since the plan was made; create a new plan")
+    proposal = change_set.read_change_set(session.cloudformation, planned.change_set_id)
+    steps = (saved_plan.runs_before, saved_plan.runs_after)
+    artifacts = read_proposal(session, stack, proposal, steps, planned.remarks)
+    if not have_equal_texts(artifacts.plan, planned.plan):
+        raise UserError(_CHANGED)
+    if saved_plan.first_change_set_id:
+        artifacts.first = change_set.read_change_set(session.cloudformation, saved_plan.first_change_set_id)
+        check_within(artifacts.first.changes, artifacts.plan.stack)
+    return artifacts
+
+
+def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStack) -> PlatformPlan:
+    """Return the change set of the platform. Raises ``UserError`` if anything has changed since the plan was made."""
+    options, cloudformation = session.options, session.cloudformation
+    stack = describe_stack(cloudformation, planned.stack_id)
+    if not options.adopt:
+        check_owned(stack)
+    check_ready(stack, options.environment)
+    before = read_snapshot(cloudformation, stack)
+    if {stack.id: stack.changed_at for _, stack in before.tree.walk() if stack.exists} != planned.changed_at:
         raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
-    proposal = change_set.read_change_set(session.cloudformation, saved_plan.change_set_id)
-    shown_paths = {danger.path for danger in find_dangers(saved_plan.plan.stack)}
-    certain_paths = {danger.path for danger in find_dangers(proposal.changes) if not danger.effect.startswith("may")}
-    if digest_changes(proposal.changes) != saved_plan.digest or not certain_paths <= shown_paths:
-        raise UserError("the change set no longer matches the plan; create a new plan")
-    return proposal
+    proposal = change_set.read_change_set(cloudformation, planned.change_set_id)
+    proposal.keeps_failed = saved_plan.keeps_failed
+    after = (_read_proposed_tree(session, proposal), proposal.parameters)
+    compared = compare_trees(saved_plan.stack_name, before.source, after, session.target.pseudo_parameters())
+    plan = compared.make_plan(proposal.changes, proposal.notices)
+    if not have_equal_texts(plan, planned.plan):
+        raise UserError(_CHANGED)
+    late = LateProtection(
+        saved_plan.late_parameters, tuple(saved_plan.late_paths), template_url=saved_plan.late_template_url
+    )
+    return PlatformPlan(proposal, before, plan, planned.remarks, late)
+
+
+def _read_proposed_tree(session: Session, proposal: change_set.Proposal) -> templates.Tree:
+    """Return the templates of the change set; the nested ones come from the bucket, where a key names its content."""
+    target, s3 = session.target, session.target.client("s3")
+    bucket = describe_stack(session.cloudformation, ARTIFACTS_STACK).outputs.get("BucketName", "")
+    prefix = target.destination(bucket, session.options.environment).object_url("")
+
+    def read_nested(url: str) -> str:
+        key = url.removeprefix(prefix)
+        content = s3.get_object(Bucket=bucket, ExpectedBucketOwner=target.account, Key=key)["Body"].read()
+        if hashlib.sha256(content).hexdigest() not in key:
+            raise UserError(f"s3://{bucket}/{key} does not match the checksum in its name; find out who uploaded it")
+        return content.decode()
+
+    return templates.read_tree(change_set.read_proposed_template(proposal), read_nested)

@@ -1,11 +1,14 @@
 """The stack that an account needs first: the artifact bucket, and the roles and boundaries of deployments."""
 
+from dataclasses import dataclass
+
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.errors import Aborted, UserError, describe_error
+from scripts.common.errors import Aborted, UserError
 from stacks import emit
 
+from .bootstrap_change import BootstrapChange, complete_parameters, explain_denial, find_change, fits_into_request
 from .change_set import ExecutionOptions, create_change_set, remove_abandoned
 from .deployment_options import ARTIFACTS_STACK
 from .follow import execute_and_follow
@@ -20,8 +23,8 @@ from .stack import (
     check_ready,
     delete_failed_creation,
     describe_stack,
-    is_deployed,
     is_failed_creation,
+    read_original_template,
     read_snapshot,
     wait_until_idle,
 )
@@ -29,50 +32,87 @@ from .unneeded_artifacts import delete_unneeded_artifacts
 from .upload import upload_package
 from .validate import check_lint
 
-# Bytes of a template in a request.
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-LONGEST_BODY = 51_200
 
-_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+@dataclass(frozen=True)
+class Bootstrapped:
+    """The outputs of the artifacts stack, and how it still differs from its template and settings."""
+
+    outputs: dict[str, str]
+    change: BootstrapChange | None
 
 
-def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
-    """Create or update the bucket's stack if it differs from its template, and return its outputs.
+def bootstrap(session: Session, preflight: Preflight) -> Bootstrapped | None:
+    """Return the artifacts stack as the platform's change set needs it; None if that is only planned.
 
-    Raises ``UserError`` if a plan finds no bucket, from which CloudFormation reads nested templates, and if the caller
-    is not allowed to change the stack.
+    The platform's change set reads nested templates from the bucket, and names CloudFormation's role if the settings
+    have one. So what is missing of them is confirmed and deployed first. All else is a change to plan and to deploy
+    together with the platform. Raises ``UserError`` if the stack cannot be updated.
     """
     options, cloudformation = session.options, session.cloudformation
     stack = describe_stack(cloudformation, ARTIFACTS_STACK)
-    if options.only_plan and not stack.exists:
+    if options.wait and stack.is_busy:
+        stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, session.report)
+    missing = _describe_missing(session, stack)
+    if missing and options.out:
+        raise UserError(f"{ARTIFACTS_STACK} {missing}, so no plan can be saved; deploy once without --out")
+    if missing:
         preflight.run_checks(with_bootstrap=True)
-        raise UserError(f"{ARTIFACTS_STACK} is not deployed, and a plan needs its bucket; deploy once without --plan")
-    body = (options.templates / "artifacts.yaml").read_text(encoding="utf-8")
-    if not options.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(options.bootstrap, body)):
-        check_owned(stack)
-        for finding in check_lint(options.templates):
-            session.report.announce_step("Warning", finding)
-        preflight.run_checks(with_bootstrap=True)
-        purpose = "the bucket that templates and code are deployed from; once per account and Region"
-        session.report.announce_step("Bootstrapping", f"{ARTIFACTS_STACK}: {purpose}")
-        try:
-            stack = _change_bootstrap(session, stack, body)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _DENIED:
-                raise
-            raise UserError(
-                f"{ARTIFACTS_STACK} differs from templates/artifacts.yaml and [bootstrap], and this caller is not "
-                "allowed to update it; deploy once with credentials that have the permissions: "
-                f"{describe_error(error)}"
-            ) from error
+    if missing and options.only_plan:
+        _plan_first(session, stack, missing)
+        return None
+    if missing:
+        stack = _bootstrap_first(session, stack)
     if "BucketName" not in stack.outputs:
+        check_ready(stack)
         raise UserError(f"{ARTIFACTS_STACK} has no output BucketName; inspect the stack first")
-    return stack.outputs
+    return Bootstrapped(stack.outputs, find_change(session, stack))
 
 
-def _with_defaults(parameters: dict[str, str], body: str) -> dict[str, str]:
-    declared = templates.parse_template(body).get("Parameters", {})
-    return {name: parameters.get(name, str(parameter.get("Default", ""))) for name, parameter in declared.items()}
+def _describe_missing(session: Session, stack: Stack) -> str:
+    """Return what the platform's change set needs and the stack does not have; empty if it has everything."""
+    if not stack.exists:
+        return "does not exist yet"
+    if is_failed_creation(stack):
+        return "could not be created"
+    needs_role = session.options.bootstrap.get("ServiceRole") == "true"
+    is_role_missing = needs_role and "BucketName" in stack.outputs and "ServiceRoleArn" not in stack.outputs
+    return "does not have CloudFormation's role yet, though service_role is true" if is_role_missing else ""
+
+
+def _plan_first(session: Session, stack: Stack, missing: str) -> None:
+    """Show the plan of the artifacts stack alone, from a comparison: without the bucket there is no change set."""
+    options, pseudo = session.options, session.target.pseudo_parameters()
+    body = (options.templates / "artifacts.yaml").read_text(encoding="utf-8")
+    before = None
+    if stack.exists and not is_failed_creation(stack):
+        deployed = templates.parse_template(read_original_template(session.cloudformation, stack.name))
+        before = (templates.Tree(deployed), stack.parameters)
+    after = (templates.Tree(templates.parse_template(body)), complete_parameters(options.bootstrap, body))
+    notice = (
+        f"{ARTIFACTS_STACK} {missing}: {options.stack_name} can be planned after it; scripts/deploy.sh "
+        f"{options.environment} asks for one after the other"
+    )
+    compared = compare_trees(ARTIFACTS_STACK, before, after, pseudo)
+    source = f"From templates/artifacts.yaml: {ARTIFACTS_STACK} {missing}."
+    session.report.show_plan(compared.make_offline_plan(source, (notice,)))
+
+
+def _bootstrap_first(session: Session, stack: Stack) -> Stack:
+    """Deploy the artifacts stack before anything else, but take no rights away yet."""
+    options, report = session.options, session.report
+    body = (options.templates / "artifacts.yaml").read_text(encoding="utf-8")
+    change = find_change(session, stack) if stack.exists and not is_failed_creation(stack) else None
+    if change and change.problem:
+        raise UserError(f"{change.problem}; nothing was changed")
+    check_owned(stack)
+    for finding in check_lint(options.templates):
+        report.announce_step("Warning", finding)
+    purpose = "the bucket that templates and code are deployed from; once per account and Region"
+    report.announce_step("Bootstrapping", f"{ARTIFACTS_STACK}: {purpose}")
+    try:
+        return _change_bootstrap(session, stack, change.text_during if change else body)
+    except ClientError as error:
+        raise explain_denial(error) from error
 
 
 def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
@@ -82,8 +122,6 @@ def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
     then, by a second change set, the boundaries and the roles that deploy.
     """
     cloudformation = session.cloudformation
-    if session.options.wait and stack.is_busy:
-        stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, session.report)
     if is_failed_creation(stack):
         stack = delete_failed_creation(cloudformation, stack)
     check_owned(stack)
@@ -121,10 +159,6 @@ def _deploy_template(session: Session, stack: Stack, body: str, **source: str) -
         with session.follow_stack(plan, ARTIFACTS_STACK) as following:
             execute_and_follow(proposal, before.tree, following)
     return describe_stack(cloudformation, ARTIFACTS_STACK)
-
-
-def fits_into_request(body: str) -> bool:
-    return len(body.encode()) <= LONGEST_BODY
 
 
 def without_conditional_parts(body: str) -> str:

@@ -101,6 +101,8 @@ class Proposal:
     changes: StackChanges
     # Notices of CloudFormation about a change set that it accepted.
     notices: tuple[str, ...] = ()
+    # Of the stack after the execution.
+    parameters: dict[str, str] = field(default_factory=dict)
     is_executed: bool = False
     # Whether to keep the change set, for a later `apply`.
     is_saved: bool = False
@@ -294,7 +296,19 @@ def _read_proposal(
     changes = read_changes(cloudformation, change_set, change_set_paths)
     notices = read_notices(cloudformation, change_set_paths)
     is_express = change_set.get("DeploymentConfig", {}).get("Mode") == "EXPRESS"
-    return Proposal(cloudformation, stack_id, change_set_id, changes, notices, is_express=is_express)
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in change_set.get("Parameters", [])}
+    return Proposal(cloudformation, stack_id, change_set_id, changes, notices, parameters, is_express=is_express)
+
+
+def read_proposed_template(proposal: Proposal) -> Any:
+    """Return the template that a change set was created with: a string, or a dictionary if it is JSON.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_GetTemplate.html
+    """
+    template = proposal.cloudformation.get_template(
+        StackName=proposal.stack_id, ChangeSetName=proposal.change_set_id, TemplateStage="Original"
+    )
+    return template["TemplateBody"]
 
 
 def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> None:

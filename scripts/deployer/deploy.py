@@ -1,8 +1,7 @@
 """The steps in order: validate, package, compare, examine, upload, change set, plan, confirm, execute, outputs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from scripts.common import templates
 from scripts.common.errors import Aborted, UserError
@@ -10,11 +9,13 @@ from scripts.common.errors import Aborted, UserError
 from . import planning
 from .abandoned import describe_full_stacks
 from .bootstrap import bootstrap
-from .change_set import Overtaken, Proposal, create_change_set, remove_abandoned
-from .deletion_protection import LateProtection, find_late_protection
+from .bootstrap_change import BootstrapProposal, propose_change
+from .both_stacks import PlatformPlan, execute_both, join_plans, save_both
+from .change_set import Overtaken, create_change_set, remove_abandoned
+from .deletion_protection import find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .drift import describe_drift, describe_last_detection, describe_missing_drift
-from .execute import confirmed_losses, execute_plan, finish_deployment, keep_protected, record_deployment
+from .execute import confirm_plans, keep_protected, record_deployment
 from .execution_options import (
     check_change_set,
     check_continuation,
@@ -26,15 +27,14 @@ from .execution_options import (
 )
 from .imports import check_imported, copy_for_import, describe_imports
 from .package import Package, package_templates, repackage_for_plan
-from .plan.model import Plan, StackChanges
+from .plan.model import StackChanges
 from .preflight.examine import Preflight
 from .preflight.importable import ImportedResource
-from .saved_plan import SavedPlan, digest_changes, save_plan
+from .report.reporter import show_plans
 from .session import Session
 from .stack import (
     Snapshot,
     Stack,
-    StackTree,
     check_owned,
     check_ready,
     delete_failed_creation,
@@ -50,6 +50,18 @@ from .validate import check_fresh, check_lint
 
 # How often a deployment that waits is planned again because another one was faster.
 _MOST_REPETITIONS = 10
+
+
+@dataclass(frozen=True)
+class _Packaged:
+    """The uploaded templates, and how a change set is made of them."""
+
+    tree: templates.Tree
+    template_url: str
+    # The location of the template of the second change set after an import; empty without one.
+    late_template_url: str
+    role_arn: str
+    imported: Sequence[ImportedResource]
 
 
 def deploy(session: Session) -> Deployed:
@@ -77,39 +89,57 @@ def _deploy_once(session: Session) -> Deployed:
     check_options(options)
     check_fresh(options.templates)
     preflight = Preflight(options, target, report)
-    bucket = bootstrap(session, preflight)
-    if options.bootstrap.get("ServiceRole") == "true" and "ServiceRoleArn" not in bucket:
-        raise UserError(
-            f"{ARTIFACTS_STACK} does not have CloudFormation's role yet, though service_role is true; deploy without "
-            "--plan, with credentials that may update it"
-        )
-    packaged = package_templates(
-        options.templates / "parent.yaml", target.destination(bucket["BucketName"], options.environment), target.runtime
-    )
+    artifacts = bootstrap(session, preflight)
+    if artifacts is None:
+        return Deployed({}, changed=True)
+    destination = target.destination(artifacts.outputs["BucketName"], options.environment)
+    packaged = package_templates(options.templates / "parent.yaml", destination, target.runtime)
     stack = _prepare_stack(session, preflight)
     is_same, before = _compare_deployed(session, stack, packaged)
-    if is_same and not options.revert_drift:
+    stays = is_same and not options.revert_drift
+    if stays and artifacts.change is None:
         return _end_unchanged(session, stack, packaged)
-    preflight.run_checks()
-    imported = _find_imported_resources(session, preflight)
-    first = copy_for_import(packaged, imported) if imported else packaged
-    # A saved plan may be executed later, so it needs all files; those of a deployed tree are there already, and other
-    # locations of its templates would be changes.
-    needs_all = options.out or is_same or not options.only_plan
-    uploaded = first if needs_all else repackage_for_plan(first)
-    _upload_files(session, uploaded)
-    before = before or read_snapshot(session.cloudformation, stack)
-    role_arn = bucket.get("ServiceRoleArn", "")
-    deployed = _deploy_changes(
-        session,
-        before,
-        planning.parse_package(first),
-        uploaded.template_url,
-        role_arn,
-        imported,
-        packaged.template_url if imported else "",
-    )
+    preflight.run_checks(with_bootstrap=artifacts.change is not None)
+    with propose_change(session, artifacts.change) as bootstrap_proposal:
+        if stays:
+            deployed = _deploy_bootstrap(session, stack, bootstrap_proposal)
+        else:
+            imported = _find_imported_resources(session, preflight)
+            first = copy_for_import(packaged, imported) if imported else packaged
+            # A saved plan may be executed later, so it needs all files; those of a deployed tree are there already, and
+            # other locations of its templates would be changes.
+            needs_all = options.out or is_same or not options.only_plan
+            uploaded = first if needs_all else repackage_for_plan(first)
+            _upload_files(session, uploaded)
+            after = _Packaged(
+                planning.parse_package(first),
+                uploaded.template_url,
+                packaged.template_url if imported else "",
+                artifacts.outputs.get("ServiceRoleArn", ""),
+                imported,
+            )
+            before = before or read_snapshot(session.cloudformation, stack)
+            deployed = _deploy_changes(session, before, after, bootstrap_proposal)
     return _end_unchanged(session, stack, packaged) if is_same and not deployed.changed else deployed
+
+
+def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: BootstrapProposal | None) -> Deployed:
+    """Show the change of the artifacts stack, and execute it once it is confirmed; the platform does not change."""
+    options = session.options
+    if bootstrap_proposal is None:
+        return Deployed(stack.outputs, changed=False)
+    plans = join_plans(bootstrap_proposal, None)
+    session.report.announce_step(options.stack_name, "does not change")
+    show_plans(session.report, plans)
+    if options.only_plan:
+        if options.out:
+            save_both(session, options.out, bootstrap_proposal, None)
+        return Deployed(stack.outputs, changed=True)
+    if confirm_plans(session, plans) is None:
+        raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set was deleted")
+    bootstrap_proposal.execute_alone()
+    message = f"no changes; {ARTIFACTS_STACK} was deployed"
+    return Deployed(stack.outputs, changed=True, message=message)
 
 
 def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tuple[bool, Snapshot | None]:
@@ -203,41 +233,37 @@ def _upload_files(session: Session, packaged: Package) -> None:
 
 
 def _deploy_changes(
-    session: Session,
-    before: Snapshot,
-    after: templates.Tree,
-    template_url: str,
-    role_arn: str,
-    imported: Sequence[ImportedResource],
-    late_template_url: str,
+    session: Session, before: Snapshot, packaged: _Packaged, bootstrap_proposal: BootstrapProposal | None
 ) -> Deployed:
     """Show a change set of the uploaded templates, and save it, or execute it once it is confirmed.
 
-    ``late_template_url`` locates the template of the second change set after an import.
+    The change of the artifacts stack, if there is one, is shown, saved, confirmed and executed with it.
     """
     options, target, report = session.options, session.target, session.report
-    stack = before.tree.stack
+    stack, after = before.tree.stack, packaged.tree
     pseudo = target.pseudo_parameters()
     parameters = options.parameters
     compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
-    late = replace(find_late_protection(compared, after, parameters, pseudo), template_url=late_template_url)
+    late = find_late_protection(compared, after, parameters, pseudo)
+    late = replace(late, template_url=packaged.late_template_url)
     if late.parameters:
         parameters = late.leave_off(parameters)
         compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     alarms, notices = _choose_alarms(session, stack, compared)
-    execution = choose_execution(options, stack, role_arn, alarms)
+    execution = choose_execution(options, stack, packaged.role_arn, alarms)
     report.announce_step("Planning", f"a change set of {stack.name}")
-    with create_change_set(session.cloudformation, stack, parameters, execution, TemplateURL=template_url) as proposal:
+    source = {"TemplateURL": packaged.template_url}
+    with create_change_set(session.cloudformation, stack, parameters, execution, **source) as proposal:
         if proposal is None:
             check_unfinished(options, stack)
             if options.revert_drift:
                 for notice in describe_missing_drift(StackChanges(stack.name), before.tree, options.environment):
                     report.announce_step("Warning", notice)
-            return Deployed(stack.outputs, changed=False)
-        check_imported(proposal.changes, imported)
-        notices += describe_imports(imported, options.environment)
+            return _deploy_bootstrap(session, stack, bootstrap_proposal)
+        check_imported(proposal.changes, packaged.imported)
+        notices += describe_imports(packaged.imported, options.environment)
         notices += compared.describe_moves(options.environment, has_stack_policies=options.rollout.stack_policy)
-        plan = compared.make_plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
+        plan = compared.make_plan(proposal.changes, proposal.notices)
         check_change_set(options, stack, plan.stack, late)
         ways = describe_execution(execution, stack, plan.stack)
         drift = describe_drift(proposal.changes, before.tree, options.environment)
@@ -245,17 +271,20 @@ def _deploy_changes(
             *describe_last_detection(session.cloudformation, plan.stack, before.tree, options.environment),
             *describe_full_stacks(session.cloudformation, before.tree),
         )
-        plan = replace(plan, notices=(*ways, *drift, *detected, *plan.notices))
-        report.show_plan(plan)
+        platform = PlatformPlan(proposal, before, plan, [*ways, *drift, *detected, *notices, *late.notices], late)
+        plans = join_plans(bootstrap_proposal, platform)
+        show_plans(report, plans)
+        if bootstrap_proposal is not None:
+            bootstrap_proposal.join_platform()
         if options.only_plan:
             if options.out:
-                _save_plan(session, before.tree, proposal, plan, late, options.out)
+                save_both(session, options.out, bootstrap_proposal, platform)
             return Deployed(stack.outputs, changed=True)
-        losses = confirmed_losses(plan, options.destroys)
-        if not session.confirm(f"Deploy {stack.name}?", list(losses)):
-            raise Aborted(f"{stack.name}: not deployed; the change set was deleted")
-        execute_plan(session, proposal, before.tree, plan, list(losses.values()), late)
-    return finish_deployment(session, before.template_tree, late)
+        losses = confirm_plans(session, plans)
+        if losses is None:
+            names = " and ".join(shown.stack.name for shown in plans)
+            raise Aborted(f"{names}: not deployed; the change {'sets were' if len(plans) > 1 else 'set was'} deleted")
+        return execute_both(session, bootstrap_proposal, platform, list(losses[-1].values()))
 
 
 def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison) -> tuple[tuple[str, ...], list[str]]:
@@ -265,27 +294,3 @@ def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison
         return (), []
     cloudwatch = session.target.client("cloudwatch")
     return find_rollback_triggers(cloudwatch, stack.outputs, compared.find_removed_values("AlarmName"))
-
-
-def _save_plan(
-    session: Session, tree: StackTree, proposal: Proposal, plan: Plan, late: LateProtection, path: Path
-) -> None:
-    save_plan(
-        path,
-        SavedPlan(
-            environment=session.options.environment,
-            account=session.target.account,
-            region=session.target.region,
-            stack_name=tree.stack.name,
-            stack_id=proposal.stack_id,
-            change_set_id=proposal.change_set_id,
-            changed_at={stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists},
-            digest=digest_changes(proposal.changes),
-            plan=plan,
-            late_parameters=late.parameters,
-            late_paths=list(late.paths),
-            keeps_failed=proposal.keeps_failed,
-            late_template_url=late.template_url,
-        ),
-    )
-    proposal.is_saved = True

@@ -62,6 +62,8 @@ class Deployed:
 
     outputs: dict[str, str]
     changed: bool
+    # What to say instead of "deployed".
+    message: str = ""
 
 
 def stack_name(environment: str) -> str:

@@ -21,10 +21,13 @@ from .stack import Snapshot, Stack, StackTree, describe_stack, read_original_tem
 from .unneeded_artifacts import delete_unneeded_artifacts, find_artifact_keys
 
 
-def confirmed_losses(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
-    """Return what is lost, by the name that confirms it. Raises ``UserError`` if ``destroys`` has any other name."""
-    losses = confirmation_names(find_dangers(plan.stack))
-    check_confirmed_names(losses, destroys)
+def confirmed_losses(plans: Sequence[Plan], destroys: Sequence[str]) -> list[dict[str, Danger]]:
+    """Return what each plan loses, by the name that confirms it.
+
+    Raises ``UserError`` if ``destroys`` has any other name.
+    """
+    losses = [confirmation_names(find_dangers(plan.stack)) for plan in plans]
+    check_confirmed_names({name: danger for of_plan in losses for name, danger in of_plan.items()}, destroys)
     return losses
 
 
@@ -34,6 +37,13 @@ def check_confirmed_names(losses: Mapping[str, Danger], destroys: Sequence[str])
         if name not in losses and name not in [danger.path for danger in losses.values()]:
             affected = ", ".join(sorted(losses)) or "none"
             raise UserError(f"--destroys {name}: no such resource among those affected: {affected}")
+
+
+def confirm_plans(session: Session, plans: Sequence[Plan]) -> list[dict[str, Danger]] | None:
+    """Ask once for all plans. Return what each of them loses, or None if the answer is no."""
+    losses = confirmed_losses(plans, session.options.destroys)
+    question = f"Deploy {' and '.join(plan.stack.name for plan in plans)}?"
+    return losses if session.confirm(question, [name for of_plan in losses for name in of_plan]) else None
 
 
 def execute_plan(

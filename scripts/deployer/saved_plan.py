@@ -2,32 +2,49 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from scripts.common.errors import UserError
+from scripts.common.evaluate import SECRET
 from scripts.common.files import check_writable
 
 from .json_files import check_texts, read_document, write_document
-from .plan.model import Plan, StackChanges
+from .plan.model import Plan
 from .plan.serialization import plan_from_json, to_json
+
+_NO_TEXTS = ("platform", "artifacts", "runs_before", "runs_after", "late_parameters", "late_paths", "keeps_failed")
 
 
 @dataclass(frozen=True)
-class SavedPlan:
-    """A change set to execute later, and the state of the stacks when it was created."""
+class PlannedStack:
+    """A change set to execute later, and the state of its stacks when it was created."""
 
-    environment: str
-    account: str
-    region: str
     stack_name: str
     stack_id: str
     change_set_id: str
     # The time of the last change of each stack in the tree, by stack id.
     changed_at: dict[str, str]
-    # Of the changes that CloudFormation listed.
-    digest: str
     plan: Plan
+    # The notices of the plan that do not follow from the change set and the templates.
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """What a deployment is going to execute, in one or in both stacks."""
+
+    environment: str
+    account: str
+    region: str
+    stack_name: str
+    platform: PlannedStack | None
+    artifacts: PlannedStack | None = None
+    # Whether the artifacts stack is updated before the platform, and after it; if both, the change set of the former.
+    runs_before: bool = False
+    runs_after: bool = False
+    first_change_set_id: str = ""
     # The parameters that a second change set sets (deletion_protection.py), and the paths of what they protect.
     late_parameters: dict[str, str] = field(default_factory=dict)
     late_paths: list[str] = field(default_factory=list)
@@ -35,10 +52,38 @@ class SavedPlan:
     keeps_failed: bool = False
     # The location of the template of the second change set after an import (imports.py); empty without one.
     late_template_url: str = ""
+    # Of all the rest.
+    digest: str = ""
+
+    @property
+    def stacks(self) -> list[PlannedStack]:
+        """The stacks that change, in the order of their plans."""
+        return [planned for planned in (self.artifacts, self.platform) if planned is not None]
 
 
-def digest_changes(changes: StackChanges) -> str:
-    return hashlib.sha256(json.dumps(to_json(changes), sort_keys=True).encode()).hexdigest()
+def have_equal_texts(plan: Plan, other: Plan) -> bool:
+    """Whether two plans, perhaps of two processes, say the same; secret values, which no plan shows, aside."""
+    texts = (json.dumps(to_json(either), sort_keys=True) for either in (plan, other))
+    first, second = (SECRET.sub("", text) for text in texts)
+    return first == second
+
+
+def check_digest(saved: SavedPlan) -> None:
+    """Raise ``UserError`` if the file was edited after the plan was saved."""
+    if saved.digest != _digest_plan(saved):
+        raise UserError("the file was changed after the plan had been saved; create a new plan")
+
+
+def _digest_plan(saved: SavedPlan) -> str:
+    document = _to_document(replace(saved, digest=""))
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _to_document(saved: SavedPlan) -> dict[str, Any]:
+    def write_stack(planned: PlannedStack | None) -> dict[str, Any] | None:
+        return {**asdict(planned), "plan": to_json(planned.plan)} if planned else None
+
+    return {**asdict(saved), "platform": write_stack(saved.platform), "artifacts": write_stack(saved.artifacts)}
 
 
 def check_destination(path: Path) -> None:
@@ -55,16 +100,28 @@ def check_destination(path: Path) -> None:
 
 
 def save_plan(path: Path, saved: SavedPlan) -> None:
-    write_document(path, {**asdict(saved), "plan": to_json(saved.plan)})
+    write_document(path, _to_document(replace(saved, digest=_digest_plan(saved))))
 
 
 def load_plan(path: Path) -> SavedPlan:
     """Return the plan in a file. Raises ``UserError`` if the file is not a saved plan."""
     document = read_document(path, "a plan that --out has saved", "create a new plan")
     try:
-        plan = SavedPlan(**document | {"plan": plan_from_json(document["plan"])})
-        check_texts(vars(plan), exceptions=("plan", "changed_at", "late_parameters", "late_paths", "keeps_failed"))
+        stacks = {name: _read_stack(document[name]) for name in ("platform", "artifacts")}
+        plan = SavedPlan(**document | stacks)
+        check_texts(vars(plan), exceptions=_NO_TEXTS)
         check_texts(plan.late_parameters)
+        if not plan.stacks:
+            raise TypeError("platform")
         return plan
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a plan that --out has saved") from error
+
+
+def _read_stack(document: dict[str, Any] | None) -> PlannedStack | None:
+    if document is None:
+        return None
+    planned = PlannedStack(**document | {"plan": plan_from_json(document["plan"])})
+    check_texts(vars(planned), exceptions=("plan", "changed_at", "remarks"))
+    check_texts(planned.changed_at)
+    return planned

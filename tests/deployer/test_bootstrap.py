@@ -26,12 +26,17 @@ def test_the_service_role_acts_once_cloudformation_can_assume_it(
     assert platform["RoleARN"] == "role-payment-cloudformation"
 
 
-def test_a_plan_reports_that_the_service_role_does_not_exist_yet(
+def test_a_plan_shows_the_service_role_that_the_change_set_of_the_platform_needs_first(
     command: Command, aws: Service, settings_file: Any
 ) -> None:
     add_platform(aws, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
-    assert "does not have CloudFormation's role yet" in command("dev", "--plan", "--settings", path, code=1).stderr
+    result = command("dev", "--plan", "--settings", path, code=2)
+    missing = "payment-artifacts does not have CloudFormation's role yet, though service_role is true"
+    assert f"! {missing}: payment-platform-dev can be planned after it; scripts/deploy.sh dev asks for" in result.stdout
+    assert "├── + CloudFormationRole AWS::IAM::Role" in result.stdout
+    refused = command("dev", "--plan", "--out", "plan.json", "--settings", path, code=1)
+    assert f"{missing}, so no plan can be saved; deploy once without --out" in refused.stderr
     assert aws.find_writes() == []
 
 
@@ -49,23 +54,12 @@ def test_a_bucket_stack_that_cannot_be_updated_is_named(
     """The commands of this repository work on environments, so the AWS CLI's are named."""
     add_platform(aws, edit_harmlessly)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
-    bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
+    bucket.status, bucket.text = status, bucket.text.replace("NoncurrentDays: 30", "NoncurrentDays: 3")
     result = command("dev", "--yes", code=1)
     assert aws.find_writes() == []
     assert result.stderr.startswith(f"deploy: payment-artifacts is {status}: ")
     assert f"aws cloudformation {operation} --stack-name payment-artifacts" in result.stderr
     assert "scripts/" not in result.stderr
-
-
-def test_a_caller_who_may_not_update_the_bucket_learns_what_to_do(command: Command, aws: Service) -> None:
-    add_platform(aws, edit_harmlessly)
-    (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
-    bucket.text += "\n# of an earlier release\n"
-    aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)] * 20}
-    result = command("dev", "--yes")
-    assert (
-        "is not allowed to update it; deploy once with credentials that have the permissions: not auth" in result.stderr
-    )
 
 
 def test_a_deployment_updates_the_bucket_stack_if_its_template_has_changed(command: Command, aws: Service) -> None:

@@ -163,9 +163,15 @@ def test_a_plan_as_markdown_says_that_nothing_changes(command: Command, aws: Ser
     assert result.stdout == "<!-- payment-platform plan -->\n### Deployment of `payment-platform-dev`\n\nNo changes.\n"
 
 
-def test_a_plan_without_the_artifact_bucket_says_what_to_do(command: Command, aws: Service) -> None:
-    assert command("dev", "--plan", code=1).stderr == (
-        "deploy: payment-artifacts is not deployed, and a plan needs its bucket; deploy once without --plan\n"
+def test_a_plan_without_the_artifact_bucket_shows_what_is_deployed_first(command: Command, aws: Service) -> None:
+    result = command("dev", "--plan", code=2)
+    assert (
+        "! payment-artifacts does not exist yet: payment-platform-dev can be planned after it; scripts/deploy.sh dev "
+        "asks for one after the other\nPlan: 8 to add, 0 to change, 0 to destroy.\npayment-artifacts\n├── + AccessLogs "
+    ) in result.stdout
+    assert result.stdout.endswith("payment-platform-dev: nothing was changed\n")
+    assert command("dev", "--plan", "--out", "plan.json", code=1).stderr == (
+        "deploy: payment-artifacts does not exist yet, so no plan can be saved; deploy once without --out\n"
     )
     assert aws.find_writes() == []
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scripts.deployer import saved_plan
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
@@ -72,6 +73,41 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
     assert refuse_plan().startswith("its change set is OBSOLETE: another deployment has run since; nothing of this ")
     aws.change_sets.clear()
     assert refuse_plan() == "its change set no longer exists; create a new plan\n"
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+@pytest.mark.parametrize("edited", ["plan", "remarks", "digest too"])
+def test_an_edited_plan_is_refused(command: Command, aws: Service, tmp_path: Path, edited: str) -> None:
+    """What is shown is made anew from the change set, so that not even an edited digest helps."""
+    stack = add_platform(aws, edit_harmlessly)
+    aws.alarms["alarm-payment-duration-dev"] = "ALARM"
+    path = tmp_path / "plan.json"
+    command("plan", "dev", "--out", "plan.json", code=2)
+    document = json.loads(path.read_text())
+    planned = document["platform"]
+    assert any("it is already in ALARM" in remark for remark in planned["remarks"])
+    if edited == "remarks":
+        planned["remarks"] = []
+    else:
+        planned["plan"]["stack"]["changes"] = planned["plan"]["stack"]["changes"][:1]
+    path.write_text(json.dumps(document))
+    message = "the file was changed after the plan had been saved; create a new plan"
+    if edited == "digest too":
+        saved_plan.save_plan(path, saved_plan.load_plan(path))
+        message = "the change set no longer matches the plan; create a new plan"
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert (refused.stderr, refused.stdout) == (f"deploy: plan.json: {message}\n", "")
+    assert aws.find_requests("ExecuteChangeSet") == []
+    assert stack.status == "UPDATE_COMPLETE"
+
+
+def test_a_template_in_the_bucket_that_is_not_what_its_key_names_is_refused(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    for key in aws.objects:
+        aws.objects[key] += "\n"
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert "does not match the checksum in its name; find out who uploaded it" in refused.stderr
     assert aws.find_requests("ExecuteChangeSet") == []
 
 

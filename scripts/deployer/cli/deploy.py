@@ -38,6 +38,7 @@ from .confirmation import confirm_deployment
 
 # The parameters of how a change set is executed, which a saved plan includes.
 _EXECUTION = ("revert_drift", "express", "keep_failed", "skip_validation")
+_NOTHING_DONE = "no changes; nothing was done"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -446,7 +447,7 @@ def _run_operation(
 
 
 def _end_deployment(session: Session, deployed: Deployed) -> None:
-    result, message = ("deployed", "") if deployed.changed else ("no changes", "no changes; nothing was done")
+    result, message = ("deployed", deployed.message) if deployed.changed else ("no changes", _NOTHING_DONE)
     session.report.show_result(result, stack_name=session.options.stack_name, outputs=deployed.outputs, message=message)
 
 

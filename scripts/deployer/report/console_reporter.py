@@ -40,7 +40,7 @@ class ConsoleReporter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console, self._markdown, self._full, self._clock = console, as_markdown, full, clock
-        self._findings, self._is_stopped = "", False
+        self._findings, self._is_stopped, self._has_plan = "", False, False
 
     def announce_step(self, title: str, detail: str = "") -> None:
         if self._markdown:
@@ -57,9 +57,13 @@ class ConsoleReporter:
             self._is_stopped = True
             self._print_raw(f"### The deployment is stopped\n\n{self._findings}")
 
-    def show_plan(self, plan: Plan) -> None:
+    def show_plan(self, plan: Plan, *, of: int = 1) -> None:
         if self._markdown:
-            self._print_raw(markdown.render_plan(plan, f"Deployment of `{plan.stack.name}`", self._findings))
+            title, longest = f"Deployment of `{plan.stack.name}`", markdown.LONGEST_COMMENT // of
+            comment = markdown.render_plan(plan, title, self._findings, longest)
+            # One comment has all plans, with one marker and the findings once.
+            self._print_raw(comment if not self._has_plan else f"\n{comment.removeprefix(markdown.MARKER).lstrip()}")
+            self._findings, self._has_plan = "", True
             # A comment may hold only a part of the plan; the log has all of it.
             plan_text.print_plan(create_console(stderr=True, width=140), plan, full=True)
         else:

@@ -17,11 +17,11 @@ LONGEST_COMMENT = 60_000
 MARKER = "<!-- payment-platform plan -->"
 
 
-def render_plan(plan: Plan, title: str, findings: str = "") -> str:
+def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGEST_COMMENT) -> str:
     """Return the plan below its title and the preflight's ``findings``.
 
-    A plan that is too long for a comment loses lines of its changes, but never its counts, what would be lost, what
-    policies grant, and notices.
+    A plan of more than ``longest`` characters, too long for a comment, loses lines of its changes, but never its
+    counts, what would be lost, what policies grant, and notices.
     """
     plan = map_texts(plan, make_printable)
     head = [MARKER, f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
@@ -37,7 +37,7 @@ def render_plan(plan: Plan, title: str, findings: str = "") -> str:
         tail += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(plan), "", "</details>"]
     tail += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
     changes = list(_diff_lines(plan, plan.stack, ""))
-    shown_lines = _count_fitting_lines(changes, LONGEST_COMMENT - sum(len(line) + 1 for line in (*head, *tail)))
+    shown_lines = _count_fitting_lines(changes, longest - sum(len(line) + 1 for line in (*head, *tail)))
     body = ["```diff", *changes[:shown_lines], "```"]
     if shown_lines < len(changes):
         body += ["", f"({len(changes) - shown_lines} more lines: the whole plan is in the log of the workflow)"]

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from scripts.deployer.failure import Event, Failure
-from scripts.deployer.plan.model import Plan
+from scripts.deployer.plan.model import Count, Plan, count_changes
 
 from ..finding import Finding
 
@@ -20,7 +20,8 @@ class Reporter(Protocol):
     def show_findings(self, findings: Sequence[Finding]) -> None:
         """Report what the preflight found."""
 
-    def show_plan(self, plan: Plan) -> None: ...
+    def show_plan(self, plan: Plan, *, of: int = 1) -> None:
+        """Report a plan; ``of`` is the number of plans that the deployment has, which share the space of a comment."""
 
     def follow_events(self, plan: Plan | None, stack_name: str) -> AbstractContextManager[EventListener]:
         """Report events while the plan is executed; without a plan, while a running operation ends."""
@@ -32,3 +33,14 @@ class Reporter(Protocol):
 
     def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
         """Report the end: ``result`` is "deployed", "no changes", "planned" or similar."""
+
+
+def show_plans(report: Reporter, plans: Sequence[Plan]) -> None:
+    """Show the plan of each stack that a deployment changes, in the order of the deployment, and their sum."""
+    for number, plan in enumerate(plans, start=1):
+        if len(plans) > 1:
+            report.announce_step(f"Plan {number} of {len(plans)}:", plan.stack.name)
+        report.show_plan(plan, of=len(plans))
+    if len(plans) > 1:
+        total = sum((count_changes(plan.stack) for plan in plans), Count())
+        report.announce_step("Both stacks:", str(total).removeprefix("Plan: "))

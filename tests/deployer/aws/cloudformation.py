@@ -166,8 +166,12 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         self.settle_stack(stack)
         return {"Stacks": [description]}
 
-    def get_template(self, StackName: str, TemplateStage: str) -> dict[str, Any]:
+    def get_template(self, StackName: str, TemplateStage: str, ChangeSetName: str = "") -> dict[str, Any]:
         assert TemplateStage == "Original"
+        if ChangeSetName:
+            proposed = self._find_change_set(ChangeSetName, StackName).proposed
+            assert proposed is not None, "the change set of a nested stack"
+            return {"TemplateBody": proposed.text}
         return {"TemplateBody": self.find_stack(StackName).text}
 
     def list_stack_resources(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
@@ -259,6 +263,9 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             "Status": "CREATE_COMPLETE",
             "DeploymentConfig": read_deployment_config(change_set.request),
         }
+        if change_set.proposed is not None:
+            values = change_set.proposed.parameters.items()
+            description["Parameters"] = [{"ParameterKey": key, "ParameterValue": value} for key, value in values]
         if change_set.drift:
             description |= {"DeploymentMode": REVERT_DRIFT, "StackDriftStatus": change_set.drift}
         if change_set.deleting >= 0:

@@ -210,6 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.scope in _REST_OPERATIONS:
             return self._answer_rest()
+        if "prefix=" not in urlsplit(self.path).query:
+            return self._send_object()
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
@@ -219,6 +221,17 @@ class _Handler(BaseHTTPRequestHandler):
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
         return self._send_answer(200, body, "application/xml")
+
+    def _send_object(self) -> None:
+        with self.service.lock:
+            try:
+                self.service.record_call("GetObject", {"Key": self._read_key()})
+            except Refused as refused:
+                return self._refuse_object(refused)
+            content = self.service.objects.get(self._read_key())
+        if content is None:
+            return self._refuse_object(Refused("NoSuchKey", "The specified key does not exist.", 404))
+        return self._send_answer(200, content.encode("latin-1").decode(), "application/octet-stream")
 
     def _answer_rest(self) -> None:
         url = urlsplit(self.path)

@@ -1,0 +1,132 @@
+"""The plans of the artifacts stack and of the platform, which are shown, saved and executed together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from scripts.common.errors import UserError
+
+from .bootstrap_change import BootstrapProposal
+from .change_set import Overtaken, Proposal
+from .deletion_protection import LateProtection
+from .deployment_options import ARTIFACTS_STACK, Deployed
+from .execute import execute_plan, finish_deployment
+from .plan.danger import Danger
+from .plan.model import Plan
+from .saved_plan import PlannedStack, SavedPlan, save_plan
+from .session import Session
+from .stack import Snapshot
+
+
+@dataclass(frozen=True)
+class PlatformPlan:
+    """The change set of the platform, and what is shown of it."""
+
+    proposal: Proposal
+    before: Snapshot
+    # What follows from the change set and the templates, and the notices that do not.
+    plan: Plan
+    remarks: list[str]
+    late: LateProtection
+
+    @property
+    def shown(self) -> Plan:
+        return add_remarks(self.plan, self.remarks)
+
+
+def add_remarks(plan: Plan, remarks: Sequence[str]) -> Plan:
+    """Return the plan with more notices, before its own."""
+    return replace(plan, notices=(*remarks, *plan.notices))
+
+
+def join_plans(artifacts: BootstrapProposal | None, platform: PlatformPlan | None) -> list[Plan]:
+    """Return the plans to show, in the order of the deployment. The artifacts stack's says when it is carried out."""
+    plans = []
+    if artifacts is not None:
+        remarks = artifacts.describe_steps() if platform else ()
+        plans.append(add_remarks(artifacts.plan, (*remarks, *artifacts.remarks)))
+    return [*plans, platform.shown] if platform else plans
+
+
+def save_both(session: Session, path: Path, artifacts: BootstrapProposal | None, platform: PlatformPlan | None) -> None:
+    """Save the plans, and keep their change sets."""
+    late = platform.late if platform else LateProtection()
+    save_plan(
+        path,
+        SavedPlan(
+            environment=session.options.environment,
+            account=session.target.account,
+            region=session.target.region,
+            stack_name=session.options.stack_name,
+            platform=_plan_platform(platform) if platform else None,
+            artifacts=_plan_artifacts(artifacts) if artifacts else None,
+            runs_before=artifacts.change.steps.before if artifacts else False,
+            runs_after=artifacts.change.steps.after if artifacts else False,
+            first_change_set_id=artifacts.first.change_set_id if artifacts and artifacts.first else "",
+            late_parameters=late.parameters,
+            late_paths=list(late.paths),
+            keeps_failed=platform.proposal.keeps_failed if platform else False,
+            late_template_url=late.template_url,
+        ),
+    )
+    proposals = [artifacts.shown, artifacts.first] if artifacts else []
+    for proposal in [*proposals, platform.proposal if platform else None]:
+        if proposal is not None:
+            proposal.is_saved = True
+
+
+def _plan_platform(platform: PlatformPlan) -> PlannedStack:
+    stacks = [stack for _, stack in platform.before.tree.walk()]
+    return PlannedStack(
+        stacks[0].name,
+        platform.proposal.stack_id,
+        platform.proposal.change_set_id,
+        {stack.id: stack.changed_at for stack in stacks if stack.exists},
+        platform.plan,
+        platform.remarks,
+    )
+
+
+def _plan_artifacts(artifacts: BootstrapProposal) -> PlannedStack:
+    stack, shown = artifacts.change.stack, artifacts.require_shown()
+    changed_at = {stack.id: stack.changed_at}
+    return PlannedStack(ARTIFACTS_STACK, stack.id, shown.change_set_id, changed_at, artifacts.plan, artifacts.remarks)
+
+
+def execute_both(
+    session: Session, artifacts: BootstrapProposal | None, platform: PlatformPlan, losses: Sequence[Danger]
+) -> Deployed:
+    """Execute the confirmed change sets: what adds rights, then the platform, then what takes rights away.
+
+    Raises ``DeploymentFailed`` and ``UserError`` as ``execute_plan`` does; the rights of both releases then stay.
+    """
+    if artifacts is not None:
+        artifacts.execute_before()
+    try:
+        execute_plan(session, platform.proposal, platform.before.tree, platform.shown, losses, platform.late)
+    except UserError as error:
+        if artifacts is not None:
+            _announce_kept_rights(session, artifacts)
+        if isinstance(error, Overtaken) and artifacts is not None and artifacts.change.steps.before:
+            raise Overtaken(f"{error}; only {ARTIFACTS_STACK} was updated, before it") from error
+        raise
+    deployed = finish_deployment(session, platform.before.template_tree, platform.late)
+    if artifacts is not None:
+        try:
+            artifacts.execute_after()
+        except UserError:
+            session.report.announce_step("Deployed", f"{session.options.stack_name}, but not {ARTIFACTS_STACK}")
+            _announce_kept_rights(session, artifacts)
+            raise
+    return deployed
+
+
+def _announce_kept_rights(session: Session, artifacts: BootstrapProposal) -> None:
+    """Say what the artifacts stack still allows after a deployment that has not succeeded."""
+    steps, options = artifacts.change.steps, session.options
+    if steps.after:
+        rights = "the rights of both releases" if steps.before else "the rights of the earlier release"
+        next_step = f"the next scripts/deploy.sh {options.environment} that succeeds takes away what nothing needs"
+        session.report.announce_step("Rights", f"{ARTIFACTS_STACK} has {rights}; {next_step}")
+    elif steps.before:
+        session.report.announce_step("Rights", f"{ARTIFACTS_STACK} is updated already, and stays as it is")

@@ -1,0 +1,299 @@
+"""The artifacts stack with its permissions boundaries is planned, confirmed and deployed together with the platform.
+
+In an earlier release the ledger had another name, so that the boundary both gains and loses a right.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.deployer import transition
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Stack
+from tests.deployer.conftest import Command, add_platform
+from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
+from tests.emitted import ROOT
+
+ARTIFACTS, PLATFORM = "payment-artifacts", "payment-platform-dev"
+BODY = (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
+EARLIER = BODY.replace("dynamodb-payment-ledger-", "dynamodb-ledger-")
+QUESTION = f"Deploy {ARTIFACTS} and {PLATFORM}? [y/N]"
+
+
+def find_artifacts(aws: Service) -> Stack:
+    (stack,) = [stack for stack in aws.stacks.values() if stack.name == ARTIFACTS]
+    return stack
+
+
+def remove_right(text: str) -> str:
+    """Return the template without the statement of each boundary that allows to publish."""
+    start, end = "        - Sid: Notices\n", "        - Sid: Functions\n"
+    parts = text.split(start)
+    assert len(parts) == 5
+    return parts[0] + "".join(end + part.split(end, 1)[1] for part in parts[1:])
+
+
+def list_ledgers(stack: Stack, environment: str = "dev") -> list[str]:
+    """Return the names of the ledger that the boundary of an environment allows."""
+    text = json.dumps(stack.template["Resources"][f"Boundary{environment.title()}"]["Properties"]["PolicyDocument"])
+    return [name for name in ("dynamodb-ledger", "dynamodb-payment-ledger") if f"table/{name}-{environment}" in text]
+
+
+@pytest.fixture
+def executed(aws: Service) -> list[tuple[str, list[str]]]:
+    """The stack of each executed change set, with the ledgers that the boundary of dev allowed at that time."""
+    executions: list[tuple[str, list[str]]] = []
+
+    def record_execution() -> None:
+        change_set_id = aws.find_requests("ExecuteChangeSet")[-1]["ChangeSetName"]
+        executions.append((aws.change_sets[change_set_id].stack.name, list_ledgers(find_artifacts(aws))))
+
+    aws.before["ExecuteChangeSet"] = record_execution
+    return executions
+
+
+def add_earlier_release(aws: Service, text: str = EARLIER, edit: Callable[[str, str], str] | None = None) -> Stack:
+    add_platform(aws, edit or edit_harmlessly)
+    artifacts = find_artifacts(aws)
+    artifacts.text = text
+    return artifacts
+
+
+def test_a_plan_shows_both_stacks_and_changes_neither(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+    result = command("plan", "dev", code=2)
+    first, second, total = (
+        result.stdout.index(text)
+        for text in (f"Plan 1 of 2: {ARTIFACTS}\n", f"Plan 2 of 2: {PLATFORM}\n", "Both stack")
+    )
+    assert first < result.stdout.index("+   BoundaryDev") < second < result.stdout.index("DeadLetters") < total
+    assert f"! {ARTIFACTS} is updated twice: what it adds is added before {PLATFORM} is deployed, and " in result.stdout
+    assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
+    records = [record for record in command("plan", "dev", "--json", code=2).read_records() if record["type"] == "plan"]
+    assert [record["plan"]["stack"]["name"] for record in records] == [ARTIFACTS, PLATFORM]
+    markdown = command("plan", "dev", "--markdown", code=2).stdout
+    assert [f"### Deployment of `{name}`" in markdown for name in (ARTIFACTS, PLATFORM)] == [True, True]
+    # The workflow looks for its comment by the marker.
+    assert markdown.count("<!-- payment-platform plan -->") == 1
+
+
+def test_rights_are_added_before_the_platform_and_taken_away_after_it(
+    command: Command, aws: Service, executed: list[tuple[str, list[str]]]
+) -> None:
+    artifacts = add_earlier_release(aws)
+    command("dev", "--yes", code=0)
+    both = ["dynamodb-ledger", "dynamodb-payment-ledger"]
+    assert executed == [(ARTIFACTS, ["dynamodb-ledger"]), (PLATFORM, both), (ARTIFACTS, both)]
+    assert (artifacts.text, aws.remaining_names) == (BODY, [])
+    # Of the uploaded templates, the one in force is kept.
+    assert [aws.objects[key] for key in aws.objects if "/bootstrap/" in key] == [BODY.encode().decode("latin-1")]
+    aws.calls.clear()
+    assert "no changes; nothing was done" in command("dev", "--yes", code=0).stdout
+    assert aws.find_writes() == []
+
+
+@pytest.mark.parametrize(
+    ("earlier", "order"),
+    [
+        (remove_right(BODY), [ARTIFACTS, PLATFORM]),
+        (BODY.replace("sns:Publish\n", "sns:Publish\n          - sns:PublishBatch\n"), [PLATFORM, ARTIFACTS]),
+        (BODY.replace("NoncurrentDays: 30", "NoncurrentDays: 3"), [ARTIFACTS, PLATFORM]),
+    ],
+    ids=["adds", "takes away", "the bucket"],
+)
+def test_a_change_in_one_direction_is_executed_once(
+    command: Command, aws: Service, executed: list[tuple[str, list[str]]], earlier: str, order: list[str]
+) -> None:
+    artifacts = add_earlier_release(aws, earlier)
+    command("dev", "--yes", code=0)
+    assert ([name for name, _ in executed], artifacts.text, aws.remaining_names) == (order, BODY, [])
+    assert len(aws.find_requests("CreateChangeSet")) == 2
+
+
+def test_one_question_covers_both_stacks_and_no_means_neither(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+    terminal = command.run_on_terminal("dev", types="n\n", columns=180)
+    assert (terminal.code, QUESTION in terminal.text) == (1, True)
+    assert f"{ARTIFACTS} and {PLATFORM}: not deployed; the change sets were deleted" in terminal.text
+    assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
+
+
+def test_a_refused_deployment_takes_no_rights_away(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws, edit=edit_with_loss)
+    result = command("dev", "--yes", code=1)
+    assert "--yes does not cover data loss" in result.stderr
+    assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
+    aws.refuses = {"Data": "no such thing"}
+    assert "CloudFormation refuses the change set" in command("dev", "--yes", *CONFIRMED_LOSSES, code=1).stderr
+    assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
+    aws.refuses = {}
+    command("dev", "--yes", *CONFIRMED_LOSSES, code=0)
+
+
+def test_a_deployment_that_fails_leaves_the_rights_of_both_releases_and_the_next_one_takes_them_away(
+    command: Command, aws: Service, executed: list[tuple[str, list[str]]]
+) -> None:
+    artifacts = add_earlier_release(aws)
+    aws.fails = {"Data/DeadLetters": "no"}
+    result = command("dev", "--yes", code=1)
+    assert f"Rights {ARTIFACTS} has the rights of both releases; the next scripts/deploy.sh dev that " in result.stdout
+    assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
+    aws.fails = {}
+    executed.clear()
+    command("dev", "--yes", code=0)
+    assert ([name for name, _ in executed], artifacts.text) == ([PLATFORM, ARTIFACTS], BODY)
+
+
+def test_a_change_of_the_artifacts_stack_that_fails_leaves_the_platform_alone(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+    aws.fails = {"BoundaryDev": "The policy is not valid"}
+    result = command("dev", "--yes", code=1)
+    assert f"{ARTIFACTS}" in result.stderr
+    assert (artifacts.text, aws.remaining_names) == (EARLIER, [])
+    assert len(aws.find_requests("ExecuteChangeSet")) == 1
+
+
+def test_another_environment_keeps_its_rights_until_it_is_deployed(
+    command: Command, aws: Service, executed: list[tuple[str, list[str]]]
+) -> None:
+    """It still runs the earlier release. An environment without a stack runs nothing."""
+    add_platform(aws, edit_harmlessly, environment="prod")
+    (former,) = [stack for stack in aws.stacks.values() if stack.name == ARTIFACTS]
+    del aws.stacks[former.id]
+    artifacts = add_earlier_release(aws)
+    for name in list(aws.alarms):
+        aws.alarms[name.replace("-dev", "-prod")] = "OK"
+    planned = command("plan", "dev", code=2).stdout
+    assert "are taken from dev, and stay for payment-platform-prod until that is deployed as well\n" in planned
+    command("dev", "--yes", code=0)
+    new, both = ["dynamodb-payment-ledger"], ["dynamodb-ledger", "dynamodb-payment-ledger"]
+    assert [list_ledgers(artifacts, name) for name in ("dev", "prod", "staging")] == [new, both, new]
+    aws.calls.clear()
+    assert "no changes; nothing was done" in command("dev", "--yes", code=0).stdout
+    assert aws.find_writes() == []
+    executed.clear()
+    command("prod", "--yes", code=0)
+    assert [name for name, _ in executed] == ["payment-platform-prod", ARTIFACTS]
+    assert artifacts.text == BODY
+
+
+def test_a_caller_who_may_not_update_the_artifacts_stack_still_plans_but_deploys_nothing(
+    command: Command, aws: Service
+) -> None:
+    artifacts = add_earlier_release(aws)
+    denied = Refused("AccessDenied", "User: x is not authorized to perform: cloudformation:CreateChangeSet", 403)
+    aws.errors = {"CreateChangeSet": [denied]}
+    planned = command("plan", "dev", code=2).stdout
+    assert "+   BoundaryDev" in planned
+    assert f"This caller may not create a change set of {ARTIFACTS}: its plan comes from comparing the" in planned
+    for arguments in (["dev", "--yes"], ["plan", "dev", "--out", "plan.json"]):
+        # Whoever may not create it may not look for it either.
+        aws.errors = {"CreateChangeSet": [denied], "DescribeChangeSet": [denied] * 3}
+        result = command(*arguments, code=1)
+        assert "is not allowed to update it; deploy once with credentials that have the permissions: " in result.stderr
+    assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
+
+
+def test_rights_of_both_releases_that_do_not_fit_stop_the_deployment_before_anything_happens(
+    command: Command, aws: Service
+) -> None:
+    queues = "".join(f"          - !Sub arn:aws:sqs:${{AWS::Region}}:1234:a-queue-{n}-dev\n" for n in range(60))
+    start = "          - sqs:SendMessage\n          Resource:\n"
+    assert EARLIER.count(start) == 4
+    artifacts = add_earlier_release(aws, EARLIER.replace(start, start + queues, 1))
+    result = command("dev", "--yes", code=1)
+    assert "policy-payment-boundary-dev cannot hold the rights of both releases: it would have " in result.stderr
+    assert "of at most 6,144 characters; deploy in two steps: first a release that takes no rights" in result.stderr
+    assert (aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == ([], [])
+    assert "a-queue-59-dev" in artifacts.text
+
+
+def test_the_artifacts_stack_is_deployed_alone_if_the_platform_does_not_change(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws, edit=lambda _, text: text)
+    result = command("dev", "--yes", code=0)
+    assert result.stdout.endswith(f"{PLATFORM}: no changes; {ARTIFACTS} was deployed\n")
+    # Nothing is deployed in between, so that one update does all.
+    assert (artifacts.text, len(aws.find_requests("ExecuteChangeSet"))) == (BODY, 1)
+    artifacts.text = f"# In other words.\n{BODY}"
+    aws.calls.clear()
+    command("plan", "dev", code=0)
+    command("dev", "--yes", code=0)
+    assert aws.find_writes() == []
+
+
+@pytest.mark.parametrize("changes_platform", [True, False])
+def test_a_saved_plan_has_both_stacks(
+    command: Command, aws: Service, executed: list[tuple[str, list[str]]], tmp_path: Path, changes_platform: bool
+) -> None:
+    artifacts = add_earlier_release(aws, edit=None if changes_platform else lambda _, text: text)
+    planned = command("plan", "dev", "--out", "plan.json", code=2)
+    assert len(aws.remaining_names) == (3 if changes_platform else 1)
+    command("discard", "dev", "plan.json", code=0)
+    assert (aws.remaining_names, (tmp_path / "plan.json").exists()) == ([], False)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    result = command("apply", "dev", "plan.json", "--yes", code=0)
+    start = "Plan 1 of 2" if changes_platform else f"{ARTIFACTS}\n├"
+    shown = planned.stdout[planned.stdout.index(start) : planned.stdout.index(f"{PLATFORM}: the plan is saved")]
+    assert shown in result.stdout
+    assert [name for name, _ in executed] == ([ARTIFACTS, PLATFORM, ARTIFACTS] if changes_platform else [ARTIFACTS])
+    assert (artifacts.text, aws.remaining_names, (tmp_path / "plan.json").exists()) == (BODY, [], False)
+
+
+def test_a_saved_plan_is_refused_after_a_change_of_the_artifacts_stack(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    artifacts.updated = artifacts.updated.replace(year=2027)
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert refused.stderr == f"deploy: plan.json: {ARTIFACTS} has changed since the plan was made; create a new plan\n"
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+RIGHTS = [("Allow", '"a"', '"r-dev"'), ("Allow", '"b"', '"r-dev"'), ("Allow", '"a"', '"r-prod"')]
+
+
+@pytest.mark.parametrize(
+    ("environments", "kept"),
+    [((), []), (("prod",), ['"r-prod"']), (("dev", "prod"), ['"r-dev"', '"r-dev"', '"r-prod"']), (("pro",), [])],
+)
+def test_rights_are_kept_by_the_environment_that_they_name(environments: tuple[str, ...], kept: list[str]) -> None:
+    keep = transition.keep_of(environments)
+    rights = [
+        transition.Right(effect, "{}", "Resource", resource, "Action", action) for effect, action, resource in RIGHTS
+    ]
+    assert [right.resource for right in rights if keep("role-of-all", right)] == kept
+    assert keep("policy-payment-boundary-prod", rights[0]) is ("prod" in environments or "dev" in environments)
+
+
+def test_roles_hold_the_rights_of_both_releases_too() -> None:
+    """Their managed policies are nearly full, so that an inline policy holds the earlier ones."""
+    pseudo: dict[str, str] = {"AWS::AccountId": "1" * 12, "AWS::Region": "r", "AWS::Partition": "aws"}
+
+    def make_release(action: str) -> transition.Release:
+        statement = {"Effect": "Allow", "Action": [action, "s:Both"], "Resource": {"Fn::GetAtt": ["Bucket", "Arn"]}}
+        condition = {"StringEquals": {"a": "${aws:PrincipalTag/a}"}}
+        policy: dict[str, Any] = {"Statement": [statement, {**statement, "Condition": condition}]}
+        template = {
+            "Resources": {
+                "Bucket": {"Type": "AWS::S3::Bucket"},
+                "Rights": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}},
+                "Role": {"Type": "AWS::IAM::Role", "Properties": {"ManagedPolicyArns": [{"Ref": "Rights"}]}},
+            }
+        }
+        return transition.Release.read(template, {}, pseudo)
+
+    during = transition.add_kept_rights(make_release("s:Old"), make_release("s:New"), transition.keep_all)
+    assert during["Resources"]["Rights"] == make_release("s:New").template["Resources"]["Rights"]
+    (inline,) = during["Resources"]["Role"]["Properties"]["Policies"]
+    assert inline["PolicyDocument"]["Statement"] == [
+        {"Effect": "Allow", "Action": ["s:Old"], "Resource": [{"Fn::Sub": "${Bucket.Arn}"}], **limits}
+        for limits in ({"Condition": {"StringEquals": {"a": "${aws:PrincipalTag/a}"}}}, {})
+    ]
+    # What the earlier release had in between is taken away, and nothing else changes.
+    after = transition.Release.read(during, {}, pseudo)
+    assert transition.add_kept_rights(after, make_release("s:New"), transition.keep_of(())) == (
+        make_release("s:New").template
+    )
