@@ -35,11 +35,11 @@ def report_errors(
     *,
     debug: bool = False,
     interrupt_message: str = "",
-    describe_aws: Callable[[Exception], str] = describe_error,
+    describe_end: Callable[[Exception], str] = describe_error,
 ) -> Iterator[None]:
     """End the process on an error with one line that begins with ``name``; ``debug`` prints the traceback before it.
 
-    ``interrupt_message`` is printed on Ctrl-C, and ``describe_aws`` describes an error of the SDK.
+    ``interrupt_message`` is printed on Ctrl-C, and ``describe_end`` describes an error.
     """
     _prepare_streams()
     for number in _SIGNALS:
@@ -55,10 +55,10 @@ def report_errors(
         exit_with_error(name, f"interrupted; {message}" if message else "interrupted", 130)
     except (UserError, SettingsError) as error:
         _print_traceback(debug)
-        exit_with_error(name, str(error), getattr(error, "exit_code", UserError.exit_code))
+        exit_with_error(name, describe_end(error), getattr(error, "exit_code", UserError.exit_code))
     except AWS_ERRORS as error:
         _print_traceback(debug)
-        exit_with_error(name, describe_aws(error))
+        exit_with_error(name, describe_end(error))
     except OSError as error:
         if not is_output_error(error):
             raise

@@ -20,6 +20,7 @@ _READS = ("Describe", "Get", "List", "Head", "Detect", "Simulate", "Query", "Sca
 # What prepares a deployment, and changes no stack.
 _PREPARATIONS = {"cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet", "s3:PutObject"}
 _MOST_NAMES = 3
+NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
 
 
 class RequestLog:
@@ -44,9 +45,9 @@ class RequestLog:
         """Return what the requests so far have changed, as the end of a sentence."""
         writes = list(self._writes)
         if not writes:
-            return "nothing was changed"
+            return NOTHING
         if {action for action, _ in writes} <= _PREPARATIONS:
-            return "no stack was changed"
+            return NO_STACK
         names = [" on ".join(filter(None, write)) for write in dict.fromkeys(reversed(writes))]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         return f"already requested: {', '.join(names[:_MOST_NAMES])}{more}"

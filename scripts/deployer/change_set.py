@@ -45,6 +45,10 @@ class Overtaken(UserError):
     """Another deployment has changed the stack, so that nothing of this one was executed; it can be planned again."""
 
 
+class RefusedChangeSet(UserError):
+    """CloudFormation has found the change set impossible, so that there is nothing to execute."""
+
+
 @dataclass(frozen=True)
 class ExecutionOptions:
     """How CloudFormation executes the change set."""
@@ -225,7 +229,7 @@ def _await_proposal(
         change_set = wait_until_created(cloudformation, created["Id"])
         if change_set["Status"] == "FAILED" and not is_without_changes(change_set):
             refusals = "; ".join(find_refusals(cloudformation, change_set, created["Id"]))
-            raise UserError(f"CloudFormation refuses the change set: {refusals}")
+            raise RefusedChangeSet(f"CloudFormation refuses the change set: {refusals}")
         if options.revert_drift and not is_drift_aware(change_set):
             raise UserError(
                 "--revert-drift: this CloudFormation does not compare with actual resources (its change set has no "

@@ -106,7 +106,7 @@ def test_a_refused_change_set_names_the_nested_stack_that_caused_it(command: Com
     assert command("dev", "--plan", code=1).stderr == (
         "deploy: CloudFormation refuses the change set: Data: The following hook(s)/validation failed: "
         "[AWS::EarlyValidation::ResourceExistenceCheck]; ResourceExistenceCheck error: Resource of type "
-        "AWS::SQS::Queue with identifier payment-dlq-dev already exists (Data/DeadLetters)\n"
+        "AWS::SQS::Queue with identifier payment-dlq-dev already exists (Data/DeadLetters); no stack was changed\n"
     )
     assert aws.remaining_names == []
 

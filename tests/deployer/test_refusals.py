@@ -87,6 +87,25 @@ def test_a_limit_is_named_and_not_tried_again(command: Command, aws: Service, me
     assert len(aws.find_requests("CreateChangeSet")) == 1
 
 
+def test_a_refused_change_set_ends_with_what_was_changed(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.refuses[""] = "no such alarm"
+    line = command("dev", "--yes", code=1).stderr
+    assert line == f"deploy: CloudFormation refuses the change set: {NAME}: no such alarm; no stack was changed\n"
+
+
+def test_the_first_error_comes_before_what_is_left_and_what_was_changed(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.refuses[""] = "no such alarm"
+    aws.errors["DeleteChangeSet"] = [DENIED] * 50
+    (line,) = command("dev", "--yes", code=1).stderr.splitlines()
+    left, removal = (
+        line.index(" could not be deleted: not authorized: "),
+        line.index("aws cloudformation delete-change-set"),
+    )
+    assert line.index("no such alarm") < left < removal < line.index("; no stack was changed")
+
+
 def test_a_saved_document_ends_with_the_same_words(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     aws.errors["GetTemplate"] = [DENIED] * 50

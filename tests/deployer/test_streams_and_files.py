@@ -94,7 +94,7 @@ def test_json_ends_with_the_result_of_a_failure(
 
 def test_markdown_ends_with_the_reason_of_a_failure(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
-    aws.errors["CreateChangeSet"] = [Refused("AccessDenied", "not *allowed*", 403)] * 5
+    aws.errors["CreateChangeSet"] = [Refused("ValidationError", "not *allowed*")] * 5
     stdout = command("plan", "dev", "--markdown", code=1).stdout
     assert "**No plan:**" in stdout
     assert "not \\*allowed\\*" in stdout

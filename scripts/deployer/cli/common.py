@@ -12,9 +12,11 @@ import click
 from rich.console import Console
 
 from scripts.common import command
-from scripts.common.errors import AWS_ERRORS, describe_error
+from scripts.common.errors import AWS_ERRORS, StillRunning, describe_error
 from scripts.common.paths import ROOT
+from scripts.common.requests import NO_STACK, NOTHING
 from scripts.common.target import Target
+from scripts.deployer.change_set import RefusedChangeSet
 from scripts.local.choose_target import reach_environment
 from stacks import settings
 
@@ -60,15 +62,21 @@ class CommonOptions:
 
     def report_errors(self, name: str, interrupted: str) -> AbstractContextManager[None]:
         return command.report_errors(
-            name, debug=self.debug, interrupt_message=interrupted, describe_aws=self.describe_end
+            name, debug=self.debug, interrupt_message=interrupted, describe_end=self.describe_end
         )
 
     def describe_end(self, error: BaseException) -> str:
-        """Return the message of an error that ends the command; after an error of AWS, also what has been changed."""
-        if not isinstance(error, AWS_ERRORS):
-            return describe_error(error)
-        changes = "; ".join(target.requests.describe_changes() for target in self._targets)
-        return f"{describe_error(error)}; {changes or 'nothing was changed'}"
+        """Return the message of an error that ends the command; after an error of AWS, also what has been changed.
+
+        An error that explains one of AWS, or a refused change set, says so only if no stack was changed.
+        """
+        message = describe_error(error)
+        changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
+        is_explained = isinstance(error.__cause__, AWS_ERRORS) or isinstance(error, RefusedChangeSet)
+        is_unfinished = isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or changes in message
+        if isinstance(error, AWS_ERRORS) or (is_explained and not is_unfinished):
+            return f"{message}; {changes}"
+        return message
 
     @property
     def record(self) -> Path:
