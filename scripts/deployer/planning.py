@@ -15,7 +15,13 @@ from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
 from .plan.moves import Move, find_moves
 from .plan.recreation import find_fixed_name
-from .plan.widenings import describe_open_urls, describe_removed_alarms, describe_widened_rights
+from .plan.widenings import (
+    describe_changed_limits,
+    describe_open_urls,
+    describe_raised_thresholds,
+    describe_removed_alarms,
+    describe_widened_rights,
+)
 
 BY_COMPARISON = (
     "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
@@ -62,11 +68,12 @@ class Comparison:
         widenings = (
             *self._find_name_conflicts(stack),
             *describe_widened_rights(statements, self.account),
-            *describe_open_urls(stack),
+            *describe_open_urls(stack, self.before, self.after),
+            *describe_changed_limits(stack, self.before, self.after),
+            *describe_raised_thresholds(stack, self.after),
             *describe_removed_alarms(stack),
         )
-        # What a first deployment grants is all new, and nothing is widened by it.
-        return Plan(stack, statements, (*(widenings if self.before else ()), *notices), source)
+        return Plan(stack, statements, (*widenings, *notices), source)
 
     def find_removed_values(self, property_name: str) -> set[str]:
         """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""

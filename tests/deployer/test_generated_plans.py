@@ -3,6 +3,7 @@
 An expression is generated together with its value, so that nothing that the deployer evaluates judges it.
 """
 
+import io
 import json
 import os
 from contextlib import suppress
@@ -11,12 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from scripts.common.errors import UserError
 from scripts.common.evaluate import evaluate
 from scripts.common.templates import STACK, Tree
 from scripts.deployer.plan.compare import compare_stacks
-from scripts.deployer.plan.iam import statement_changes
+from scripts.deployer.planning import Comparison
+from scripts.deployer.report.json_reporter import JsonReporter
+from scripts.deployer.report.markdown import render_plan
+from scripts.deployer.report.plan_text import print_plan
 
 # `make conformance` takes 10,000 pairs.
 PAIRS = int(os.environ.get("GENERATED_PAIRS", "1000"))
@@ -39,6 +44,7 @@ HEAD: dict[str, Any] = {
     },
     "Mappings": {"Map": {"small": {"seconds": 5}, "large": {"seconds": 9}}},
 }
+CONTROLS = {"\x1b", "\x9b"}
 CONDITIONS = {"Always": True, "Never": False, "Both": True}
 
 # An expression and its value.
@@ -116,9 +122,19 @@ def list_values(declared: dict[str, Any]) -> dict[str, Any]:
 def list_changes(before: Tree, after: Tree) -> set[str]:
     """Return the paths of the changed resources; that of a nested stack only if the whole stack comes or goes."""
     old, new = (evaluate(tree, {}, {"AWS::Region": "eu-west-1"}) for tree in (before, after))
-    statement_changes(old, new)
+    render_changes(Comparison(old, new, compare_stacks("stack", old, new), account="123456789012"))
     changes = compare_stacks("stack", old, new).walk()
     return {path for path, change in changes if change.resource_type != STACK or change.action != "Modify"}
+
+
+def render_changes(compared: Comparison) -> None:
+    """Write the plan in every format; none ends in an error, and none to be read holds a control character."""
+    plan = compared.make_offline_plan("")
+    text, records = io.StringIO(), io.StringIO()
+    print_plan(Console(file=text, width=80), plan)
+    JsonReporter(records).show_plan(plan)
+    assert not CONTROLS & {*text.getvalue(), *render_plan(plan, "Plan")}
+    assert json.loads(records.getvalue())
 
 
 def nest_tree(tree: Tree, levels: int) -> Tree:
@@ -144,10 +160,13 @@ def test_exactly_the_resources_whose_values_differ_change(
 NAMES = [
     *("Ref", "Fn::GetAtt", "Fn::Sub", "Fn::Join", "Fn::Select", "Fn::Split", "Fn::If", "Fn::FindInMap", "Fn::Base64"),
     *("Fn::Length", "Fn::ToJsonString", "Fn::Transform", "Fn::ImportValue", "Fn::GetAZs", "Fn::Cidr", "Condition"),
-    *("Statement", "Principal", "PolicyDocument", "Name", "Fn::ForEach::Loop"),
+    *("Statement", "Principal", "PolicyDocument", "Name", "Fn::ForEach::Loop", "Effect", "Action", "Roles"),
 ]
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(0, 3), st.sampled_from(["A", "A.Arn", "${A}", "Always", ",", ""])
+    st.none(),
+    st.booleans(),
+    st.integers(0, 3),
+    st.sampled_from(["A", "A.Arn", "${A}", "Always", ",", "", "\x1b[2J", "\x9b"]),
 )
 json_values = st.recursive(
     scalars,

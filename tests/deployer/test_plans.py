@@ -12,7 +12,7 @@ from rich.console import Console
 
 from scripts.common import waiting
 from scripts.common.errors import UserError
-from scripts.common.templates import Tree, read_tree
+from scripts.common.templates import STACK, Tree, read_tree
 from scripts.deployer.plan.compare import as_text
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import Change, StackChanges
@@ -133,3 +133,40 @@ def test_each_shape_of_a_template_gives_a_plan_or_one_error(case: dict[str, Any]
     output = print_changes(read_case_tree(case["before"]), read_case_tree(case["after"]), *values)
     assert [line for line in case.get("prints", []) if line not in output] == [], output
     assert [line for line in case.get("prints_not", []) if line in output] == [], output
+
+
+def list_first_lines(before: Tree | None, after: Tree) -> list[str]:
+    compared = compare_trees("stack", (before, {}) if before else None, (after, {}), PSEUDO)
+    stream = io.StringIO()
+    print_plan(Console(file=stream, width=200, highlight=False), compared.make_offline_plan(""))
+    return [line for line in stream.getvalue().splitlines() if line.startswith("! ")]
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+@pytest.mark.parametrize("case", read_cases("warnings.yaml"))
+def test_rights_that_widen_and_alarms_that_watch_less_come_first(case: dict[str, Any], is_nested: bool) -> None:
+    before, after = (Tree({"Resources": case[name]}) if name in case else None for name in ("before", "after"))
+    assert after
+    prefix = ""
+    if is_nested:
+        stack = {"Resources": {"N": {"Type": STACK, "Properties": {"TemplateURL": "n"}}}}
+        before, after, prefix = before and Tree(stack, {"N": before}), Tree(stack, {"N": after}), "N/"
+    lines = [line.replace("! ", f"! {prefix}", 1) for line in case["first"]]
+    assert sorted(list_first_lines(before, after)) == sorted(lines)
+    # What stays as it is is not worth a warning.
+    assert list_first_lines(after, after) == []
+
+
+@pytest.mark.parametrize(
+    "condition", ["text", ["list"], {"Fn::GetAtt": ["C", "Limits"]}, {"Bool": {"a": ["x\x9b\x1b[2J"]}}]
+)
+def test_a_condition_of_any_shape_is_shown_without_control_characters(condition: Any) -> None:
+    document = {"Statement": {"Effect": "Allow", "Action": "s3:Get*", "Condition": condition}}
+    resources = {
+        "C": {"Type": "Custom::Limits"},
+        "P": {"Type": "AWS::IAM::Policy", "Properties": {"PolicyDocument": document}},
+    }
+    output = print_changes(Tree({"Resources": {"C": {"Type": "Custom::Limits"}}}), Tree({"Resources": resources}))
+    assert not set(output) & set("\x9b\x1b")
+    expected = ["text", '["list"]', "${C.Limits}", r"Bool a x\x9b\x1b[2J"]
+    assert any(text in output for text in expected), output

@@ -27,11 +27,16 @@ _KINDS_BY_TYPE = {
     "AWS::IAM::ManagedPolicy": "managed policy",
     "AWS::IAM::Policy": "inline policy",
 }
-RESOURCE_POLICIES = ("trust", "key policy", "topic policy", "queue policy", "bucket policy")
+RESOURCE_POLICIES = ("trust", "key policy", "topic policy", "queue policy", "bucket policy", "resource policy")
 # The principal "*".
 EVERYBODY = "everybody"
 EVERY_ACTION_BUT = "every action but "
-_PERMISSION = "AWS::Lambda::Permission"
+# The types that grant one action by properties instead of a document, and the property with what it is on.
+_PERMISSIONS = {
+    "AWS::Lambda::Permission": "FunctionName",
+    "AWS::Lambda::LayerVersionPermission": "LayerVersionArn",
+    "AWS::Events::EventBusPolicy": "EventBusName",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -56,10 +61,14 @@ def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tupl
 
 def holds_rights(change: Change, prop: PropertyChange) -> bool:
     """Whether a changed property grants or denies something."""
-    if change.resource_type == _PERMISSION or prop.name.split("/")[0] == "ManagedPolicyArns":
+    if change.resource_type in _PERMISSIONS or prop.name.split("/")[0] == "ManagedPolicyArns":
         return True
-    values = (prop.deployed, prop.before, prop.after)
-    return "Statement" in prop.name.split("/") or any('"Statement"' in (value or "") for value in values)
+    return is_policy(prop.name, prop.deployed, prop.before, prop.after)
+
+
+def is_policy(property_name: str, *values: str | None) -> bool:
+    """Whether the property is a policy document, or holds one or is a part of one."""
+    return "Statement" in property_name.split("/") or any(any(_find_documents(value)) for value in values)
 
 
 def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
@@ -86,6 +95,9 @@ def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
 
 def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each policy document in the properties, with its kind."""
+    if resource.type in _PERMISSIONS and "Statement" in resource.properties:
+        yield "resource policy", resource.properties
+        return
     for name, value in resource.properties.items():
         kind = _KINDS.get(name) or _KINDS_BY_TYPE.get(resource.type) or "policy"
         for document in _find_documents(value):
@@ -93,7 +105,8 @@ def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, An
 
 
 def _find_documents(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, str) and '"Statement"' in value:
+    """Yield the policy documents in a value, however it is written: a text may hold one as JSON."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[", '"')):
         try:
             value = json.loads(value)
         except ValueError:
@@ -112,6 +125,8 @@ def _find_documents(value: Any) -> Iterator[Mapping[str, Any]]:
 def _statement_grants(holder: str, kind: str, statement: Mapping[str, Any]) -> Iterator[_Grant]:
     condition = as_text(statement["Condition"]) if statement.get("Condition") else ""
     principals = _describe_principals(statement)
+    # A policy that names for whom it is belongs to the resource that it protects.
+    kind = "resource policy" if principals and kind == "policy" else kind
     resources = _describe_element(statement, "Resource")
     for action in _describe_element(statement, "Action"):
         for principal in principals or [""]:
@@ -159,12 +174,14 @@ def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
 
 def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-permission.html"""
-    if resource.type != _PERMISSION:
+    target_name = _PERMISSIONS.get(resource.type)
+    # A policy of an event bus may also be a document.
+    if target_name is None or "Statement" in resource.properties:
         return
     properties = {name: as_text(value) for name, value in resource.properties.items()}
-    limits = {name: value for name, value in properties.items() if name not in ("Action", "FunctionName", "Principal")}
+    limits = {name: value for name, value in properties.items() if name not in ("Action", target_name, "Principal")}
     principal = properties.get("Principal", "")
-    target = f"{properties.get('FunctionName')} for {EVERYBODY if principal == '*' else principal}"
+    target = f"{properties.get(target_name)} for {EVERYBODY if principal == '*' else principal}"
     condition = json.dumps(limits, sort_keys=True) if limits else ""
     yield _Grant(holder, "permission", "Allow", target, condition, properties.get("Action", ""))
 

@@ -30,11 +30,11 @@ def plan_from_json(document: dict[str, Any]) -> Plan:
 
 
 def map_texts(plan: Plan, change_text: Callable[[str], str]) -> Plan:
-    """Return the plan with each of its texts changed, such as for a terminal."""
+    """Return the plan with each of its texts changed, such as for a terminal, but for conditions, which are JSON."""
 
     def change_value(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: change_value(item) for name, item in value.items()}
+            return {name: item if name == "condition" else change_value(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [change_value(item) for item in value]
         return change_text(value) if isinstance(value, str) else value

@@ -2,25 +2,61 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 
+from scripts.common.evaluate import Evaluated, Resource
+
+from .compare import as_text
 from .iam import EVERY_ACTION_BUT, EVERYBODY, RESOURCE_POLICIES
-from .model import Change, StackChanges, StatementChange
+from .model import Change, PropertyChange, StackChanges, StatementChange
+from .whole_values import parse_value, read_number
 
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 _URL = "AWS::Lambda::Url"
 _ACCOUNT = re.compile(r"arn:[a-z-]+:(?:iam|sts)::(\d{12}):|(?:^|\s)(\d{12})$")
 _NAMED = 3
+# Actions by which who has them can give themselves any other right: a pattern that covers one of them is named.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-deprecated.html
+_ADMINISTRATION = (
+    *("iam:attachrolepolicy", "iam:putrolepolicy", "iam:createpolicyversion", "iam:updateassumerolepolicy"),
+    *("iam:createaccesskey", "iam:passrole", "sts:assumerole", "organizations:attachpolicy"),
+)
+# AWS's policies that allow all actions, of all services or of one.
+# https://docs.aws.amazon.com/aws-managed-policy/latest/reference/about-managed-policy-reference.html
+_WIDE_POLICY = re.compile(r":aws:policy/(?:.*/)?(\w*Administrator\w*|PowerUserAccess|\w+FullAccess)$")
+_HOLDERS = ("Roles", "Users", "Groups")
 
 
 def describe_widened_rights(statements: Iterable[StatementChange], account: str) -> Iterator[str]:
     """Yield a line for each added statement that allows something to everybody or to another account, or nearly all.
 
+    And one for each holder of statements that deny something no longer, or on another condition.
     ``account`` is the id of the account that is deployed to.
     """
+    statements = list(statements)
     for statement in statements:
         if statement.added and statement.effect == "Allow" and (widening := _describe_widening(statement, account)):
             limits = ", within its condition" if statement.condition else ""
             yield f"{statement.holder} ({statement.kind}) allows {widening}{limits}"
+    for statement in statements:
+        if not statement.added and statement.effect == "Deny":
+            yield _describe_removed_denial(statement, statements)
+
+
+def _describe_removed_denial(statement: StatementChange, statements: list[StatementChange]) -> str:
+    actions, target = ", ".join(statement.actions), statement.resource
+    if target:
+        is_principal = statement.kind in RESOURCE_POLICIES and " for " not in target
+        actions += f" {'for' if is_principal else 'on'} {target}"
+    place = (statement.holder, statement.effect, statement.resource)
+    is_replaced = any(
+        other.added
+        and (other.holder, other.effect, other.resource) == place
+        and set(statement.actions) <= set(other.actions)
+        for other in statements
+    )
+    change = "denies on another condition" if is_replaced else "no longer denies"
+    return f"{statement.holder} ({statement.kind}) {change} {actions}"
 
 
 def _describe_widening(statement: StatementChange, account: str) -> str:
@@ -31,26 +67,107 @@ def _describe_widening(statement: StatementChange, account: str) -> str:
     others = _find_accounts(principal) - {account} if separator or statement.kind in RESOURCE_POLICIES else set()
     if others:
         return f"another account, {', '.join(sorted(others))}, {actions}"
-    words = [action for action in statement.actions if action == "*" or action.startswith(EVERY_ACTION_BUT)]
+    if statement.kind == "attached" and (policy := _WIDE_POLICY.search(statement.resource)):
+        return f"all that AWS's policy {policy[1]} allows"
+    words = [action for action in statement.actions if _is_wide(action)]
     if not words:
         return ""
     place = "every resource" if statement.resource == "*" else statement.resource
-    return f"{'every action' if '*' in words else words[0]} on {place}"
+    return f"{'every action' if any(map(_is_every_action, words)) else words[0]} on {place}"
+
+
+def _is_wide(action: str) -> bool:
+    """Whether the action stands for all actions, or for one by which others can be had."""
+    if _is_every_action(action) or action.startswith(EVERY_ACTION_BUT):
+        return True
+    is_pattern = "*" in action or "?" in action
+    return is_pattern and any(fnmatchcase(name, action.lower()) for name in _ADMINISTRATION)
+
+
+def _is_every_action(action: str) -> bool:
+    return "*" in action and not action.strip("*?:")
 
 
 def _find_accounts(principal: str) -> set[str]:
     return {number for match in _ACCOUNT.finditer(principal) for number in match.groups() if number}
 
 
-def describe_open_urls(stack: StackChanges) -> Iterator[str]:
-    """Yield a line for each function URL that needs no signature.
+def describe_open_urls(stack: StackChanges, before: Evaluated | None, after: Evaluated) -> Iterator[str]:
+    """Yield a line for each function URL that will need no signature, and does not exist or needs one.
 
     https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
     """
+    old = dict(before.walk()) if before else {}
+    opened = {
+        path
+        for path, resource in after.walk()
+        if resource.type == _URL and _is_open(resource) and not (path in old and _is_open(old[path]))
+    }
+    reopened = {
+        path
+        for path, change in stack.walk()
+        if change.resource_type == _URL
+        and any((prop.name, prop.after) == ("AuthType", "NONE") for prop in change.properties)
+    }
+    for path in sorted(opened | reopened):
+        yield f"{path} opens its function to requests without a signature (AuthType NONE)"
+
+
+def _is_open(resource: Resource) -> bool:
+    return resource.properties.get("AuthType") == "NONE"
+
+
+def describe_changed_limits(stack: StackChanges, before: Evaluated | None, after: Evaluated) -> Iterator[str]:
+    """Yield a line for each role or user whose permissions boundary changes or goes, and for each policy that more get.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+    """
     for path, change in stack.walk():
-        is_open = any((prop.name, prop.after) == ("AuthType", "NONE") for prop in change.properties)
-        if change.resource_type == _URL and is_open:
-            yield f"{path} opens its function to requests without a signature (AuthType NONE)"
+        for prop in change.properties if change.action == "Modify" else ():
+            if prop.name == "PermissionsBoundary" and prop.before is not None:
+                values = f"{prop.before} → {prop.after or '(none)'}"
+                fate = "no longer has its" if prop.after is None else "has another"
+                yield f"{path} ({change.resource_type}) {fate} permissions boundary: {values}"
+    old = dict(before.walk()) if before else {}
+    for path, resource in after.walk():
+        if resource.type.startswith("AWS::IAM::") and path in old:
+            for name in _HOLDERS:
+                holders = _list_texts(old[path], name)
+                added = [text for text in _list_texts(resource, name) if text not in holders]
+                if added:
+                    yield f"{path} ({resource.type}) counts for more {name.lower()}: {', '.join(added)}"
+
+
+def _list_texts(resource: Resource, name: str) -> list[str]:
+    value = resource.properties.get(name, [])
+    return list(map(as_text, value)) if isinstance(value, list) else [as_text(value)]
+
+
+def describe_raised_thresholds(stack: StackChanges, after: Evaluated) -> Iterator[str]:
+    """Yield a line for each alarm that goes off later or otherwise, because of its threshold or how it is compared.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudwatch-alarm.html
+    """
+    resources = dict(after.walk())
+    for path, change in stack.walk():
+        if change.resource_type not in _ALARMS or change.action != "Modify" or path not in resources:
+            continue
+        operator = as_text(resources[path].properties.get("ComparisonOperator", ""))
+        properties = {prop.name: prop for prop in change.properties}
+        if prop := properties.get("ComparisonOperator"):
+            yield f"{path} goes off otherwise: it compares by {prop.before} → {prop.after}"
+        elif (prop := properties.get("Threshold")) and _is_moved_away(prop, operator):
+            yield f"{path} goes off later: its threshold is {prop.before} → {prop.after} ({operator})"
+
+
+def _is_moved_away(prop: PropertyChange, operator: str) -> bool:
+    before, after = (read_number(parse_value(value), 0) for value in (prop.before, prop.after))
+    if before is None or after is None:
+        return True
+    if operator.startswith("Greater"):
+        return after > before
+    # Without an operator that is known, any other threshold may be the worse one.
+    return after < before if operator.startswith("Less") else after != before
 
 
 def describe_removed_alarms(stack: StackChanges) -> Iterator[str]:

@@ -15,7 +15,7 @@ from scripts.common.templates import STACK
 from scripts.common.terminal import make_printable
 from scripts.deployer.failure import Failure
 from scripts.deployer.plan.danger import Danger, find_dangers
-from scripts.deployer.plan.iam import RESOURCE_POLICIES
+from scripts.deployer.plan.iam import RESOURCE_POLICIES, is_policy
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
     Change,
@@ -247,7 +247,7 @@ def _is_in_statements(prop: PropertyChange) -> bool:
     parts = prop.name.split("/")
     if parts[-1] in _NOT_IN_STATEMENTS:
         return False
-    return "Statement" in parts or any('"Statement"' in (value or "") for value in (prop.before, prop.after))
+    return is_policy(prop.name, prop.before, prop.after)
 
 
 def omitted_properties(plan: Plan, path: str, change: Change) -> str:
@@ -302,15 +302,24 @@ def summary_lines(stack: StackChanges) -> list[str]:
 
 
 def condition_lines(condition: str) -> list[str]:
-    """Return a line for each operator and key of a policy's condition, which is given as JSON."""
+    """Return a line for each operator and key of a policy's condition, without control characters.
+
+    ``condition`` is JSON, and a condition that is no mapping, such as a function, is one line.
+    """
     if not condition:
         return []
+    try:
+        operators = json.loads(condition)
+    except ValueError:
+        operators = None
+    if not isinstance(operators, dict):
+        return [make_printable(condition)]
     lines = []
-    for operator, keys in json.loads(condition).items():
+    for operator, keys in operators.items():
         for key, values in keys.items() if isinstance(keys, dict) else [("", keys)]:
             text = " or ".join(map(str, values)) if isinstance(values, list) else str(values)
             lines.append(f"{operator} {key} {text}" if key else f"{operator} {text}")
-    return lines
+    return list(map(make_printable, lines))
 
 
 def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created: tuple[str, ...]) -> None:
