@@ -43,7 +43,7 @@ from .stack import (
     read_snapshot,
     wait_until_idle,
 )
-from .stack_safeguards import find_rollback_triggers
+from .stack_safeguards import find_protected_paths, find_rollback_triggers
 from .statuses import list_commands
 from .upload import upload_package
 from .validate import check_fresh, check_lint
@@ -232,6 +232,17 @@ def _upload_files(session: Session, packaged: Package) -> None:
     )
 
 
+def _describe_moves(session: Session, before: Snapshot, compared: planning.Comparison) -> tuple[str, ...]:
+    """Return the notices of possible moves, by the stack policies that exist, or by the settings if unreadable."""
+    options = session.options
+    if not compared.find_moves():
+        return ()
+    protected = find_protected_paths(session.cloudformation, before.tree)
+    if protected is None:
+        protected = compared.list_stack_paths() if options.rollout.stack_policy else set()
+    return tuple(compared.describe_moves(options.environment, protected))
+
+
 def _deploy_changes(
     session: Session, before: Snapshot, packaged: _Packaged, bootstrap_proposal: BootstrapProposal | None
 ) -> Deployed:
@@ -262,7 +273,7 @@ def _deploy_changes(
             return _deploy_bootstrap(session, stack, bootstrap_proposal)
         check_imported(proposal.changes, packaged.imported)
         notices += describe_imports(packaged.imported, options.environment)
-        notices += compared.describe_moves(options.environment, has_stack_policies=options.rollout.stack_policy)
+        notices += _describe_moves(session, before, compared)
         plan = compared.make_plan(proposal.changes, proposal.notices)
         check_change_set(options, stack, plan.stack, late)
         ways = describe_execution(execution, stack, plan.stack)

@@ -38,7 +38,8 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
     if compared.is_empty:
         return False
-    moves = compared.describe_moves(options.environment, has_stack_policies=options.rollout.stack_policy)
+    protected = compared.list_stack_paths() if options.rollout.stack_policy else set()
+    moves = compared.describe_moves(options.environment, protected)
     basis = f"Based on a comparison of the local templates with {source}, without access to AWS."
     report.show_plan(compared.make_offline_plan(basis, tuple(moves)))
     return True

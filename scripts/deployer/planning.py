@@ -1,6 +1,6 @@
 """Makes a plan from CloudFormation's change set, the deployed templates, and those to be deployed."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 
 from scripts.common import templates
@@ -13,7 +13,7 @@ from .plan import spurious
 from .plan.compare import compare_stacks
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
-from .plan.moves import Move, find_moves
+from .plan.moves import Move, find_moves, split_path
 from .plan.recreation import find_fixed_name
 from .plan.widenings import (
     describe_changed_limits,
@@ -84,30 +84,40 @@ class Comparison:
             if path in resources and (change.action == "Remove" or change.replacement != "False")
         }
 
+    def list_stack_paths(self) -> set[str]:
+        """Return the paths of the deployed stacks; that of the root is empty."""
+        resources = self.before.walk() if self.before else ()
+        return {"", *(path for path, resource in resources if resource.type == templates.STACK)}
+
     def find_moves(self) -> list[Move]:
         """Return the removed and the added resources that may be the same ones."""
         return find_moves(self.before, self.after) if self.before else []
 
-    def describe_moves(self, environment: str, *, has_stack_policies: bool) -> Iterator[str]:
+    def describe_moves(self, environment: str, protected_stacks: Container[str] = ()) -> Iterator[str]:
         """Yield a notice for each removal and addition that could be a move, which replaces nothing.
 
-        CloudFormation moves no resource of a stack that has a stack policy.
+        CloudFormation moves no resource of a stack that has a stack policy: ``protected_stacks`` are their paths.
         """
-        moves, obstacle = self.find_moves(), ""
-        if has_stack_policies:
-            obstacle = f"the stacks of {environment} have stack policies"
-        elif self.deployed:
-            try:
-                move_resources(self.deployed, moves, {})
-            except UserError as error:
-                obstacle = str(error)
+        moves = self.find_moves()
+        obstacles = {
+            move: f"{stack or 'the root stack'} has a stack policy"
+            for move in moves
+            for stack in dict.fromkeys(split_path(path)[0] for path in (move.destination, move.source))
+            if stack in protected_stacks
+        }
+        possible = [move for move in moves if move not in obstacles]
+        if self.deployed:
+            possible, refusals = _separate_moves(self.deployed, possible)
+            obstacles |= refusals
+        # Without --move, all moves are made together, and one that cannot be made refuses all.
+        options = [f" --move {move.source}={move.destination}" for move in possible] if obstacles else []
         for move in moves:
-            if obstacle:
-                yield f"{move} is one resource, but it cannot be moved without being replaced: {obstacle}"
+            if move in obstacles:
+                yield f"{move} is one resource, but it cannot be moved without being replaced: {obstacles[move]}"
             else:
                 yield (
                     f"{move.source} could be moved to {move.destination} instead, without being replaced: "
-                    f"scripts/deploy.sh {environment} refactor"
+                    f"scripts/deploy.sh {environment} refactor{''.join(options)}"
                 )
 
     def _find_name_conflicts(self, stack: StackChanges) -> Iterator[str]:
@@ -128,6 +138,37 @@ class Comparison:
             elif holder not in (None, path):
                 fate = _describe_fate(stack, holder, is_removed=holder not in after)
                 yield f"{path} cannot be created: the fixed name {name} belongs to {holder}, {fate}"
+
+
+def _separate_moves(deployed: DeployedTree, moves: list[Move]) -> tuple[list[Move], dict[Move, str]]:
+    """Return the moves that can be made together, and why each of the others cannot.
+
+    A move that is left out may be what another one needs, so that one is tried again without it.
+    """
+    possible, obstacles = list(moves), dict[Move, str]()
+    while possible:
+        reason = _explain_obstacle(deployed, possible)
+        if not reason:
+            break
+        # The reason begins with the move that cannot be made; of what concerns a whole stack, no single move does.
+        named = [
+            move for move in possible if reason.startswith(f"{move.source} cannot be moved to {move.destination}:")
+        ]
+        for move in named or possible:
+            obstacles[move] = reason
+        possible = [move for move in possible if move not in obstacles]
+    if not possible:
+        # Those that fail together only, as when a stack would have no resource left, may be possible one by one.
+        possible = [move for move in moves if not _explain_obstacle(deployed, [move])][:1]
+    return possible, {move: obstacles[move] for move in moves if move not in possible}
+
+
+def _explain_obstacle(deployed: DeployedTree, moves: list[Move]) -> str:
+    try:
+        move_resources(deployed, moves, {})
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _describe_fate(stack: StackChanges, path: str, *, is_removed: bool) -> str:

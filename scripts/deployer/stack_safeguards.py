@@ -66,6 +66,15 @@ def find_with_policy(cloudformation: CloudFormationClient, stacks: Sequence[Stac
     return [stack for stack, policy in _read_policies(cloudformation, stacks) if policy]
 
 
+def find_protected_paths(cloudformation: CloudFormationClient, tree: StackTree) -> set[str] | None:
+    """Return the paths of the stacks with any stack policy, or None if whoever plans may not read the policies."""
+    stacks = {stack.id: path for path, stack in tree.walk()}
+    try:
+        return {stacks[stack.id] for stack in find_with_policy(cloudformation, [stack for _, stack in tree.walk()])}
+    except AWS_ERRORS:
+        return None
+
+
 def _read_policies(cloudformation: CloudFormationClient, stacks: Sequence[Stack]) -> list[tuple[Stack, str]]:
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(zip(stacks, pool.map(lambda stack: _read_policy(cloudformation, stack), stacks), strict=True))

@@ -10,6 +10,7 @@ from scripts.common.evaluate import evaluate
 from scripts.common.templates import Tree, parse_template, read_tree
 from scripts.deployer.moved_templates import DeployedTree, move_resources
 from scripts.deployer.plan.moves import Move, explain_immovable_type, find_moves
+from scripts.deployer.planning import compare_trees
 
 PSEUDO = {"AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1", "AWS::Partition": "aws"}
 TABLE, QUEUE = "AWS::DynamoDB::Table", "AWS::SQS::Queue"
@@ -267,6 +268,37 @@ def test_resources_that_refer_to_each_other_move_together() -> None:
     }
     with pytest.raises(UserError, match="Data would have no resource left, and CloudFormation has no empty stacks"):
         move_resources(read_deployed(DATA, storage), moves, {})
+
+
+def test_the_obstacle_of_one_move_is_not_that_of_another() -> None:
+    """Two queues get other logical ids, and a third leaves its stack, though a parameter that stays refers to it."""
+    stack = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": "n"}}
+    names = {name: {"Type": QUEUE, "Properties": {"QueueName": name}} for name in ("a", "x", "z")}
+    parameter = {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": {"Fn::GetAtt": ["X", "Arn"]}}}
+    before = Tree(
+        {"Resources": {"A": names["a"], "X": names["x"], "K": parameter, "N": stack}},
+        {"N": Tree({"Resources": {"Z": names["z"]}})},
+    )
+    after = Tree(
+        {
+            "Resources": {
+                "B": names["a"],
+                "K": {**parameter, "Properties": {"Type": "String", "Value": "y"}},
+                "N": stack,
+            }
+        },
+        {"N": Tree({"Resources": {"Z": names["z"], "X": names["x"]}})},
+    )
+    compared = compare_trees("s", (before, {}), (after, {}), PSEUDO)
+    start = "X → N/X (AWS::SQS::Queue) is one resource, but it cannot be moved without being replaced: "
+    assert list(compared.describe_moves("dev")) == [
+        "A could be moved to B instead, without being replaced: scripts/deploy.sh dev refactor --move A=B",
+        f"{start}X cannot be moved to N/X: K refers to it; move that as well, or deploy first templates in which it "
+        "does not",
+    ]
+    (first, second) = compared.describe_moves("dev", {"N"})
+    assert first.startswith("A could be moved to B")
+    assert second == f"{start}N has a stack policy"
 
 
 def test_two_resources_exchange_their_logical_ids() -> None:

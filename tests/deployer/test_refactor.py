@@ -197,6 +197,20 @@ def test_a_move_to_the_same_place_is_refused(command: Command, aws: Service) -> 
     assert aws.find_writes() == []
 
 
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_move_is_offered_by_the_policies_that_the_stacks_have(
+    command: Command, aws: Service, is_readable: bool
+) -> None:
+    """Not by the settings: those of dev ask for no stack policies. Only where policies cannot be read, these count."""
+    stack = add_old_release(aws)
+    stack.nested["Data"].policy = "{}"
+    if not is_readable:
+        aws.errors["GetStackPolicy"] = [Refused("AccessDenied", "no")] * 30
+    planned = command("dev", "--plan", code=2).stdout
+    assert ("being replaced: Data has a stack policy\n" in planned) is is_readable
+    assert ("Data/Payments could be moved" in planned) is not is_readable
+
+
 def test_a_stack_with_a_stack_policy_is_not_refactored(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_with_old_id, "prod")
     data = stack.nested["Data"]
@@ -205,7 +219,7 @@ def test_a_stack_with_a_stack_policy_is_not_refactored(command: Command, aws: Se
     notice = (
         "! Data/Payments → Data/Transactions (AWS::DynamoDB::Table) is one resource, but it cannot be moved without "
     )
-    assert f"{notice}being replaced: the stacks of prod have stack policies\n" in planned
+    assert f"{notice}being replaced: Data has a stack policy\n" in planned
     refused = command("prod", "--refactor", "--yes", code=1)
     assert refused.stderr == (
         f"deploy: {data.name}: "
