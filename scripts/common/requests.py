@@ -18,7 +18,12 @@ _ACTIONS = {
 _PREFIXES = {"monitoring": "cloudwatch"}
 _READS = ("Describe", "Get", "List", "Head", "Detect", "Simulate", "Query", "Scan", "Filter", "Batch")
 # What prepares a deployment, and changes no stack.
-_PREPARATIONS = {"cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet", "s3:PutObject"}
+_PREPARATIONS = {
+    "cloudformation:CreateChangeSet",
+    "cloudformation:DeleteChangeSet",
+    "cloudformation:CreateStackRefactor",
+    "s3:PutObject",
+}
 _MOST_NAMES = 3
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
 
@@ -43,14 +48,29 @@ class RequestLog:
 
     def describe_changes(self) -> str:
         """Return what the requests so far have changed, as the end of a sentence."""
-        writes = list(self._writes)
+        writes = self._select_changes()
         if not writes:
-            return NOTHING
-        if {action for action, _ in writes} <= _PREPARATIONS:
-            return NO_STACK
+            return NO_STACK if self._writes else NOTHING
         names = [" on ".join(filter(None, write)) for write in dict.fromkeys(reversed(writes))]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         return f"already requested: {', '.join(names[:_MOST_NAMES])}{more}"
+
+    @property
+    def may_have_changed_stacks(self) -> bool:
+        return bool(self._select_changes())
+
+    def _select_changes(self) -> list[tuple[str, str]]:
+        """Return the writes that change a stack, or another resource; the deletion of a stack in review does not.
+
+        Such a stack was made by a change set, under its name; a deployed stack is deleted by its id.
+        """
+        writes = list(self._writes)
+        return [
+            (action, resource)
+            for action, resource in writes
+            if action not in _PREPARATIONS
+            and not (action == "cloudformation:DeleteStack" and ("cloudformation:CreateChangeSet", resource) in writes)
+        ]
 
     def _note_write(self, model: Any, context: dict[str, Any], **_: Any) -> None:
         if not model.name.startswith(_READS):

@@ -15,7 +15,7 @@ from scripts.common.clients import (
     DeleteChangeSetInputTypeDef,
     DescribeChangeSetOutputTypeDef,
 )
-from scripts.common.errors import AWS_ERRORS, UserError, describe_error, is_denied, raise_both
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_denied, raise_both
 from scripts.common.waiting import poll_with_backoff
 
 from . import abandoned
@@ -142,15 +142,17 @@ class Proposal:
                 raise
 
     def _has_begun(self, error: BaseException) -> bool:
-        """Whether the execution has begun in spite of the error. Raises ``UserError`` if that cannot be read."""
+        """Whether the execution has begun in spite of the error. Raises ``StillRunning`` if that cannot be read."""
         try:
             status = self._read_execution_status()
             # A change set that was executed, this one or another, may be deleted; the events name the request.
             return self._has_event() if status in ("", "OBSOLETE") else status.startswith("EXECUTE_")
-        except AWS_ERRORS as second:
+        except (*AWS_ERRORS, KeyboardInterrupt) as second:
+            # It may be: the change set must not be deleted.
+            self.is_executed = True
             command = f"aws cloudformation describe-stack-events --stack-name {self.stack_id}"
             unread = f"whether the deployment began could not be read: {describe_error(second)}; see {command}"
-            raise_both(error, unread)
+            raise StillRunning(f"{describe_error(error)}; {unread}") from error
 
     def _read_execution_status(self) -> str:
         """Return the status, or an empty string if the change set does not exist."""

@@ -16,6 +16,7 @@ from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, 
 from scripts.common.templates import Template
 from scripts.common.waiting import poll_with_backoff
 
+from . import statuses
 from .deployment_options import ARTIFACTS_STACK
 from .execute import record_deployment
 from .moved_templates import move_resources
@@ -51,8 +52,10 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     options, report, cloudformation = session.options, session.report, session.cloudformation
     check_fresh(options.templates)
     stack = describe_environment(cloudformation, options.environment)
-    check_owned(stack)
+    check_owned(stack, adopting_command=f"scripts/deploy.sh {options.environment} --adopt")
     check_ready(stack, options.environment)
+    if stack.keeps_failed:
+        raise UserError(statuses.describe_refusal(stack.name, stack.status, options.environment))
     bucket = describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"]
     destination = session.target.destination(bucket, options.environment)
     packaged = package_templates(options.templates / "parent.yaml", destination, session.target.runtime)
@@ -80,8 +83,10 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
             report.announce_step("Move", f"{move.source} → {move.destination}: {physical_id}")
         if not session.confirm(f"Move {count} of {stack.name}?", ()):
             raise Aborted(f"{stack.name}: declined")
-    _execute_refactor(refactor, [stacks[path] for path in templates])
-    _finish_refactor(session, before.tree, moves, packaged)
+    _execute_refactor(refactor)
+    with _explain_moved(options.environment):
+        _wait_until_settled(refactor, [stacks[path] for path in templates])
+        _finish_refactor(session, before.tree, moves, packaged)
     return moves
 
 
@@ -213,14 +218,14 @@ def _check_actions(refactor: _Refactor, moves: Sequence[Move], stacks: dict[str,
         )
 
 
-def _execute_refactor(refactor: _Refactor, stacks: Sequence[Stack]) -> None:
+def _execute_refactor(refactor: _Refactor) -> None:
     """Execute the refactor and follow it to its end.
 
     Raises ``UserError`` if it fails, and ``StillRunning`` if it cannot be followed.
     """
     try:
         _start_execution(refactor)
-        description = _follow_execution(refactor, stacks)
+        description = _follow_execution(refactor)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
         reason = describe_error(error)
         raise StillRunning(f"{reason}; the moves continue; see {refactor.follow_command}") from error
@@ -238,27 +243,50 @@ def _start_execution(refactor: _Refactor) -> None:
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
         try:
             status = refactor.read_description()["ExecutionStatus"]
-        except AWS_ERRORS as second:
-            raise_both(error, f"{describe_error(second)}; whether it began, see {refactor.follow_command}")
+        except (*AWS_ERRORS, KeyboardInterrupt) as second:
+            raise StillRunning(
+                f"{describe_error(error)}; the moves may have begun, which could not be read: "
+                f"{describe_error(second)}; see {refactor.follow_command}"
+            ) from error
         if status not in (*_RUNNING, "EXECUTE_COMPLETE"):
             raise_both(error, f"nothing was moved; the stack refactor is {status}; try again")
         if isinstance(error, KeyboardInterrupt):
             raise
 
 
-def _follow_execution(refactor: _Refactor, stacks: Sequence[Stack]) -> dict[str, Any]:
-    """Return the description of the refactor at its end, when its stacks can be changed again."""
+def _follow_execution(refactor: _Refactor) -> dict[str, Any]:
+    """Return the description of the refactor at its end."""
     for _ in poll_with_backoff(_LONGEST_SECONDS):
         description = refactor.read_description()
         if description["ExecutionStatus"] not in (*_RUNNING, "AVAILABLE"):
-            break
-    # The refactor is complete some seconds before its stacks are.
-    # https://github.com/aws/aws-cdk-cli: packages/@aws-cdk/toolkit-lib/lib/api/refactoring/context.ts
+            return description
+    minutes = _LONGEST_SECONDS // 60
+    raise StillRunning(f"the moves have not ended after {minutes} minutes and continue; see {refactor.follow_command}")
+
+
+@contextmanager
+def _explain_moved(environment: str) -> Iterator[None]:
+    """Say that the resources have moved, whatever fails afterwards."""
+    try:
+        yield
+    except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
+        message = f"{describe_error(error)}; the resources have moved; see scripts/status.sh {environment}"
+        is_unwatched = isinstance(error, (KeyboardInterrupt, StillRunning))
+        raise (StillRunning if is_unwatched else UserError)(message) from error
+
+
+def _wait_until_settled(refactor: _Refactor, stacks: Sequence[Stack]) -> None:
+    """Wait until the stacks can be changed again: a refactor is complete some seconds before its stacks are.
+
+    https://github.com/aws/aws-cdk-cli: packages/@aws-cdk/toolkit-lib/lib/api/refactoring/context.ts
+    """
     for stack in stacks:
         for _ in poll_with_backoff(_LONGEST_SECONDS):
-            if not describe_stack(refactor.cloudformation, stack.id).is_busy:
+            described = describe_stack(refactor.cloudformation, stack.id)
+            if not described.is_busy:
                 break
-    return description
+        else:
+            raise StillRunning(f"{stack.name} still is {described.status}")
 
 
 def _finish_refactor(session: Session, before: StackTree, moves: Sequence[Move], packaged: Package) -> None:
@@ -266,9 +294,8 @@ def _finish_refactor(session: Session, before: StackTree, moves: Sequence[Move],
     cloudformation = session.cloudformation
     after: Snapshot = read_snapshot(cloudformation, describe_stack(cloudformation, session.options.stack_name))
     old, new = dict(before.walk_resources()), dict(after.tree.walk_resources())
-    status = f"scripts/status.sh {session.options.environment}"
     for move in moves:
         physical_id = old[move.source].physical_id
         if move.destination not in new or new[move.destination].physical_id != physical_id:
-            raise UserError(f"{move.destination} is not {physical_id} after the move; see {status}")
+            raise UserError(f"{move.destination} is not {physical_id} after the move")
     record_deployment(session, after, packaged.destination)

@@ -159,5 +159,5 @@ def _name_skipped_resource(tree: StackTree, path: str) -> str:
 def _describe_platform(session: Session) -> Stack:
     """Raise ``UserError`` if the platform is not deployed, or its stack is not ours."""
     stack = describe_environment(session.cloudformation, session.options.environment)
-    check_owned(stack)
+    check_owned(stack, adopting_command=f"scripts/deploy.sh {session.options.environment} --adopt")
     return stack

@@ -236,12 +236,16 @@ def delete_failed_creation(cloudformation: CloudFormationClient, stack: Stack) -
     )
 
 
-def check_owned(stack: Stack) -> None:
-    """Raise ``UserError`` for a stack without our tag, except one in review, which may not show its tags."""
+def check_owned(stack: Stack, *, adopting_command: str = "") -> None:
+    """Raise ``UserError`` for a stack without our tag, except one in review, which may not show its tags.
+
+    ``adopting_command`` takes the stack over, for commands that do not have the option ``--adopt``.
+    """
     if stack.exists and not stack.owned:
+        advice = f"take it over first: {adopting_command}" if adopting_command else "add --adopt"
         raise UserError(
             f"{stack.name} exists but does not have the tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is not "
-            "touched; if it is this platform, deployed by another tool, add --adopt"
+            f"touched; if it is this platform, deployed by another tool, {advice}"
         )
 
 

@@ -2,14 +2,14 @@
 
 import io
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
 from scripts.common import waiting
-from scripts.common.errors import UserError
+from scripts.common.errors import StillRunning, UserError
 from scripts.deployer.change_set import Proposal, create_change_set
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Plan, StackChanges
 from scripts.deployer.report import plan_text
@@ -425,3 +425,21 @@ def test_the_error_of_an_execution_comes_before_that_of_reading_its_status() -> 
         execute_change_set(aws)
     words = str(stopped.value)
     assert words.index("first") < words.index("whether the deployment began could not be read") < words.index("second")
+
+
+class Interrupted:
+    """A client whose request is interrupted, and so is the question whether it has arrived."""
+
+    def execute_change_set(self, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    def describe_change_set(self, **_: object) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_second_interrupt_leaves_open_whether_the_deployment_began() -> None:
+    proposal = Proposal(cast("Any", Interrupted()), "stack", "change-set", StackChanges(NAME))
+    with pytest.raises(StillRunning, match="interrupted; whether the deployment began could not be read: interrupted"):
+        proposal.execute()
+    # Nobody may delete it.
+    assert proposal.is_executed

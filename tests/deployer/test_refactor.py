@@ -1,10 +1,13 @@
 """``deploy.sh ENV refactor``: resources get other logical ids or stacks, and keep their data."""
 
 import re
+from typing import Any
 
 import pytest
 
+from scripts.deployer import refactor
 from tests.deployer import conftest
+from tests.deployer.aws import cloudformation
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
@@ -313,3 +316,113 @@ def test_an_interrupt_says_what_continues_and_what_remains(
     process = command.start("dev", "--refactor", "--yes")
     interrupted = interrupt_when(process, lambda: bool(aws.find_requests(operation)))
     assert (interrupted.stderr, interrupted.code) == (f"deploy: {message}\n", code)
+
+
+def test_the_command_waits_until_the_stacks_can_be_changed_again(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+    aws.slow["settling"] = 4
+    command("dev", "--refactor", "--yes", code=0)
+    assert (stack.nested["Data"].status, aws.settling) == ("UPDATE_COMPLETE", [])
+
+
+def test_a_resource_that_is_another_one_after_the_move_is_reported(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_old_release(aws)
+    identify = cloudformation.identify_resource
+
+    def identify_another(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:
+        return "another-table" if logical_id == "Transactions" else identify(logical_id, resource, stack)
+
+    monkeypatch.setattr(cloudformation, "identify_resource", identify_another)
+    failed = command("dev", "--refactor", "--yes", code=1)
+    assert failed.stderr == (
+        "deploy: Data/Transactions is not dynamodb-transactions-dev after the move; the resources have moved; see "
+        "scripts/status.sh dev\n"
+    )
+
+
+def test_moves_that_have_not_ended_at_the_limit_continue(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_old_release(aws)
+    monkeypatch.setattr(refactor, "_LONGEST_SECONDS", 1)
+    aws.before["ExecuteStackRefactor"] = lambda: aws.slow.__setitem__("refactor", 1000)
+    failed = command("dev", "--refactor", "--yes", code=3)
+    assert failed.stderr == (
+        "deploy: the moves have not ended after 0 minutes and continue; see aws cloudformation "
+        "describe-stack-refactor --stack-refactor-id refactor-1\n"
+    )
+
+
+def deny_from_now_on(aws: Service, stack: Stack, operation: str) -> None:
+    """Deny the operation as soon as the table has moved."""
+
+    def deny() -> None:
+        if "Transactions" in stack.nested["Data"].resources:
+            aws.errors[operation] = [Refused("AccessDenied", "not you", 403)] * 20
+
+    aws.before["DescribeStackRefactor"] = deny
+
+
+@pytest.mark.parametrize("operation", ["DescribeStacks", "ListStackResources"])
+def test_an_error_after_the_moves_says_that_they_are_made(command: Command, aws: Service, operation: str) -> None:
+    deny_from_now_on(aws, add_old_release(aws), operation)
+    failed = command("dev", "--refactor", "--yes", code=1)
+    assert failed.stderr.startswith(f"deploy: not authorized: cloudformation:{operation}")
+    assert failed.stderr.endswith("; the resources have moved; see scripts/status.sh dev\n")
+
+
+def test_an_interrupt_after_the_moves_says_that_they_are_made(command: Command, aws: Service) -> None:
+    add_old_release(aws)
+    aws.slow["settling"] = 1000
+    process = command.start("dev", "--refactor", "--yes")
+    interrupted = interrupt_when(process, lambda: bool(aws.settling) and aws.calls[-1][0] == "DescribeStacks")
+    message = "deploy: interrupted; the resources have moved; see scripts/status.sh dev\n"
+    assert (interrupted.stderr, interrupted.code) == (message, 3)
+
+
+def test_moves_that_may_have_begun_are_not_called_unmoved(command: Command, aws: Service) -> None:
+    add_old_release(aws)
+
+    def lose_connection() -> None:
+        aws.errors["ExecuteStackRefactor"] = [Refused("RequestTimeout", "")]
+        aws.errors["DescribeStackRefactor"] = [Refused("AccessDenied", "not you", 403)]
+
+    aws.before["ExecuteStackRefactor"] = lose_connection
+    failed = command("dev", "--refactor", "--yes", code=3)
+    assert "; the moves may have begun, which could not be read: not authorized: " in failed.stderr
+
+
+def test_nothing_is_moved_while_a_failed_update_is_unfinished(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+    stack.status = "UPDATE_FAILED"
+    refused = command("dev", "--refactor", "--yes", code=1)
+    assert refused.stderr.startswith(f"deploy: {NAME} is UPDATE_FAILED: updated in part; fix the cause")
+    assert aws.find_writes() == []
+
+
+@pytest.mark.parametrize("arguments", [("refactor", "dev"), ("rollback", "dev"), ("cancel", "dev")])
+def test_a_stack_of_another_tool_has_to_be_taken_over_first(
+    command: Command, aws: Service, arguments: tuple[str, str]
+) -> None:
+    add_platform(aws).tags = []
+    refused = command(*arguments, code=1)
+    assert refused.stderr.endswith("deployed by another tool, take it over first: scripts/deploy.sh dev --adopt\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (("--refactor", "--adopt"), "--adopt"),
+        (("--refactor", "--destroys", "X"), "--destroys"),
+        (("--rollback", "--wait"), "--wait"),
+        (("--cancel", "--full"), "--full"),
+    ],
+)
+def test_an_option_that_a_command_lacks_is_refused(
+    command: Command, aws: Service, arguments: tuple[str, ...], flag: str
+) -> None:
+    refused = command("dev", *arguments, "--yes", code=1)
+    assert f"{flag} cannot be combined with {arguments[0]}" in refused.stderr
+    assert aws.calls == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import Command, add_platform, assert_golden, interrupt_when
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
 from tests.deployer.releases import edit_harmlessly
 
 
@@ -136,3 +136,19 @@ def test_a_terminal_shows_the_live_state_of_every_stack(command: Command, aws: S
     assert_golden("terminal.txt", terminal.text.partition("AccountId")[0])
     busy_frames = [frame for frame in terminal.frames if "UPDATE_IN_PROGRESS" in frame and "waiting" in frame]
     assert busy_frames, "no frame shows a stack at work while another waits"
+
+
+def test_an_interrupt_after_a_deletion_was_requested_does_not_say_that_nothing_was_changed(
+    command: Command, aws: Service
+) -> None:
+    """A deployment first deletes the remains of a failed creation."""
+    add_bootstrap_stack(aws)
+    aws.fails = {"Monitoring/Dashboard": "The dashboard is not valid"}
+    command("dev", "--yes", code=1)
+    stack = next(stack for stack in aws.stacks.values() if stack.status == "ROLLBACK_COMPLETE")
+    aws.before["DescribeStacks"] = lambda: time.sleep(1) if aws.find_requests("DeleteStack") else None
+    process = command.start("dev", "--yes")
+    interrupted = interrupt_when(process, lambda: bool(aws.find_requests("DeleteStack")))
+    requested = f"already requested: cloudformation:DeleteStack on {stack.id}"
+    message = f"deploy: interrupted; {requested}; see scripts/status.sh dev\n"
+    assert (interrupted.stderr, interrupted.code) == (message, 3)

@@ -78,6 +78,12 @@ class CommonOptions:
             return f"{message}; {changes}"
         return message
 
+    def describe_interrupt(self) -> str:
+        """Return what an interrupted command has changed, or may have; empty if that is nothing."""
+        changed = [target.requests for target in self._targets if target.requests.may_have_changed_stacks]
+        changes = "; ".join(requests.describe_changes() for requests in changed)
+        return f"interrupted; {changes}; see scripts/status.sh {self.environment}" if changes else ""
+
     @property
     def record(self) -> Path:
         """The file that keeps the templates of the last deployment from this machine."""

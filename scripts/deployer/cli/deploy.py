@@ -16,7 +16,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from scripts.common.errors import AWS_ERRORS, UserError
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError
 from scripts.common.terminal import create_console
 from scripts.deployer import apply as saved_plans
 from scripts.deployer import rollback
@@ -39,6 +39,8 @@ from .confirmation import confirm_deployment
 # The parameters of how a change set is executed, which a saved plan includes.
 _EXECUTION = ("revert_drift", "express", "keep_failed", "skip_validation")
 _NOTHING_DONE = "no changes; nothing was done"
+# Other parameters of a deployment, which a command that does not deploy would ignore.
+_OF_DEPLOYMENTS = ("destroys", "wait", "adopt", "full")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -119,7 +121,7 @@ class _DeployCommand(click.Command):
     def _check_options(self, context: click.Context, command: click.Command | None) -> None:
         """Fail for an option that the sub-command does not have."""
         values = context.params
-        for name in _EXECUTION:
+        for name in (*_EXECUTION, *_OF_DEPLOYMENTS):
             if command and values[name] and name not in _parameter_names(command):
                 context.fail(f"{_find_flag(self, name)} cannot be combined with --{command.name}")
         for name, home in self._homes.items():
@@ -395,7 +397,8 @@ def _open_reporter(
         notes = notes if as_markdown else console
     with common.report_errors("deploy", f"{stack_name(common.environment)} was not changed"):
         try:
-            yield report, notes
+            with _explain_interrupt(common):
+                yield report, notes
         except DeploymentFailed as failed:
             with suppress(OSError):  # nobody may read the output any more
                 report.show_failure(failed.failure)
@@ -405,6 +408,17 @@ def _open_reporter(
             with suppress(OSError):
                 report.show_error(stack_name(common.environment), common.describe_end(error))
             raise
+
+
+@contextmanager
+def _explain_interrupt(common: CommonOptions) -> Iterator[None]:
+    """Raise ``StillRunning`` for an interrupt after the first request that has changed a stack, or may have."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if message := common.describe_interrupt():
+            raise StillRunning(message) from error
+        raise
 
 
 @contextmanager

@@ -41,7 +41,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     """The state of the service. A test sets it before it runs a command, and reads ``calls`` afterwards."""
 
     # By the logical id of the nested stack, "" for the root: the polls until its change set is created, the reason why
-    # it is refused, and the function that replaces its changes. ``slow["refactor"]`` is that of stack refactors.
+    # it is refused, and the function that replaces its changes. ``slow["refactor"]`` is that of stack refactors, and
+    # ``slow["settling"]`` that of their stacks afterwards.
     slow: dict[str, int] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
     scripted_answers: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
@@ -83,8 +84,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
 
     stacks: dict[str, Stack] = field(default_factory=dict)
     refactors: dict[str, StackRefactor] = field(default_factory=dict)
-    # Stacks whose refactor is complete, and which are about to be.
-    settling: list[Stack] = field(default_factory=list)
+    # The ids of stacks whose refactor is complete, once for each description until they are complete themselves.
+    settling: list[str] = field(default_factory=list)
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
@@ -181,7 +182,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
                 "LogicalResourceId": logical_id,
                 "ResourceType": resource["Type"],
                 "ResourceStatus": "DELETE_SKIPPED" if logical_id in self.skipped else "CREATE_COMPLETE",
-                "PhysicalResourceId": _physical_id(logical_id, resource, stack),
+                "PhysicalResourceId": identify_resource(logical_id, resource, stack),
                 "LastUpdatedTimestamp": START,
             }
             for logical_id, resource in stack.resources.items()
@@ -209,7 +210,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
                 "ResourceStatus": "DELETE_SKIPPED" if is_deleted or logical_id in self.skipped else "CREATE_COMPLETE",
                 "PhysicalResourceId": physical_id(resource["Type"], self.name_resource(stack, logical_id))
                 if resource["Type"] in NAMES
-                else _physical_id(logical_id, resource, stack),
+                else identify_resource(logical_id, resource, stack),
                 "Timestamp": START,
             }
             for logical_id, resource in list(stack.resources.items())[:100]
@@ -570,7 +571,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         return change_set.reason or (UNSUPPORTED.format(failed.id) if failed else "")
 
 
-def _physical_id(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:
+def identify_resource(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:
     if logical_id in stack.nested:
         return stack.nested[logical_id].id
     names = [v for k, v in resource.get("Properties", {}).items() if k.endswith("Name") and isinstance(v, dict)]

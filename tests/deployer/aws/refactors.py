@@ -57,7 +57,7 @@ class StackRefactors:
     immovable: dict[str, str]
     additional_actions: list[dict[str, Any]]
     refactors: dict[str, StackRefactor]
-    settling: list[Stack]
+    settling: list[str]
     holdings: Holdings
 
     def create_stack_refactor(
@@ -125,10 +125,11 @@ class StackRefactors:
             stack.status = "UPDATE_IN_PROGRESS"
 
     def settle_stack(self, stack: Stack) -> None:
-        """Complete a refactored stack, after it has been described once more as it was."""
-        if stack in self.settling:
-            self.settling.remove(stack)
-            stack.status = "UPDATE_COMPLETE"
+        """Complete a refactored stack, after it has been described as it was, once or as often as a test sets."""
+        if stack.id in self.settling:
+            self.settling.remove(stack.id)
+            if stack.id not in self.settling:
+                stack.status = "UPDATE_COMPLETE"
 
     def _find_refactor(self, refactor_id: str) -> StackRefactor:
         if refactor_id not in self.refactors:
@@ -150,7 +151,7 @@ class StackRefactors:
     def _end_execution(self, refactor: StackRefactor) -> None:
         types = [self._find_resource(refactor.before, source)["Type"] for source in refactor.moves]
         refactor.execution_reason = next((self.immovable[kind] for kind in types if kind in self.immovable), "")
-        self.settling += refactor.before
+        self.settling += [stack.id for stack in refactor.before] * self.slow.get("settling", 1)
         if refactor.execution_reason:
             refactor.execution = "ROLLBACK_COMPLETE"
             return
