@@ -18,7 +18,7 @@ from scripts.common.errors import AWS_ERRORS
 from .stack import WORKERS, Stack, StackTree
 
 _RUN = re.compile(r"not saved; process (\d+) on ([0-9a-f]{12})")
-_LONGEST_RUN = timedelta(days=1)
+_LONGEST_RUN, _LONGEST_PLANNING = timedelta(days=1), timedelta(hours=1)
 # https://github.com/aws/serverless-application-model/pull/3807
 MOST_CHANGE_SETS = 1000
 WARNING_COUNT = 800
@@ -38,6 +38,23 @@ def list_change_sets(cloudformation: CloudFormationClient, stack_name: str) -> l
     """
     pages = cloudformation.get_paginator("list_change_sets").paginate(StackName=stack_name)
     return [summary for page in pages for summary in page["Summaries"]]
+
+
+def find_empty_reviews(cloudformation: CloudFormationClient, root_name: str) -> list[tuple[str, str]]:
+    """Return name and id of each nested stack of the root that is in review, an hour old, and without change sets.
+
+    A nested stack of a saved plan, or of a deployment that is running, has a change set.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackSummary.html
+    """
+    pages = cloudformation.get_paginator("list_stacks").paginate(StackStatusFilter=["REVIEW_IN_PROGRESS"])
+    nested = [
+        (summary["StackName"], summary["StackId"])
+        for page in pages
+        for summary in page["StackSummaries"]
+        if f":stack/{root_name}/" in summary.get("RootId", "")
+        and datetime.now(UTC) - summary["CreationTime"] > _LONGEST_PLANNING
+    ]
+    return [(name, stack_id) for name, stack_id in nested if not list_change_sets(cloudformation, stack_id)]
 
 
 def describe_full_stacks(cloudformation: CloudFormationClient, tree: StackTree) -> list[str]:

@@ -366,17 +366,19 @@ def _wait_until_deleted(cloudformation: CloudFormationClient, change_set: Delete
 
 
 def remove_abandoned(cloudformation: CloudFormationClient, stack: Stack) -> Iterator[str]:
-    """Delete the change sets of a stack that runs have left behind; yield a line for each, or why it is still there.
+    """Delete what runs have left behind of a stack; yield a line for each deletion, or why there is none.
 
-    A stack in review that is then empty is created by the next change set, or deleted with it.
+    That is change sets, and the empty nested stacks in review of those that were to create them. The stack itself, if
+    it is in review, is created by the next change set, or deleted with it.
     """
-    if not stack.status:
-        return
     try:
-        summaries = abandoned.list_change_sets(cloudformation, stack.name)
+        summaries = abandoned.list_change_sets(cloudformation, stack.name) if stack.status else []
         for name in [summary["ChangeSetName"] for summary in summaries if abandoned.is_abandoned(summary)]:
             delete_change_set(cloudformation, replace(stack, status="UPDATE_COMPLETE"), name)
             yield f"change set {name} of {stack.name}, which an interrupted deployment has left behind"
+        for name, stack_id in abandoned.find_empty_reviews(cloudformation, stack.name):
+            cloudformation.delete_stack(StackName=stack_id)
+            yield f"the empty stack {name} (REVIEW_IN_PROGRESS), which an interrupted deployment has left behind"
     except (*AWS_ERRORS, UserError) as error:
         yield f"nothing that interrupted deployments may have left: {describe_error(error)}"
 

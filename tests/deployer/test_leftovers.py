@@ -96,6 +96,29 @@ def test_an_empty_stack_in_review_of_an_earlier_run_is_deleted(command: Command,
     assert aws.remaining_names == []
 
 
+def test_empty_nested_stacks_in_review_are_deleted_once_no_deployment_can_need_them(
+    command: Command, aws: Service
+) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    other = SimulatedStack(
+        "payment-platform-dev-eu", aws.make_arn("stack", "payment-platform-dev-eu"), "UPDATE_COMPLETE"
+    )
+    long_ago, now = datetime.now(UTC) - timedelta(hours=2), datetime.now(UTC)
+    for name, root, created in (
+        ("empty", stack, long_ago),
+        ("planned", stack, long_ago),
+        ("new", stack, now),
+        ("foreign", other, long_ago),
+    ):
+        review = SimulatedStack(f"{NAME}-{name}", f"arn:{name}", "REVIEW_IN_PROGRESS", root=root, created=created)
+        aws.stacks[review.id] = review
+    add_change_set(aws, aws.stacks["arn:planned"], "deploy-saved", abandoned.SAVED_PLAN)
+    result = command("dev", "--yes", code=0)
+    assert f"Deleted the empty stack {NAME}-empty (REVIEW_IN_PROGRESS), which an" in result.stdout
+    assert {"arn:planned", "arn:new", "arn:foreign"} <= set(aws.stacks)
+    assert "arn:empty" not in aws.stacks
+
+
 def test_destroy_deletes_what_is_no_saved_plan(command: Command, aws: Service, ended_process: int) -> None:
     stack = SimulatedStack(NAME, "arn:review", "REVIEW_IN_PROGRESS", tags=OWNER_TAGS)
     aws.stacks[stack.id] = stack

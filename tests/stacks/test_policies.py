@@ -26,7 +26,7 @@ UNRESTRICTED = {
     },
     "GitHubLook1Policy": {"AccountHasNoResource"},
     "GitHubPlanPolicy": {"AlarmsCannotBeDescribedByName"},
-    "GitHubDeployPolicy": {"AlarmsCannotBeDescribedByName"},
+    "GitHubDeployPolicy": {"AlarmsCannotBeDescribedByName", "StackListsHaveNoResource"},
 }  # fmt: skip
 REASON = re.compile("(Has|Have)NoResource$|CannotBe[A-Z]")
 

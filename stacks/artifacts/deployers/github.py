@@ -175,6 +175,8 @@ def _allow_deploying(environments: Environments) -> list[Statement]:
             "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
             environments.stack_arns(),
         ),
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
+        allow("StackListsHaveNoResource", "cloudformation:ListStacks", ["*"]),
         *_allow_later_rollback(environments),
         allow("Artifacts", "s3:DeleteObject GetObject PutObject", [Sub("${Artifacts.Arn}/payment-platform/*")]),
     ]

@@ -167,6 +167,20 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         self.settle_stack(stack)
         return {"Stacks": [description]}
 
+    def list_stacks(self, StackStatusFilter: list[str], NextToken: str = "0") -> dict[str, Any]:
+        summaries = [
+            {
+                "StackName": stack.name,
+                "StackId": stack.id,
+                "StackStatus": stack.status,
+                "CreationTime": stack.created,
+                **({"RootId": stack.root.id, "ParentId": stack.root.id} if stack.root else {}),
+            }
+            for stack in self.stacks.values()
+            if stack.status in StackStatusFilter
+        ]
+        return make_page("StackSummaries", summaries, NextToken)
+
     def get_template(self, StackName: str, TemplateStage: str, ChangeSetName: str = "") -> dict[str, Any]:
         assert TemplateStage == "Original"
         if ChangeSetName:

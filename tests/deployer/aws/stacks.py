@@ -24,6 +24,7 @@ class Stack:
     parameters: dict[str, str] = field(default_factory=dict)
     tags: list[dict[str, str]] = field(default_factory=list)
     nested: dict[str, "Stack"] = field(default_factory=dict)
+    created: datetime = START
     updated: datetime = START
     protected: bool = False
     policy: str = ""
