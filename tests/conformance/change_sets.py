@@ -10,7 +10,7 @@ cases   for each: a name, the recorded test and its date, the template ``before`
         ``between`` says what else happened between the two deployments
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import yaml
 
 from scripts.common.templates import Tree
 from scripts.deployer.change_set import create_change_set
+from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import Change, StackChanges
 from scripts.deployer.planning import Comparison, compare_trees
 from scripts.deployer.stack import Stack
@@ -35,6 +36,11 @@ PSEUDO = {"AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012", "AWS::Pa
 _FIELDS = {"name", "test", "recorded", "before", "after", "parameters_before", "parameters_after", "between"} | {
     "listed", "values", "omitted_with_values", "updated",
 }  # fmt: skip
+# Types of the recorded resources of which AWS's own pages say that their data go with them.
+_WITH_DATA = {
+    *("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::Logs::LogGroup", "AWS::Kinesis::Stream"),
+    *("AWS::KMS::Key", "AWS::StepFunctions::StateMachine"),
+}
 _REPLACEMENTS = {"": "False", "with replacement": "True", "perhaps with replacement": "Conditional"}
 
 
@@ -86,14 +92,40 @@ def judge_comparisons() -> Iterator[Verdict]:
 
 
 def judge_plans() -> Iterator[Verdict]:
-    """Compare the plan of the recorded answer, which a simulated service gives, with what the events show."""
+    """Compare the plan of the recorded answer, which a simulated service gives, with the answer and the events."""
     for recorded in load_change_sets():
         answer = _read_answer(recorded)
-        unread = set(recorded.list_rows()) - {change.logical_id for change in answer.changes}
         plan = recorded.compare_templates().make_plan(answer, ())
-        plan_changes = {change.logical_id: change for change in plan.stack.changes}
-        differences = [f"{name} is listed by AWS; ours is not read" for name in sorted(unread)]
-        yield Verdict(recorded.name, (*differences, *find_hidden_changes(recorded, plan_changes)))
+        dangers = {danger.logical_id for danger in find_dangers(plan.stack)}
+        differences = [
+            *find_differences_of_rows(recorded, answer, "read"),
+            *find_differences_of_rows(recorded, plan.stack, "planned"),
+            *find_hidden_changes(recorded, {change.logical_id: change for change in plan.stack.changes}),
+            *find_missing_dangers(recorded, dangers),
+        ]
+        yield Verdict(recorded.name, tuple(differences))
+
+
+def find_differences_of_rows(recorded: RecordedChangeSet, stack: StackChanges, place: str) -> Iterator[str]:
+    """Yield each recorded action, replacement and value that the changes do not have."""
+    changes = {change.logical_id: change for change in stack.changes}
+    for name, row in recorded.list_rows().items():
+        change = changes.get(name)
+        ours = (change.action, change.replacement) if change else "not listed"
+        if ours != row:
+            yield f"{name} is {row}; ours is {place} as {ours}"
+        values = {prop.name: (prop.before, prop.after) for prop in change.properties} if change else {}
+        for path, (before, after) in recorded.fields.get("values", {}).get(name, {}).items():
+            if values.get(path) != (before, after):
+                yield f"{name}/{path} is {before} → {after}; ours is {place} as {values.get(path)}"
+
+
+def find_missing_dangers(recorded: RecordedChangeSet, dangers: Container[str]) -> Iterator[str]:
+    """Yield each recorded removal or replacement of a resource with data that the plan does not put first."""
+    for name, (action, replacement) in recorded.list_rows().items():
+        is_lost = action == "Remove" or (action == "Modify" and replacement != "False")
+        if is_lost and recorded.read_type(name) in _WITH_DATA and name not in dangers:
+            yield f"{name} loses its data on AWS; ours names no loss"
 
 
 def find_hidden_changes(recorded: RecordedChangeSet, plan_changes: dict[str, Change]) -> Iterator[str]:
