@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 
 from scripts.common import templates
 from scripts.common.errors import UserError
-from scripts.common.evaluate import Evaluated, Unknown, evaluate
+from scripts.common.evaluate import SECRET, Evaluated, Resource, Unknown, evaluate
 
 from .moved_templates import DeployedTree, move_resources
 from .package import Package
 from .plan import spurious
-from .plan.compare import compare_stacks
+from .plan.compare import as_text, compare_stacks, mask_secrets
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
 from .plan.moves import Move, find_moves, split_path
 from .plan.recreation import find_fixed_name
+from .plan.serialization import map_texts
 from .plan.widenings import (
     describe_changed_limits,
     describe_open_urls,
@@ -39,6 +40,8 @@ class Comparison:
     deployed: DeployedTree | None = None
     # The id of the account that is deployed to.
     account: str = ""
+    # Whether a deployed NoEcho parameter is masked, and taken to be the one that is to be deployed.
+    hides_secrets: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -73,7 +76,8 @@ class Comparison:
             *describe_raised_thresholds(stack, self.after),
             *describe_removed_alarms(stack),
         )
-        return Plan(stack, statements, (*widenings, *notices), source)
+        # A secret's token tells nothing, and differs in each process: no plan shows it.
+        return map_texts(Plan(stack, statements, (*widenings, *notices), source), mask_secrets, keeps_json=False)
 
     def find_removed_values(self, property_name: str) -> set[str]:
         """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""
@@ -91,7 +95,10 @@ class Comparison:
 
     def find_moves(self) -> list[Move]:
         """Return the removed and the added resources that may be the same ones."""
-        return find_moves(self.before, self.after) if self.before else []
+        moves = find_moves(self.before, self.after) if self.before else []
+        resources = dict(self.after.walk())
+        # That two values are one secret is not known if the deployed one cannot be read.
+        return [move for move in moves if not (self.hides_secrets and _holds_secret(resources[move.destination]))]
 
     def describe_moves(self, environment: str, protected_stacks: Container[str] = ()) -> Iterator[str]:
         """Yield a notice for each removal and addition that could be a move, which replaces nothing.
@@ -171,6 +178,10 @@ def _explain_obstacle(deployed: DeployedTree, moves: list[Move]) -> str:
     return ""
 
 
+def _holds_secret(resource: Resource) -> bool:
+    return bool(SECRET.search(as_text(resource.properties)))
+
+
 def _describe_fate(stack: StackChanges, path: str, *, is_removed: bool) -> str:
     """Return what happens to the resource that holds a name."""
     if not is_removed:
@@ -205,7 +216,7 @@ def compare_trees(
     unknowns = (Unknown(parameter, "a NoEcho parameter, whose deployed value nobody can read") for parameter in hidden)
     deployed = DeployedTree(*before, old) if before and old else None
     changes = replace(changes, unknowns=(*changes.unknowns, *unknowns))
-    return Comparison(old, new, changes, deployed, pseudo.get("AWS::AccountId", ""))
+    return Comparison(old, new, changes, deployed, pseudo.get("AWS::AccountId", ""), bool(hidden))
 
 
 def _list_hidden_parameters(

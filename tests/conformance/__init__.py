@@ -13,7 +13,7 @@ executions.py       runs recorded executions of state machines on the interprete
 emulator.py         runs recorded executions on the AWS emulator with our corrections
 playback_server.py  the process of that emulator, whose tasks are played back
 facts.py            single facts about answers of AWS, which facts.yaml lists
-double_facts.py     observes them on the interpreter and on the simulated CloudFormation
+double_facts.py     observes them on the interpreter and in the plan
 emulator_facts.py   observes them on the emulator
 facts_server.py     the process of that emulator, whose schedules fire at once
 change_sets.py      recorded change sets, by the offline comparison and by the plan of AWS's answer

@@ -1,4 +1,4 @@
-"""How the interpreter and the simulated CloudFormation behave, for each fact that concerns them.
+"""How the interpreter and the plan behave, for each fact that concerns them.
 
 Each function returns the values that facts.yaml has for its fact.
 """
@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
+from scripts.common.templates import Tree
 from scripts.deployer.change_set import create_change_set
+from scripts.deployer.plan.model import StackChanges
+from scripts.deployer.planning import compare_trees
 from scripts.deployer.stack import Stack
 from tests.asl import LIMIT_BYTES, Execution, Interpreter, StatesError
-from tests.deployer.aws.changes import describe_resource
+from tests.deployer.aws.changes import describe_property, describe_resource
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation
 from tests.deployer.aws.stacks import Stack as SimulatedStack
 
+_PARAMETER = "AWS::SSM::Parameter"
 _INVOKE = "arn:aws:states:::lambda:invoke"
 
 
@@ -68,13 +72,51 @@ def _pass_too_much() -> dict[str, Any]:
     return {"status": execution.status, "error": execution.error}
 
 
-def _describe_change_set() -> dict[str, Any]:
+def _plan_omitted_resource() -> dict[str, Any]:
+    """Return which changes the deployer finds if the answer with values is the recorded one, and without an answer."""
+    texts = {
+        "before": {"Alerts": "a", "Receipts": {"Fn::GetAtt": ["Alerts", "Value"]}},
+        "after": {"Alerts": "b", "Receipts": {"Fn::GetAtt": ["Alerts", "Value"]}},
+    }
+    before, after = (
+        Tree(
+            {
+                "Resources": {
+                    name: {"Type": _PARAMETER, "Properties": {"Type": "String", "Value": value}}
+                    for name, value in texts[side].items()
+                }
+            }
+        )
+        for side in ("before", "after")
+    )
+    compared = compare_trees("payments", (before, {}), (after, {}), {})
+    nothing = compare_trees("payments", (before, {}), (before, {}), {})
+    listed = _read_answer_without("Receipts")
+    return {
+        "planned": _list_real_changes(compared.make_plan(listed, ()).stack),
+        "compared": _list_real_changes(compared.changes),
+        "without_a_comparison": _list_real_changes(nothing.make_plan(listed, ()).stack),
+    }
+
+
+def _list_real_changes(stack: StackChanges) -> list[str]:
+    return sorted(change.logical_id for change in stack.changes if not change.is_spurious)
+
+
+def _read_answer_without(omitted: str) -> StackChanges:
+    """Return what the deployer reads of an answer whose form with values omits a resource."""
     service = CloudFormation(
         objects={"template": "Resources: {}"},
-        without_values={"Receipts"},
+        without_values={omitted},
         scripted_answers={
             "": lambda _: [
-                describe_resource("Modify", name, "AWS::SNS::Topic", [], Replacement="False")
+                describe_resource(
+                    "Modify",
+                    name,
+                    _PARAMETER,
+                    [describe_property("Value", "a", "b", "Never", "Static")],
+                    Replacement="False",
+                )
                 for name in ("Alerts", "Receipts")
             ]
         },
@@ -82,24 +124,13 @@ def _describe_change_set() -> dict[str, Any]:
     root = SimulatedStack("payments", "arn:payments", "CREATE_COMPLETE")
     service.stacks[root.id] = root
     stack = Stack(root.name, id=root.id, status=root.status)
-    client = make_client(service)
     # The simulated service advances with each poll, without time.
-    with patch("time.sleep"), create_change_set(client, stack, {}, TemplateURL="https://bucket/template") as proposal:
+    with (
+        patch("time.sleep"),
+        create_change_set(make_client(service), stack, {}, TemplateURL="https://bucket/template") as proposal,
+    ):
         assert proposal is not None
-        (change_set,) = service.change_sets.values()
-        answers = [
-            client.describe_change_set(ChangeSetName=change_set.id, IncludePropertyValues=has_values)
-            for has_values in (True, False)
-        ]
-        with_values, without_values = (
-            sorted(change["ResourceChange"]["LogicalResourceId"] for change in answer["Changes"]) for answer in answers
-        )
-        return {
-            "with_values": with_values,
-            "without_values": without_values,
-            "reason": answers[0].get("StatusReason"),
-            "planned": sorted(change.logical_id for change in proposal.changes.changes),
-        }
+        return proposal.changes
 
 
 Observe = Callable[[], dict[str, Any]]
@@ -112,4 +143,4 @@ ON_INTERPRETER: dict[str, Observe] = {
     "a result that is too large, caught by its name": _catch_large_result_by_name,
     "an output of a Pass state that is too large": _pass_too_much,
 }
-ON_SIMULATION: dict[str, Observe] = {"a change set with values": _describe_change_set}
+ON_PLAN: dict[str, Observe] = {"a change set with values": _plan_omitted_resource}

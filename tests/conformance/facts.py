@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.conformance.double_facts import ON_INTERPRETER, ON_SIMULATION
+from tests.conformance.double_facts import ON_INTERPRETER, ON_PLAN
 from tests.conformance.emulator_facts import ON_EMULATOR, run_emulator
 from tests.conformance.executions import show_json
 from tests.conformance.verdicts import Verdict
@@ -24,7 +24,7 @@ _FIELDS = ({"name", "aws", "test", "recorded", "checked", "values"}, {"name", "a
 @dataclass(frozen=True)
 class Fact:
     name: str
-    # Where it is checked: the interpreter, the simulated CloudFormation, the emulator.
+    # Where it is checked: the interpreter, the plan, the emulator.
     places: tuple[str, ...]
     values: dict[str, Any]
     # The reason why it is not checked.
@@ -58,7 +58,5 @@ def judge_facts() -> Iterator[Verdict]:
                 if place == "emulator":
                     observed = ON_EMULATOR[fact.name](emulator)
                 else:
-                    observed = {"interpreter": ON_INTERPRETER, "simulated CloudFormation": ON_SIMULATION}[place][
-                        fact.name
-                    ]()
+                    observed = {"interpreter": ON_INTERPRETER, "plan": ON_PLAN}[place][fact.name]()
                 yield fact.compare_with(place, observed)

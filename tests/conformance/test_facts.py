@@ -3,14 +3,14 @@
 import pytest
 
 from scripts.local import gaps
-from tests.conformance.double_facts import ON_INTERPRETER, ON_SIMULATION
+from tests.conformance.double_facts import ON_INTERPRETER, ON_PLAN
 from tests.conformance.emulator_facts import ON_EMULATOR
 from tests.conformance.facts import Fact, judge_facts, load_facts
 from tests.conformance.verdicts import load_disagreements, summarize_verdicts
 from tests.prove.world import load_definition
 
 FACTS = list(load_facts())
-PLACES = {"interpreter": ON_INTERPRETER, "simulated CloudFormation": ON_SIMULATION, "emulator": ON_EMULATOR}
+PLACES = {"interpreter": ON_INTERPRETER, "plan": ON_PLAN, "emulator": ON_EMULATOR}
 
 
 def test_no_fact_differs_but_those_that_are_listed() -> None:

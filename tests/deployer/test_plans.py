@@ -17,6 +17,7 @@ from scripts.deployer.plan.compare import as_text
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import Change, StackChanges
 from scripts.deployer.planning import compare_trees
+from scripts.deployer.report.markdown import render_plan
 from scripts.deployer.report.plan_text import print_plan
 from tests.deployer.aws.changes import describe_resource
 from tests.deployer.test_change_set import make_service, propose
@@ -170,3 +171,38 @@ def test_a_condition_of_any_shape_is_shown_without_control_characters(condition:
     assert not set(output) & set("\x9b\x1b")
     expected = ["text", '["list"]', "${C.Limits}", r"Bool a x\x9b\x1b[2J"]
     assert any(text in output for text in expected), output
+
+
+def test_a_secret_is_masked_in_every_part_of_a_plan_and_makes_no_two_resources_one() -> None:
+    """In statements and their conditions, names, exports and outputs; its deployed value is not known."""
+
+    def read_queue(logical_id: str, condition: str) -> Tree:
+        text = f"""
+Parameters: {{S: {{Type: String, NoEcho: true}}}}
+Resources:
+  {logical_id}: {{Type: AWS::SQS::Queue, Properties: {{QueueName: !Sub "q-${{S}}"}}}}
+  P:
+    Type: AWS::IAM::Policy
+    Properties:
+      PolicyDocument:
+        Statement:
+          {{Effect: Allow, Action: "s3:Get*", Resource: !Sub "r-${{S}}", Condition: {{Bool: {{a: {condition}}}}}}}
+Outputs: {{O: {{Value: !Ref S, Export: {{Name: !Sub "{logical_id}-${{S}}"}}}}}}
+"""
+        return read_tree(text, str)
+
+    before, after = read_queue("Old", "x"), read_queue("New", "!Ref S")
+    compared = compare_trees("stack", (before, {"S": "****"}), (after, {"S": "hunter2"}), PSEUDO)
+    plan = compared.make_offline_plan("", tuple(compared.describe_moves("dev")))
+    output = io.StringIO()
+    print_plan(Console(file=output, width=200), plan)
+    for text in (output.getvalue(), render_plan(plan, "Plan"), str(plan)):
+        assert "hunter2" not in text
+        assert "${*" not in text
+        assert "could be moved" not in text
+    assert "q-****" in output.getvalue()
+    assert "Bool a ****" in output.getvalue()
+    assert "(export Old-**** → New-****)" in output.getvalue()
+    # Where both values are at hand, the name is the same.
+    both = compare_trees("stack", (before, {"S": "hunter2"}), (after, {"S": "hunter2"}), PSEUDO)
+    assert [str(move) for move in both.find_moves()] == ["Old → New (AWS::SQS::Queue)"]

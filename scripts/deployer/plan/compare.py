@@ -197,9 +197,14 @@ def _changed_attributes(before: Resource, after: Resource, unsettled: _Unsettled
 
 def _describe_difference(difference: "Difference", recreation: str) -> PropertyChange:
     before, after = (
-        None if value is None else SECRET.sub(MASK, as_text(value)) for value in (difference.before, difference.after)
+        None if value is None else mask_secrets(as_text(value)) for value in (difference.before, difference.after)
     )
     return PropertyChange("/".join(difference.path), before, after, recreation)
+
+
+def mask_secrets(text: str) -> str:
+    """Return the text as CloudFormation shows it, with a mask for each value of a NoEcho parameter."""
+    return SECRET.sub(MASK, text)
 
 
 @dataclass(frozen=True)

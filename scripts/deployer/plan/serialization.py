@@ -29,12 +29,17 @@ def plan_from_json(document: dict[str, Any]) -> Plan:
     return Plan(_stack_from_json(document["stack"]), tuple(statements), tuple(document["notices"]), document["source"])
 
 
-def map_texts(plan: Plan, change_text: Callable[[str], str]) -> Plan:
-    """Return the plan with each of its texts changed, such as for a terminal, but for conditions, which are JSON."""
+def map_texts(plan: Plan, change_text: Callable[[str], str], *, keeps_json: bool = True) -> Plan:
+    """Return the plan with each of its texts changed, such as for a terminal.
+
+    ``keeps_json`` leaves out the conditions of statements: escapes in their JSON would change what it says.
+    """
 
     def change_value(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: item if name == "condition" else change_value(item) for name, item in value.items()}
+            return {
+                name: item if keeps_json and name == "condition" else change_value(item) for name, item in value.items()
+            }
         if isinstance(value, list | tuple):
             return [change_value(item) for item in value]
         return change_text(value) if isinstance(value, str) else value
