@@ -33,6 +33,7 @@ from tests.deployer.test_change_set import make_service, propose, render_plan
 
 STACK, QUEUE, TABLE = "AWS::CloudFormation::Stack", "AWS::SQS::Queue", "AWS::DynamoDB::Table"
 LOGS = "Compute/ProcessingLogs"
+RULES = "/Properties/LifecycleConfiguration/Rules"
 
 
 def change_by_hand(aws: Service, stack: SimulatedStack) -> None:
@@ -290,6 +291,44 @@ def test_a_resource_that_comes_back_empty_is_a_danger() -> None:
         f"Table (AWS::DynamoDB::Table) {again}: its items will not come back",
         f"Data (AWS::CloudFormation::Stack) {again}: all that it holds will not come back",
     ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_drift_in_one_of_two_details_of_a_property_is_read(order: int) -> None:
+    """One detail is of the parameter that changes, without a value or with one, and the other of the drift."""
+    for values in ({}, {"BeforeValue": "30", "AfterValue": "30"}):
+        target = {"Attribute": "Properties", "Name": "RetentionInDays", "Path": "/Properties/RetentionInDays"}
+        by_parameter = {"Target": {**target, **values}, "ChangeSource": "ParameterReference"}
+        by_hand = drift("30", "3653", "30", Name="RetentionInDays", Path="/Properties/RetentionInDays")
+        details = [by_parameter, by_hand][::order]
+        log = describe_resource("Modify", "Log", "AWS::Logs::LogGroup", details, ResourceDriftStatus="MODIFIED")
+        changes = propose(make_service([log]))
+        assert changes is not None
+        (prop,) = changes.changes[0].properties
+        assert (prop.before, prop.after, prop.deployed, prop.is_drifted) == ("3653", "30", "30", True)
+        assert [danger.effect for danger in find_dangers(changes)] == ["has a shorter retention period"]
+
+
+@pytest.mark.parametrize(
+    ("actual", "is_lost"), [("Disabled", True), ("Enabled", False)], ids=["switched off by hand", "as it is"]
+)
+def test_an_expiry_that_was_switched_off_by_hand_deletes_when_it_is_reverted(actual: str, is_lost: bool) -> None:
+    def write_rules(status: str) -> str:
+        return json.dumps({"Rules": [{"Id": "a", "Status": status, "ExpirationInDays": 1}]})
+
+    whole = drift(
+        write_rules("Enabled"),
+        write_rules(actual),
+        write_rules("Enabled"),
+        Name="LifecycleConfiguration",
+        Path="/Properties/LifecycleConfiguration",
+    )
+    part = drift("Enabled", actual, "Enabled", Name="LifecycleConfiguration", Path=f"{RULES}/0/Status")
+    for detail in (whole, part):
+        bucket = describe_resource("Modify", "B", "AWS::S3::Bucket", [detail], ResourceDriftStatus="MODIFIED")
+        changes = propose(make_service([bucket]))
+        assert changes is not None
+        assert [danger.effect for danger in find_dangers(changes)] == ["deletes what expires"] * is_lost
 
 
 def test_a_raised_retention_that_is_reverted_is_a_loss() -> None:
