@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.common.errors import UserError
+from scripts.common.errors import AWS_ERRORS, UserError
 
 from .bootstrap_change import BootstrapProposal
 from .change_set import Overtaken, Proposal
@@ -16,6 +16,8 @@ from .plan.model import Plan
 from .saved_plan import PlannedStack, SavedPlan, save_plan
 from .session import Session
 from .stack import Snapshot
+
+_FAILURES = (UserError, KeyboardInterrupt, *AWS_ERRORS)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def execute_both(
         artifacts.execute_before()
     try:
         execute_plan(session, platform.proposal, platform.before.tree, platform.shown, losses, platform.late)
-    except UserError as error:
+    except _FAILURES as error:
         if artifacts is not None:
             _announce_kept_rights(session, artifacts)
         if isinstance(error, Overtaken) and artifacts is not None and artifacts.change.steps.before:
@@ -114,7 +116,7 @@ def execute_both(
     if artifacts is not None:
         try:
             artifacts.execute_after()
-        except UserError:
+        except _FAILURES:
             session.report.announce_step("Deployed", f"{session.options.stack_name}, but not {ARTIFACTS_STACK}")
             _announce_kept_rights(session, artifacts)
             raise

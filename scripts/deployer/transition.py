@@ -82,8 +82,8 @@ def add_kept_rights(deployed: Release, new: Release, keep: Keep) -> Template:
     """Return the new template with the rights of the deployed one that it takes away and ``keep`` chooses.
 
     Boundaries hold them as statements; roles as an inline policy, because their managed policies are nearly full. A
-    policy that only loses rights which are all kept stays as it is deployed. Raises ``UserError`` if a policy gets too
-    long.
+    policy that only loses rights which are all kept stays as it is deployed. What the new template no longer has goes
+    on outside the stack, because its deletion policy retains it. Raises ``UserError`` if a policy gets too long.
     """
     template: Template = to_plain_types(new.template)
     attached = set(_list_attached(new.evaluated)) | set(_list_attached(deployed.evaluated))

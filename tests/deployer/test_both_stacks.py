@@ -16,7 +16,7 @@ from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
-from tests.emitted import ROOT
+from tests.emitted import ROOT, load_template, resources
 
 ARTIFACTS, PLATFORM = "payment-artifacts", "payment-platform-dev"
 BODY = (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
@@ -148,11 +148,37 @@ def test_a_deployment_that_fails_leaves_the_rights_of_both_releases_and_the_next
     assert ([name for name, _ in executed], artifacts.text) == ([PLATFORM, ARTIFACTS], BODY)
 
 
+def test_a_platform_that_may_not_be_executed_leaves_the_rights_of_both_releases_and_says_so(
+    command: Command, aws: Service
+) -> None:
+    artifacts = add_earlier_release(aws)
+    denied = Refused("AccessDenied", "User: x is not authorized to perform: cloudformation:ExecuteChangeSet", 403)
+
+    def deny_the_second() -> None:
+        aws.errors["ExecuteChangeSet"] = [denied] if len(aws.find_requests("ExecuteChangeSet")) == 2 else []
+
+    aws.before = {"ExecuteChangeSet": deny_the_second}
+    result = command("dev", "--yes", code=1)
+    assert f"Rights {ARTIFACTS} has the rights of both releases; " in result.stdout
+    assert (list_ledgers(artifacts), aws.remaining_names) == (["dynamodb-ledger", "dynamodb-payment-ledger"], [])
+
+
+def test_rights_of_policies_and_roles_that_leave_the_template_are_retained() -> None:
+    """A removed boundary is in force until the roles of its environment have gone."""
+    holders = [
+        resource
+        for resource in resources(load_template("artifacts")).values()
+        if resource["Type"] in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Role")
+    ]
+    assert len(holders) > 10
+    assert all(resource["DeletionPolicy"].startswith("Retain") for resource in holders)
+
+
 def test_a_change_of_the_artifacts_stack_that_fails_leaves_the_platform_alone(command: Command, aws: Service) -> None:
     artifacts = add_earlier_release(aws)
     aws.fails = {"BoundaryDev": "The policy is not valid"}
     result = command("dev", "--yes", code=1)
-    assert f"{ARTIFACTS}" in result.stderr
+    assert result.stderr.startswith(f"deploy: {ARTIFACTS} ended UPDATE_ROLLBACK_COMPLETE")
     assert (artifacts.text, aws.remaining_names) == (EARLIER, [])
     assert len(aws.find_requests("ExecuteChangeSet")) == 1
 
