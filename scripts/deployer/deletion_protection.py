@@ -14,17 +14,22 @@ from dataclasses import dataclass, field
 from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.templates import STACK
 
 from .change_set import ExecutionOptions, create_change_set
 from .failure import DeploymentFailed
 from .follow import execute_and_follow
 from .plan.compare import as_text, compare_stacks
-from .plan.model import Change
+from .plan.danger import find_dangers
+from .plan.model import KNOWN_AFTER_APPLY, Change, StackChanges
 from .planning import Comparison
 from .session import Session
 from .stack import describe_stack, describe_tree
 
 _PROPERTY = "DeletionProtectionEnabled"
+# What the second change set may change.
+_CHANGES_OF_RESOURCES = (_PROPERTY, "DeletionPolicy", "UpdateReplacePolicy")
+_CHANGES_OF_STACKS = ("TemplateURL", "Parameters")
 
 
 class NotProtected(UserError):
@@ -128,12 +133,31 @@ def _execute_second_change_set(session: Session, late: LateProtection) -> None:
     with create_change_set(cloudformation, stack, parameters, ExecutionOptions(), **template) as proposal:
         if proposal is None:
             return
-        for path, change in proposal.changes.walk():
-            # It changes expressions and policies, not values: nothing of it can create, replace or remove a resource.
-            if change.action in ("Add", "Remove") or change.replacement == "True":
-                raise UserError(f"CloudFormation would replace, create or remove {path}")
+        check_second_changes(proposal.changes)
         with session.follow_stack(None, stack.name) as following:
             execute_and_follow(proposal, describe_tree(cloudformation, stack), following)
+
+
+def check_second_changes(changes: StackChanges) -> None:
+    """Raise ``UserError`` unless the change set changes expressions, policies and deletion protection only.
+
+    Nobody has seen its plan, so it must not create, replace or remove a resource, or change any other value. A value
+    that depends on another nested stack is not known in advance, and stays as it is.
+    """
+    for path, change in changes.walk():
+        known = [prop for prop in change.properties if KNOWN_AFTER_APPLY not in (prop.after or "")]
+        may_replace = change.replacement == "Conditional" and (
+            not change.properties or any(prop.recreation != "Never" for prop in known)
+        )
+        if change.action != "Modify" or change.replacement == "True" or may_replace:
+            raise UserError(f"CloudFormation would replace, create or remove {path}")
+        allowed = _CHANGES_OF_STACKS if change.resource_type == STACK else _CHANGES_OF_RESOURCES
+        for prop in known:
+            if prop.before != prop.after and prop.name.split("/")[0] not in allowed:
+                raise UserError(f"CloudFormation would change {prop.name} of {path}")
+    for danger in find_dangers(changes):
+        if any(KNOWN_AFTER_APPLY not in (cause.after or "") for cause in danger.causes):
+            raise UserError(f"CloudFormation would change more: {danger}")
 
 
 def _find_protected(stack: Evaluated) -> set[str]:

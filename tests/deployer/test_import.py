@@ -210,20 +210,65 @@ def test_an_import_that_the_service_does_not_list_is_refused(command: Command, r
     assert not remains.find_requests("ExecuteChangeSet")
 
 
-def test_a_second_change_set_that_would_replace_a_table_is_not_executed(command: Command, remains: Service) -> None:
-    """For a service that takes a name's new expression for a new name."""
+PITR = "PointInTimeRecoverySpecification"
 
-    def replace_table(changes: Changes) -> Changes:
-        if not remains.find_requests("ExecuteChangeSet"):
-            return changes
-        resource = {"LogicalResourceId": "Transactions", "ResourceType": TABLE, "Details": []}
-        return [{"Type": "Resource", "ResourceChange": {"Action": "Modify", "Replacement": "True", **resource}}]
 
-    remains.scripted_answers = {"Data": replace_table}
+def describe_second_change(action: str, replacement: str = "", **detail: str) -> dict[str, Any]:
+    """Return the change of the table of transactions that the second change set lists, by the property's target."""
+    target = {"Attribute": "Properties", **detail}
+    change: dict[str, Any] = {
+        "Action": action,
+        "LogicalResourceId": "Transactions",
+        "ResourceType": TABLE,
+        "Details": [{"Target": target, "Evaluation": "Static"}] if detail else [],
+    }
+    return {"Type": "Resource", "ResourceChange": change | ({"Replacement": replacement} if replacement else {})}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        # Of a service that takes a name's new expression for a new name.
+        (describe_second_change("Modify", "True"), "replace, create or remove Data/Transactions"),
+        (describe_second_change("Add"), "replace, create or remove Data/Transactions"),
+        (describe_second_change("Remove"), "replace, create or remove Data/Transactions"),
+        (
+            describe_second_change(
+                "Modify",
+                "Conditional",
+                Name="KeySchema",
+                Path="/Properties/KeySchema",
+                BeforeValue="a",
+                AfterValue="b",
+                RequiresRecreation="Conditionally",
+            ),
+            "replace, create or remove Data/Transactions",
+        ),
+        (
+            describe_second_change(
+                "Modify",
+                "False",
+                Name=PITR,
+                Path=f"/Properties/{PITR}/PointInTimeRecoveryEnabled",
+                BeforeValue="true",
+                AfterValue="false",
+                RequiresRecreation="Never",
+            ),
+            f"change {PITR}/PointInTimeRecoveryEnabled of Data/Transactions",
+        ),
+    ],
+)
+def test_a_second_change_set_that_changes_more_than_texts_is_not_executed(
+    command: Command, remains: Service, change: dict[str, Any], reason: str
+) -> None:
+    def answer_second(changes: Changes) -> Changes:
+        return [change] if remains.find_requests("ExecuteChangeSet") else changes
+
+    remains.scripted_answers = {"Data": answer_second}
     failed = command("dev", "--import", "--yes", code=1).stderr
     assert failed == (
-        f"deploy: {NAME} is deployed, but its second change set has failed: CloudFormation would replace, create or "
-        "remove Data/Transactions; to complete it, deploy again: scripts/deploy.sh dev\n"
+        f"deploy: {NAME} is deployed, but its second change set has failed: CloudFormation would {reason}; to complete "
+        "it, deploy again: scripts/deploy.sh dev\n"
     )
     assert len(remains.find_requests("ExecuteChangeSet")) == 1
 
