@@ -4,6 +4,7 @@ What is shown is made anew from the change sets and their templates; a file that
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from scripts.common import templates
@@ -15,6 +16,7 @@ from .both_stacks import PlatformPlan, execute_both, join_plans
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import confirm_plans
+from .execution_options import check_continuation, check_options
 from .planning import compare_trees
 from .report.reporter import show_plans
 from .saved_plan import PlannedStack, SavedPlan, check_digest, have_equal_texts, load_plan
@@ -121,6 +123,10 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
         raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
     proposal = change_set.read_change_set(cloudformation, planned.change_set_id)
     proposal.keeps_failed = saved_plan.keeps_failed
+    # The settings may have changed since the plan was made. Of a stack with failed resources, the flag is implied.
+    ways = replace(options, express=proposal.is_express, keep_failed=proposal.keeps_failed and not stack.keeps_failed)
+    check_options(ways)
+    check_continuation(ways, stack)
     after = (_read_proposed_tree(session, proposal), proposal.parameters)
     compared = compare_trees(saved_plan.stack_name, before.source, after, session.target.pseudo_parameters())
     plan = compared.make_plan(proposal.changes, proposal.notices)

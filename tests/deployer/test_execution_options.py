@@ -3,9 +3,11 @@
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
@@ -240,6 +242,29 @@ def test_a_saved_plan_keeps_what_succeeded_if_it_was_planned_so(command: Command
     aws.fails = QUEUE_FAILS
     command("apply", "dev", "plan.json", "--yes", code=1)
     assert find_status(aws) == "UPDATE_FAILED"
+
+
+@pytest.mark.parametrize(
+    ("flag", "change", "message"),
+    [
+        ("--express", ("express = true", "express = false"), "--express is not allowed in dev; "),
+        (
+            "--keep-failed",
+            ("express = true", "express = true\ntermination_protection = true"),
+            "--keep-failed is for development only: [dev.rollout] has termination_protection; ",
+        ),
+    ],
+)
+def test_a_saved_plan_is_not_executed_in_a_way_that_the_settings_no_longer_allow(
+    command: Command, aws: Service, tmp_path: Path, flag: str, change: tuple[str, str], message: str
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("dev", "--plan", flag, "--out", "plan.json", code=2)
+    path = tmp_path / "environments.toml"
+    path.write_text(settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
+    refused = command("apply", "dev", "plan.json", "--yes", "--settings", str(path), code=1)
+    assert refused.stderr.startswith(f"deploy: plan.json: {message}")
+    assert aws.find_requests(EXECUTE) == []
 
 
 def test_an_express_deployment_is_rolled_back_when_it_fails(command: Command, aws: Service) -> None:
