@@ -146,24 +146,27 @@ def _join_properties(change: Change, real: Change | None) -> Change:
     """
     if real is None or real.action != "Modify" or change.action not in ("Modify", "Dynamic") or change.nested:
         return change
-    joined: dict[str, PropertyChange] = {}
-    for prop in change.properties:
-        counterparts = [item for item in real.properties if _is_part(item.name, prop.name)]
-        has_values = prop.is_drifted or (prop.before, prop.after) != (None, None)
-        if not prop.is_drifted and is_judged_whole(change.resource_type, prop.name.split("/")[0]):
-            # The service may list a part of what only the whole tells.
-            counterparts = [item for item in real.properties if _is_part(prop.name, item.name)]
-            has_values = False
-        if has_values or not counterparts:
-            joined[prop.name] = _fill_value(prop, real)
-        else:
-            joined |= {item.name: replace(item, recreation=prop.recreation) for item in counterparts}
+    listed = [item for prop in change.properties for item in _find_values(change, prop, real)]
+    joined = {prop.name: prop for prop in listed}
     for item in real.properties:
         if not any(_is_part(item.name, name) or _is_part(name, item.name) for name in joined):
             # Whether the resource is replaced is known by the service.
             recreation = item.recreation if change.replacement != "False" else "Never"
             joined[item.name] = replace(item, recreation=recreation)
     return replace(change, properties=tuple(joined.values()))
+
+
+def _find_values(change: Change, prop: PropertyChange, real: Change) -> list[PropertyChange]:
+    """Return the listed property, or what the comparison has of it if the service gives no values or only a part."""
+    is_part_of_whole = is_judged_whole(change.resource_type, prop.name.split("/")[0])
+    if prop.is_drifted or not (is_part_of_whole or (prop.before, prop.after) == (None, None)):
+        return [_fill_value(prop, real)]
+    compared = [
+        replace(item, recreation=prop.recreation)
+        for item in real.properties
+        if _is_part(item.name, prop.name) or (is_part_of_whole and _is_part(prop.name, item.name))
+    ]
+    return compared or [prop]
 
 
 def _is_part(name: str, whole_name: str) -> bool:

@@ -122,12 +122,7 @@ def describe_changed_limits(stack: StackChanges, before: Evaluated | None, after
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
     """
-    for path, change in stack.walk():
-        for prop in change.properties if change.action == "Modify" else ():
-            if prop.name == "PermissionsBoundary" and prop.before is not None:
-                values = f"{prop.before} → {prop.after or '(none)'}"
-                fate = "no longer has its" if prop.after is None else "has another"
-                yield f"{path} ({change.resource_type}) {fate} permissions boundary: {values}"
+    yield from _describe_changed_boundaries(stack)
     old = dict(before.walk()) if before else {}
     for path, resource in after.walk():
         if resource.type.startswith("AWS::IAM::") and path in old:
@@ -136,6 +131,15 @@ def describe_changed_limits(stack: StackChanges, before: Evaluated | None, after
                 added = [text for text in _list_texts(resource, name) if text not in holders]
                 if added:
                     yield f"{path} ({resource.type}) counts for more {name.lower()}: {', '.join(added)}"
+
+
+def _describe_changed_boundaries(stack: StackChanges) -> Iterator[str]:
+    for path, change in stack.walk():
+        for prop in change.properties if change.action == "Modify" else ():
+            if prop.name == "PermissionsBoundary" and prop.before is not None:
+                values = f"{prop.before} → {prop.after or '(none)'}"
+                fate = "no longer has its" if prop.after is None else "has another"
+                yield f"{path} ({change.resource_type}) {fate} permissions boundary: {values}"
 
 
 def _list_texts(resource: Resource, name: str) -> list[str]:
