@@ -273,6 +273,26 @@ def test_a_second_change_set_that_changes_more_than_texts_is_not_executed(
     assert len(remains.find_requests("ExecuteChangeSet")) == 1
 
 
+def test_an_import_whose_second_change_set_failed_is_completed_by_the_next_deployment(
+    command: Command, remains: Service
+) -> None:
+    """Until then the stacks have the literal names of the import's copies."""
+
+    def deny_second() -> None:
+        if remains.find_requests("ExecuteChangeSet"):
+            remains.errors["CreateChangeSet"] = [Refused("AccessDenied", "not you", 403)]
+
+    remains.before["CreateChangeSet"] = deny_second
+    command("dev", "--import", "--yes", code=1)
+    stack = read_platform(remains)
+    assert read_transactions(stack)["Properties"]["TableName"] == TRANSACTIONS
+    del remains.before["CreateChangeSet"]
+    completed = command("dev", "--yes", code=0)
+    assert "delete-table" not in completed.output
+    assert read_transactions(stack)["Properties"]["TableName"] == {"Fn::Sub": "dynamodb-transactions-${Environment}"}
+    assert remains.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+
+
 def test_the_resources_of_the_reference_are_imported(command: Command, aws: Service) -> None:
     """Terraform has created them: without our tags, and without the sort key's table, which is then created."""
     add_bootstrap_stack(aws)

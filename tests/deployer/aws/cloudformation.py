@@ -588,6 +588,10 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
 def identify_resource(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:
     if logical_id in stack.nested:
         return stack.nested[logical_id].id
+    literal = resource.get("Properties", {}).get(NAMES.get(resource["Type"], ""))
+    if isinstance(literal, str):
+        # Of the copy of a template that imports.
+        return literal
     names = [v for k, v in resource.get("Properties", {}).items() if k.endswith("Name") and isinstance(v, dict)]
     environment = stack.name.split("-")[2] if stack.name.count("-") > 1 else ""
     if names and "Fn::Sub" in names[0] and isinstance(names[0]["Fn::Sub"], str):
