@@ -73,7 +73,9 @@ class CommonOptions:
         message = describe_error(error)
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
         is_explained = isinstance(error.__cause__, AWS_ERRORS) or isinstance(error, RefusedChangeSet)
-        is_unfinished = isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or changes in message
+        is_unfinished = (
+            isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
+        )
         if isinstance(error, AWS_ERRORS) or (is_explained and not is_unfinished):
             return f"{message}; {changes}"
         return message
