@@ -83,16 +83,16 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
         return None
     pseudo = session.target.pseudo_parameters()
     old = templates.parse_template(read_original_template(cloudformation, stack.name))
-    deployed = transition.Release.read(old, stack.parameters, pseudo)
-    new = transition.Release.read(templates.parse_template(body), parameters, pseudo)
-    others = tuple(_list_other_environments(session, {*transition.list_environments(old)}))
-    end = transition.add_kept_rights(deployed, new, transition.keep_of(others))
+    deployed = transition.Release.from_template(old, stack.parameters, pseudo)
+    new = transition.Release.from_template(templates.parse_template(body), parameters, pseudo)
+    other_environments = tuple(_list_other_environments(session, {*transition.list_environments(old)}))
+    end = transition.add_kept_rights(deployed, new, transition.keep_of(other_environments))
     compared = _compare(session, (old, stack.parameters), (end, parameters))
     if compared.is_empty:
         return None
     check_owned(stack)
     check_ready(stack)
-    kept_for = others if end != new.template else ()
+    kept_for = other_environments if end != new.template else ()
     text = emit.to_yaml(end) if kept_for else body
     change = BootstrapChange(stack, compared, text, parameters, kept_for=kept_for)
     try:
@@ -128,7 +128,7 @@ class BootstrapProposal:
     session: Session
     change: BootstrapChange
     # Of the template in the end; None if this caller may only plan.
-    shown: Proposal | None
+    final: Proposal | None
     # What follows from the change set and the templates, and the notices that do not.
     plan: Plan
     remarks: list[str] = field(default_factory=list)
@@ -142,7 +142,7 @@ class BootstrapProposal:
         if self.change.problem:
             raise UserError(f"{self.change.problem}; nothing was changed")
         is_kept = not options.only_plan or options.out is not None
-        if steps.before and steps.after and is_kept and self.shown is not None:
+        if steps.before and steps.after and is_kept and self.final is not None:
             self.first = self.sets.enter_context(_create(self.session, self.change, self.change.text_during))
 
     def describe_steps(self) -> tuple[str, ...]:
@@ -160,13 +160,13 @@ class BootstrapProposal:
 
     def execute_alone(self) -> None:
         """Execute the whole change at once, without a deployment of the platform."""
-        self._execute(self.require_shown())
+        self._execute(self.require_final())
         self._tidy_up()
 
     def execute_before(self) -> None:
         """Add what the deployment of the platform needs."""
         if self.change.steps.before:
-            self._execute(self.first or self.require_shown())
+            self._execute(self.first or self.require_final())
             if not self.change.steps.after:
                 self._tidy_up()
 
@@ -178,7 +178,7 @@ class BootstrapProposal:
         if not self.change.steps.after:
             return
         if not self.change.steps.before:
-            self._execute(self.require_shown())
+            self._execute(self.require_final())
         else:
             # The execution of the first change set has deleted that of the plan.
             stack = describe_stack(self.session.cloudformation, ARTIFACTS_STACK)
@@ -188,10 +188,10 @@ class BootstrapProposal:
                     self._execute(proposal)
         self._tidy_up()
 
-    def require_shown(self) -> Proposal:
-        if self.shown is None:
+    def require_final(self) -> Proposal:
+        if self.final is None:
             raise UserError(_BY_COMPARISON)
-        return self.shown
+        return self.final
 
     def _execute(self, proposal: Proposal) -> None:
         try:
@@ -240,7 +240,7 @@ def propose_change(session: Session, change: BootstrapChange | None) -> Iterator
             session.report.announce_step("Deleted", line)
     with ExitStack() as sets:
         try:
-            shown = sets.enter_context(_create(session, change, change.text))
+            final = sets.enter_context(_create(session, change, change.text))
         except (ClientError, UserError) as error:
             denial = explain_denial(error)
             if denial is error:
@@ -250,25 +250,25 @@ def propose_change(session: Session, change: BootstrapChange | None) -> Iterator
             plan = change.compared.make_offline_plan(_BY_COMPARISON)
             yield BootstrapProposal(session, change, None, plan, [*describe_kept(session, change), str(denial)])
             return
-        if shown is None:
+        if final is None:
             yield None
             return
-        plan = change.compared.make_plan(shown.changes, shown.notices)
-        yield BootstrapProposal(session, change, shown, plan, [*describe_kept(session, change)], sets=sets)
+        plan = change.compared.make_plan(final.changes, final.notices)
+        yield BootstrapProposal(session, change, final, plan, [*describe_kept(session, change)], sets=sets)
 
 
 def read_proposal(
-    session: Session, stack: Stack, shown: Proposal, steps: tuple[bool, bool], remarks: list[str]
+    session: Session, stack: Stack, final: Proposal, steps: tuple[bool, bool], remarks: list[str]
 ) -> BootstrapProposal:
     """Return the proposal of a saved change set, with the plan that follows from it."""
     old = templates.parse_template(read_original_template(session.cloudformation, stack.name))
-    text = read_proposed_template(shown)
+    text = read_proposed_template(final)
     new = templates.parse_template(text)
-    compared = _compare(session, (old, stack.parameters), (new, shown.parameters))
+    compared = _compare(session, (old, stack.parameters), (new, final.parameters))
     # A template in JSON is returned parsed.
     body = text if isinstance(text, str) else emit.to_yaml(new)
-    change = BootstrapChange(stack, compared, body, shown.parameters, Steps(*steps))
-    return BootstrapProposal(session, change, shown, compared.make_plan(shown.changes, shown.notices), remarks)
+    change = BootstrapChange(stack, compared, body, final.parameters, Steps(*steps))
+    return BootstrapProposal(session, change, final, compared.make_plan(final.changes, final.notices), remarks)
 
 
 def explain_denial(error: ClientError | UserError) -> Exception:
@@ -290,11 +290,11 @@ def describe_kept(session: Session, change: BootstrapChange) -> tuple[str, ...]:
     """Return the notice of the rights that other environments keep, if they do."""
     if not change.kept_for:
         return ()
-    others = ", ".join(map(stack_name, change.kept_for))
+    platforms = ", ".join(map(stack_name, change.kept_for))
     environment = session.options.environment
     return (
-        f"rights that only an earlier release needs are taken from {environment}, and stay for {others} until that is "
-        "deployed as well",
+        f"rights that only an earlier release needs are taken from {environment}, and stay for {platforms} until that "
+        "is deployed as well",
     )
 
 

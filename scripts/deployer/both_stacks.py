@@ -32,7 +32,7 @@ class PlatformPlan:
     late: LateProtection
 
     @property
-    def shown(self) -> Plan:
+    def complete_plan(self) -> Plan:
         return add_remarks(self.plan, self.remarks)
 
 
@@ -47,7 +47,7 @@ def join_plans(artifacts: BootstrapProposal | None, platform: PlatformPlan | Non
     if artifacts is not None:
         remarks = artifacts.describe_steps() if platform else ()
         plans.append(add_remarks(artifacts.plan, (*remarks, *artifacts.remarks)))
-    return [*plans, platform.shown] if platform else plans
+    return [*plans, platform.complete_plan] if platform else plans
 
 
 def save_both(session: Session, path: Path, artifacts: BootstrapProposal | None, platform: PlatformPlan | None) -> None:
@@ -71,7 +71,7 @@ def save_both(session: Session, path: Path, artifacts: BootstrapProposal | None,
             late_template_url=late.template_url,
         ),
     )
-    proposals = [artifacts.shown, artifacts.first] if artifacts else []
+    proposals = [artifacts.final, artifacts.first] if artifacts else []
     for proposal in [*proposals, platform.proposal if platform else None]:
         if proposal is not None:
             proposal.is_saved = True
@@ -90,9 +90,9 @@ def _plan_platform(platform: PlatformPlan) -> PlannedStack:
 
 
 def _plan_artifacts(artifacts: BootstrapProposal) -> PlannedStack:
-    stack, shown = artifacts.change.stack, artifacts.require_shown()
+    stack, final = artifacts.change.stack, artifacts.require_final()
     changed_at = {stack.id: stack.changed_at}
-    return PlannedStack(ARTIFACTS_STACK, stack.id, shown.change_set_id, changed_at, artifacts.plan, artifacts.remarks)
+    return PlannedStack(ARTIFACTS_STACK, stack.id, final.change_set_id, changed_at, artifacts.plan, artifacts.remarks)
 
 
 def execute_both(
@@ -105,7 +105,7 @@ def execute_both(
     if artifacts is not None:
         artifacts.execute_before()
     try:
-        execute_plan(session, platform.proposal, platform.before.tree, platform.shown, losses, platform.late)
+        execute_plan(session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late)
     except _FAILURES as error:
         if artifacts is not None:
             _announce_kept_rights(session, artifacts)

@@ -293,7 +293,7 @@ def _deploy_changes(
             return Deployed(stack.outputs, changed=True)
         losses = confirm_plans(session, plans)
         if losses is None:
-            names = " and ".join(shown.stack.name for shown in plans)
+            names = " and ".join(plan.stack.name for plan in plans)
             raise Aborted(f"{names}: not deployed; the change {'sets were' if len(plans) > 1 else 'set was'} deleted")
         return execute_both(session, bootstrap_proposal, platform, list(losses[-1].values()))
 

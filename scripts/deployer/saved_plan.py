@@ -61,9 +61,9 @@ class SavedPlan:
         return [planned for planned in (self.artifacts, self.platform) if planned is not None]
 
 
-def have_equal_texts(plan: Plan, other: Plan) -> bool:
+def have_equal_texts(plan: Plan, second_plan: Plan) -> bool:
     """Whether two plans, perhaps of two processes, say the same; secret values, which no plan shows, aside."""
-    texts = (json.dumps(to_json(either), sort_keys=True) for either in (plan, other))
+    texts = (json.dumps(to_json(either), sort_keys=True) for either in (plan, second_plan))
     first, second = (SECRET.sub("", text) for text in texts)
     return first == second
 

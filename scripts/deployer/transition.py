@@ -51,7 +51,7 @@ class Release:
     evaluated: Evaluated
 
     @classmethod
-    def read(cls, template: Template, parameters: Mapping[str, str], pseudo: Mapping[str, str]) -> "Release":
+    def from_template(cls, template: Template, parameters: Mapping[str, str], pseudo: Mapping[str, str]) -> "Release":
         return cls(template, evaluate(Tree(template), parameters, pseudo))
 
 
@@ -74,8 +74,8 @@ def keep_all(_holder: str, _right: Right) -> bool:
 def keep_of(environments: Iterable[str]) -> Keep:
     """Return the rule that keeps the rights which name one of the environments, in their holder or their resource."""
     words = "|".join(map(re.escape, environments))
-    named = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])")
-    return lambda holder, right: bool(words and (named.search(holder) or named.search(right.resource)))
+    pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])")
+    return lambda holder, right: bool(words and (pattern.search(holder) or pattern.search(right.resource)))
 
 
 def add_kept_rights(deployed: Release, new: Release, keep: Keep) -> Template:
@@ -102,9 +102,9 @@ def add_kept_rights(deployed: Release, new: Release, keep: Keep) -> Template:
         if old_role is not None and old_role.type == _ROLE:
             before = _read_role(old_role, _read_documents(deployed.evaluated))
             holder = _name_holder(role)
-            lost = [right for right in before - _read_role(role, documents) if keep(holder, right)]
+            lost_rights = [right for right in before - _read_role(role, documents) if keep(holder, right)]
             # A right to refuse something is no right that a deployment needs.
-            if kept := [right for right in lost if right.effect == "Allow"]:
+            if kept := [right for right in lost_rights if right.effect == "Allow"]:
                 document = {"Version": "2012-10-17", "Statement": list(_write_statements(kept))}
                 policies = [*role.properties.get("Policies", []), {"PolicyDocument": document}]
                 _check_length(holder, [item["PolicyDocument"] for item in policies], LONGEST_INLINE)
@@ -117,11 +117,11 @@ def add_kept_rights(deployed: Release, new: Release, keep: Keep) -> Template:
 def _choose_document(old: Resource, new: Resource, keep: Keep, *, is_boundary: bool) -> Any:
     """Return the document of a policy that keeps rights, or None for the new one as it is."""
     before, after = (_read_rights(resource.properties["PolicyDocument"]) for resource in (old, new))
-    lost = before - after
-    kept = {right for right in lost if keep(_name_holder(new), right)}
+    lost_rights = before - after
+    kept = {right for right in lost_rights if keep(_name_holder(new), right)}
     if not kept:
         return None
-    if kept == lost and before >= after:
+    if kept == lost_rights and before >= after:
         return old.properties["PolicyDocument"]
     allowed = [right for right in kept if right.effect == "Allow"]
     if not is_boundary or not allowed:

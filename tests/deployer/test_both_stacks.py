@@ -86,8 +86,8 @@ def test_rights_are_added_before_the_platform_and_taken_away_after_it(
 ) -> None:
     artifacts = add_earlier_release(aws)
     command("dev", "--yes", code=0)
-    both = ["dynamodb-ledger", "dynamodb-payment-ledger"]
-    assert executed == [(ARTIFACTS, ["dynamodb-ledger"]), (PLATFORM, both), (ARTIFACTS, both)]
+    both_ledgers = ["dynamodb-ledger", "dynamodb-payment-ledger"]
+    assert executed == [(ARTIFACTS, ["dynamodb-ledger"]), (PLATFORM, both_ledgers), (ARTIFACTS, both_ledgers)]
     assert (artifacts.text, aws.remaining_names) == (BODY, [])
     # Of the uploaded templates, the one in force is kept.
     assert [aws.objects[key] for key in aws.objects if "/bootstrap/" in key] == [BODY.encode().decode("latin-1")]
@@ -196,8 +196,8 @@ def test_another_environment_keeps_its_rights_until_it_is_deployed(
     planned = command("plan", "dev", code=2).stdout
     assert "are taken from dev, and stay for payment-platform-prod until that is deployed as well\n" in planned
     command("dev", "--yes", code=0)
-    new, both = ["dynamodb-payment-ledger"], ["dynamodb-ledger", "dynamodb-payment-ledger"]
-    assert [list_ledgers(artifacts, name) for name in ("dev", "prod", "staging")] == [new, both, new]
+    new, both_ledgers = ["dynamodb-payment-ledger"], ["dynamodb-ledger", "dynamodb-payment-ledger"]
+    assert [list_ledgers(artifacts, name) for name in ("dev", "prod", "staging")] == [new, both_ledgers, new]
     aws.calls.clear()
     assert "no changes; nothing was done" in command("dev", "--yes", code=0).stdout
     assert aws.find_writes() == []
@@ -309,7 +309,7 @@ def test_roles_hold_the_rights_of_both_releases_too() -> None:
                 "Role": {"Type": "AWS::IAM::Role", "Properties": {"ManagedPolicyArns": [{"Ref": "Rights"}]}},
             }
         }
-        return transition.Release.read(template, {}, pseudo)
+        return transition.Release.from_template(template, {}, pseudo)
 
     during = transition.add_kept_rights(make_release("s:Old"), make_release("s:New"), transition.keep_all)
     assert during["Resources"]["Rights"] == make_release("s:New").template["Resources"]["Rights"]
@@ -319,7 +319,7 @@ def test_roles_hold_the_rights_of_both_releases_too() -> None:
         for limits in ({"Condition": {"StringEquals": {"a": "${aws:PrincipalTag/a}"}}}, {})
     ]
     # What the earlier release had in between is taken away, and nothing else changes.
-    after = transition.Release.read(during, {}, pseudo)
+    after = transition.Release.from_template(during, {}, pseudo)
     assert transition.add_kept_rights(after, make_release("s:New"), transition.keep_of(())) == (
         make_release("s:New").template
     )

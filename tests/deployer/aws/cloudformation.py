@@ -278,9 +278,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             "Status": "CREATE_COMPLETE",
             "DeploymentConfig": read_deployment_config(change_set.request),
         }
-        if change_set.proposed is not None:
-            values = change_set.proposed.parameters.items()
-            description["Parameters"] = [{"ParameterKey": key, "ParameterValue": value} for key, value in values]
+        description |= _describe_parameters(change_set)
         if change_set.drift:
             description |= {"DeploymentMode": REVERT_DRIFT, "StackDriftStatus": change_set.drift}
         if change_set.deleting >= 0:
@@ -597,3 +595,11 @@ def identify_resource(logical_id: str, resource: dict[str, Any], stack: Stack) -
     if names and "Fn::Sub" in names[0] and isinstance(names[0]["Fn::Sub"], str):
         return str(names[0]["Fn::Sub"]).replace("${Environment}", environment)
     return f"{stack.name}-{logical_id}"
+
+
+def _describe_parameters(change_set: ChangeSet) -> dict[str, Any]:
+    """Return the parameters of the stack after the execution, in the answer about a root change set."""
+    if change_set.proposed is None:
+        return {}
+    values = change_set.proposed.parameters.items()
+    return {"Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in values]}
