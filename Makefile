@@ -10,7 +10,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes -
 PARALLEL := -n 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-fast prove conformance ops-test audit mutate browser-test chromium check generate pictures validate lint types \
+.PHONY: help demo page test test-fast prove conformance faults ops-test audit mutate browser-test chromium check generate pictures validate lint types \
         lock lock-check sbom bench deploy local-stop clean
 
 help:  ## List all targets
@@ -36,6 +36,9 @@ conformance: $(VENV)/installed  ## Compare our doubles and readers of AWS with r
 	@scripts/python.sh tests.conformance
 	GENERATED_PAIRS=10000 $(BIN)/python -m pytest tests/deployer/test_generated_plans.py -n 2
 
+faults: $(VENV)/installed  ## Strike every call of every command of the deployer with every fault and signal, and print the figures
+	EVERY_CELL=1 $(BIN)/python -m pytest tests/deployer/test_fault_matrix.py tests/deployer/test_signals.py $(PARALLEL)
+
 ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, execute every runbook command, and print the figures
 	$(BIN)/python -m pytest tests/ops $(PARALLEL)
 
@@ -55,6 +58,7 @@ check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 	  $(MAKE) --no-print-directory --jobs 2 --output-sync lock-check validate lint types; \
 	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
 	  $(MAKE) --no-print-directory --jobs 2 --output-sync demo browser-test conformance; \
+	  $(MAKE) --no-print-directory faults; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/

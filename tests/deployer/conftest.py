@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ class Command:
 
     url: str
     folder: Path
+    # How many times shorter pauses are: between polls, and before retries.
+    haste: int = 20
 
     def __call__(
         self, *arguments: str, script: str = "deploy", code: int | None = None, **environment: str
@@ -94,7 +97,7 @@ class Command:
             patch.setattr(validate, "render_files", _render)
             for module in (deploy, refactor):
                 patch.setattr(module, "package_templates", _package)
-            patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep))
+            patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep, self.haste))
             handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
             try:
                 runner = CliRunner(charset=environment.get("PYTHONIOENCODING", "utf-8"))
@@ -169,9 +172,9 @@ class Command:
         return terminal
 
 
-def _sleep_briefly(sleep: Callable[[float], None], seconds: float) -> None:
+def _sleep_briefly(sleep: Callable[[float], None], haste: int, seconds: float) -> None:
     """Shorten the pauses between polls and before retries, which the simulated services do not need."""
-    sleep(seconds / 20)
+    sleep(seconds / haste)
 
 
 @dataclass
@@ -185,6 +188,25 @@ class Terminal:
     @property
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip() + "\n"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how the commands ended in the cells of the fault matrix, by exit code."""
+    ended = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    cells = [value for report in ended for key, value in report.user_properties if key == "fault cells"]
+    if not cells:
+        return
+    counts: Counter[tuple[str, str, int]] = Counter()
+    for name, situation, code, count in cells:
+        counts[name, situation, code] += count
+    codes = sorted({code for _, _, code in counts})
+    terminalreporter.section("faults: commands by exit code")
+    terminalreporter.write_line(f"{'command':<12} {'situation':<14} {'cells':>6} " + "".join(f"{c:>6}" for c in codes))
+    for name, situation in dict.fromkeys((name, situation) for name, situation, _, _ in cells):
+        row = [counts[name, situation, code] for code in codes]
+        columns = "".join(f"{count:>6}" for count in row)
+        terminalreporter.write_line(f"{name:<12} {situation:<14} {sum(row):>6} {columns}")
+    terminalreporter.write_line(f"{'all':<27} {counts.total():>6}")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 It uses no code that it examines: MiniStack's engine evaluates the templates.
 
 endpoint.py        the services over HTTP, at one URL
+faults.py          what can happen to a call: a connection that breaks, a refusal
 wire.py            AWS's query protocol, by botocore's model of each operation
 client.py          the operations of CloudFormation without HTTP, for tests of functions
 cloudformation.py  the operations of CloudFormation, and the state that a test sets before it runs a command

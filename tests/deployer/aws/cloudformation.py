@@ -24,6 +24,7 @@ from tests.deployer.aws import templates
 from tests.deployer.aws.changes import Comparison, describe_resource, leave_out_values, pass_on
 from tests.deployer.aws.data_services import DataServices
 from tests.deployer.aws.drift import REVERT_DRIFT, ActualState, summarize_drift
+from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
 from tests.deployer.aws.imports import Imports
 from tests.deployer.aws.operations import Operations
@@ -72,6 +73,10 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     silent: int = 0
     # By operation, the errors of its next calls; None breaks the connection.
     errors: dict[str, list[BaseException | None]] = field(default_factory=dict)
+    # By operation, what happens to each of its calls (faults.py).
+    faults: dict[str, Fault] = field(default_factory=dict)
+    # Called before each call, with its operation.
+    before_call: Callable[[str], None] | None = None
     # By operation, a function that is called before each call.
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     alarms: dict[str, str] = field(default_factory=dict)
@@ -113,10 +118,14 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
 
     def record_call(self, operation: str, request: dict[str, Any]) -> None:
         self.calls.append((operation, request))
+        if self.before_call:
+            self.before_call(operation)
         if operation in self.before:
             self.before[operation]()
         if self.errors.get(operation):
             raise self.errors[operation].pop(0) or ConnectionAbortedError
+        if fault := self.faults.get(operation):
+            fault.strike(operation)
 
     def answer_request(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Perform an operation. Raises the next error in ``errors``, or ``Refused``."""

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from tests.deployer.aws import wire
+from tests.deployer.aws import faults, wire
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation
 from tests.deployer.aws.data_services import NO_QUEUE
@@ -47,12 +48,19 @@ def serve_account(cloudformation: CloudFormation, its_account: Account | None = 
         service = cloudformation
         account = its_account or Account()
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that has gone: an interrupted command leaves its requests."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -125,6 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({"__type": code, "message": str(refused), "Code": code, "Message": str(refused)})
             headers = {"x-amzn-errortype": code, **query}
             return self._send_answer(refused.http_status, body, "application/x-amz-json-1.0", headers)
+        except ConnectionAbortedError:
+            return self._hang_up()
         except Exception as error:
             # A mistake in the test is reported at once; an error of a service would be retried.
             body = json.dumps({"__type": "MistakeInTheTest", "message": repr(error)})
@@ -150,7 +160,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _describe_alarms(self, request: dict[str, Any]) -> None:
         with self.service.lock:
-            self.service.record_call("DescribeAlarms", request)
+            try:
+                self.service.record_call("DescribeAlarms", request)
+            except Refused as refused:
+                body = json.dumps({"__type": refused.code, "message": str(refused)})
+                return self._send_answer(refused.http_status, body, "application/x-amz-json-1.0")
+            except ConnectionAbortedError:
+                return self._hang_up()
             states = self.service.alarms
             alarms = [{"AlarmName": n, "StateValue": states[n]} for n in request["AlarmNames"] if n in states]
         composite = [alarm for alarm in alarms if alarm["AlarmName"].startswith("alarm-payments-failing-")]
@@ -158,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
         if "CompositeAlarm" in request.get("AlarmTypes", []):
             answer["CompositeAlarms"] = composite
-        self._send_answer(200, json.dumps(answer), "application/x-amz-json-1.0")
+        return self._send_answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
     # S3: a path is the bucket and the key.
 
@@ -171,6 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
             except Refused as refused:
                 # The answer to a HEAD request has no body, and so no code.
                 return self._send_answer(refused.http_status, "")
+            except ConnectionAbortedError:
+                return self._hang_up()
             content = self.service.objects.get(self._read_key())
         if content is None:
             return self._send_answer(404, "")
@@ -184,6 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.service.record_call("PutObject", {"Key": self._read_key()})
             except Refused as refused:
                 return self._refuse_object(refused)
+            except ConnectionAbortedError:
+                return self._hang_up()
             if self.headers.get("If-None-Match") != "*":
                 return self._send_answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
             if self._read_key() in self.service.objects:
@@ -203,6 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.service.record_call("DeleteObject", {"Key": self._read_key()})
             except Refused as refused:
                 return self._refuse_object(refused)
+            except ConnectionAbortedError:
+                return self._hang_up()
             self.service.retired.add(self._read_key())
             self.service.objects.pop(self._read_key(), None)
         return self._send_answer(204, "")
@@ -215,7 +237,12 @@ class _Handler(BaseHTTPRequestHandler):
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
-            self.service.record_call("ListObjectsV2", {"Bucket": bucket})
+            try:
+                self.service.record_call("ListObjectsV2", {"Bucket": bucket})
+            except Refused as refused:
+                return self._refuse_object(refused)
+            except ConnectionAbortedError:
+                return self._hang_up()
             keys = [key.removeprefix(f"{bucket}/") for key in sorted(self.service.objects)]
             keys = [key for key in keys if key.startswith(prefix)]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
@@ -253,6 +280,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_answer(
         self, status: int, body: str, kind: str = "text/plain", headers: dict[str, str] | None = None
     ) -> None:
+        if faults.is_answer_lost():
+            self._hang_up()
+            return
         content = body.encode()
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():

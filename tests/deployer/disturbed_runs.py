@@ -1,0 +1,137 @@
+"""Runs of a command that something disturbs, and what is wrong with how it ended.
+
+What a command says is compared with what the simulated services hold afterwards.
+"""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.endpoint import serve_account
+from tests.deployer.aws.faults import Fault
+from tests.deployer.conftest import Command, CommandResult, add_bootstrap_stack, add_platform
+from tests.deployer.releases import edit_harmlessly
+
+# `make faults` sets it.
+EVERY_CELL = bool(os.environ.get("EVERY_CELL"))
+NAME = "payment-platform-dev"
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "deploy": ("dev", "--yes"),
+    "plan": ("plan", "dev"),
+    "plan --out": ("plan", "dev", "--out", "plan.json"),
+    "apply": ("apply", "dev", "plan.json", "--yes"),
+    "status": ("dev",),
+    "outputs": ("dev",),
+    "destroy": ("dev", "--yes", "--destroys", NAME),
+}
+SCRIPTS = {"status": "status", "outputs": "outputs", "destroy": "destroy"}
+READ_ONLY = ("status", "outputs")
+# A plan of no changes is not saved.
+SITUATIONS = {
+    "first": tuple(COMMANDS),
+    "change": tuple(COMMANDS),
+    "nothing to do": ("deploy", "plan", "plan --out", "status", "outputs"),
+}
+RUNS = [(situation, name) for situation, names in SITUATIONS.items() for name in names]
+# What a last line may claim.
+UNCHANGED = re.compile(
+    r"nothing was (changed|done|deployed)|no stack was changed|was not (changed|deleted)|not deployed"
+)
+CONTINUES = re.compile(r"the (deployment|deletion|rollback) continues")
+
+
+def make_service(situation: str) -> Service:
+    service = Service()
+    if situation == "first":
+        add_bootstrap_stack(service)
+    else:
+        add_platform(service, edit_harmlessly if situation == "change" else None)
+    return service
+
+
+def read_state(service: Service) -> dict[str, Any]:
+    """Return what counts as changed: the stacks with their statuses, templates, parameters and policies."""
+    return {
+        stack.id: (stack.status, stack.text, stack.parameters, stack.protected, stack.policy)
+        for root in service.stacks.values()
+        if root.is_there and root.status != "REVIEW_IN_PROGRESS"
+        for _, stack in root.walk()
+    }
+
+
+def end_operation(service: Service) -> None:
+    """Let what was begun end without its watcher."""
+    service.faults, service.before = {}, {}
+    while service.waiting:
+        service.waiting.pop(0)()
+
+
+@dataclass
+class Run:
+    """One command, on a service of its own that is in the state of its situation."""
+
+    situation: str
+    name: str
+    folder: Path
+    faults: dict[str, Fault] = field(default_factory=dict)
+    # Called before each call, with its operation.
+    before_call: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.service = make_service(self.situation)
+        self.plan = self.folder / "plan.json"
+        self.plan.unlink(missing_ok=True)
+        if self.name == "apply":
+            self.run_again("plan --out")
+        self.service.calls.clear()
+        self.before = read_state(self.service)
+        self.service.faults, self.service.before_call = self.faults, self.before_call
+        try:
+            self.result = self.run_again(self.name)
+        finally:
+            self.service.before_call = None
+        end_operation(self.service)
+        self.after = read_state(self.service)
+
+    def run_again(self, name: str) -> CommandResult:
+        with serve_account(self.service) as url:
+            return Command(url, self.folder, haste=5000)(*COMMANDS[name], script=SCRIPTS.get(name, "deploy"))
+
+    @property
+    def last_line(self) -> str:
+        return (self.result.stderr.splitlines() or [""])[-1]
+
+    def list_mistakes(self, codes: tuple[int, ...] = (0, 1, 2, 3)) -> list[str]:
+        """Return what is wrong with how the command ended; nothing if all that it says is true."""
+        code, text = self.result.code, self.result.output
+        mistakes = [f"exit code {code}"] if code not in codes else []
+        if "Traceback" in text:
+            mistakes.append("a traceback")
+        if code in (1, 3, 130) and len(self.result.stderr.splitlines()) != 1:
+            mistakes.append(f"{len(self.result.stderr.splitlines())} lines of error")
+        is_changed = self.before != self.after
+        if is_changed and UNCHANGED.search(self.last_line):
+            mistakes.append("says that nothing was changed")
+        is_stated = UNCHANGED.search(self.last_line) or "already requested: " in self.last_line
+        if code in (1, 130) and not is_changed and self.name not in READ_ONLY and not is_stated:
+            mistakes.append("does not say that nothing was changed")
+        if (code == 3) != bool(CONTINUES.search(self.last_line)):
+            mistakes.append("the exit code and the line differ on whether the operation continues")
+        return [*mistakes, *(f"leaves {name} without its name" for name in self.list_unnamed())]
+
+    def list_unnamed(self) -> list[str]:
+        """Return the change sets and stacks in review that remain, and that neither the output nor a plan names."""
+        is_saved = self.name in ("plan --out", "apply") and self.plan.exists()
+        return [name for name in self.service.remaining_names if name not in self.result.output and not is_saved]
+
+
+def send_signal(number: signal.Signals) -> None:
+    """Interrupt the command that waits for the answer to a call; the answer waits until the signal has arrived."""
+    os.kill(os.getpid(), number)
+    time.sleep(0.05)
