@@ -21,7 +21,7 @@ from .failure import DeploymentFailed
 from .follow import execute_and_follow
 from .plan.compare import as_text, compare_stacks
 from .plan.danger import find_dangers
-from .plan.model import KNOWN_AFTER_APPLY, Change, StackChanges
+from .plan.model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 from .planning import Comparison
 from .session import Session
 from .stack import describe_stack, describe_tree
@@ -146,10 +146,7 @@ def check_second_changes(changes: StackChanges) -> None:
     """
     for path, change in changes.walk():
         known = [prop for prop in change.properties if KNOWN_AFTER_APPLY not in (prop.after or "")]
-        may_replace = change.replacement == "Conditional" and (
-            not change.properties or any(prop.recreation != "Never" for prop in known)
-        )
-        if change.action != "Modify" or change.replacement == "True" or may_replace:
+        if change.action != "Modify" or _may_be_replaced(change, known):
             raise UserError(f"CloudFormation would replace, create or remove {path}")
         allowed = _CHANGES_OF_STACKS if change.resource_type == STACK else _CHANGES_OF_RESOURCES
         for prop in known:
@@ -158,6 +155,11 @@ def check_second_changes(changes: StackChanges) -> None:
     for danger in find_dangers(changes):
         if any(KNOWN_AFTER_APPLY not in (cause.after or "") for cause in danger.causes):
             raise UserError(f"CloudFormation would change more: {danger}")
+
+
+def _may_be_replaced(change: Change, known: list[PropertyChange]) -> bool:
+    is_caused = not change.properties or any(prop.recreation != "Never" for prop in known)
+    return change.replacement == "True" or (change.replacement == "Conditional" and is_caused)
 
 
 def _find_protected(stack: Evaluated) -> set[str]:

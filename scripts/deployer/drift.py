@@ -11,7 +11,7 @@ from scripts.common.errors import AWS_ERRORS, describe_error
 from scripts.common.templates import STACK
 
 from .plan.iam import holds_rights
-from .plan.model import StackChanges
+from .plan.model import Change, StackChanges
 from .stack import WORKERS, Stack, StackTree
 from .status import Drift, find_drifted_resources
 
@@ -40,12 +40,9 @@ def describe_last_detection(
     """
     if changes.drift:
         return ()
-    touched = {
-        path
-        for path, change in changes.walk()
-        if change.action != "Add" and change.resource_type != STACK and not change.is_spurious
-    }
-    stacks = [(path, stack) for path, stack in tree.walk() if any(name.rpartition("/")[0] == path for name in touched)]
+    touched = {path for path, change in changes.walk() if _changes_existing_resource(change)}
+    holders = {path.rpartition("/")[0] for path in touched}
+    stacks = [(path, stack) for path, stack in tree.walk() if path in holders]
     drifted = [(path, stack) for path, stack in stacks if stack.drift == "DRIFTED"]
     with ThreadPoolExecutor(WORKERS) as pool:
         drifts = pool.map(lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched), drifted)
@@ -55,6 +52,10 @@ def describe_last_detection(
         command = f"scripts/status.sh {environment} --drift"
         notices.append(f"drift was never detected in {unchecked}; to see it in plans: {command}")
     return tuple(notices)
+
+
+def _changes_existing_resource(change: Change) -> bool:
+    return change.action != "Add" and change.resource_type != STACK and not change.is_spurious
 
 
 def _describe_drifted_stack(

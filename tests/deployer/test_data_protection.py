@@ -107,7 +107,7 @@ def test_a_stack_policy_that_cannot_be_restored_is_named(command: Command, aws: 
     aws.before = {"ExecuteChangeSet": refuse_from_now_on}
     result = command("prod", "--yes", *CONFIRMED_LOSSES, code=0)
     still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
-    assert f"Not protected: the stack policy of {still}: AWS: " in result.stdout
+    assert f"Not protected: the stack policy of {still}: not authorized: cloudformation:SetStackPolicy" in result.stdout
     assert "the next deployment sets it back" in result.stdout
 
 
