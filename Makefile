@@ -58,7 +58,6 @@ check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 	  $(MAKE) --no-print-directory --jobs 2 --output-sync lock-check validate lint types; \
 	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
 	  $(MAKE) --no-print-directory --jobs 2 --output-sync demo browser-test conformance; \
-	  $(MAKE) --no-print-directory faults; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/

@@ -23,7 +23,7 @@ from .saved_plan import PlannedStack, SavedPlan, check_digest, have_equal_texts,
 from .session import Session
 from .stack import Stack, check_owned, check_ready, describe_stack, read_snapshot
 
-_CHANGED = "the change set no longer matches the plan; create a new plan"
+_CHANGED = "the change set no longer matches the plan, and nothing was changed; create a new plan"
 
 
 def apply_plan(session: Session, path: Path) -> Deployed:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_both
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, raise_both
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
@@ -62,16 +62,25 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     _confirm_all(stack, leftovers, confirm)
     if stack.exists:
         reader = EventReader(cloudformation, stack.id, tree)
-        _delete_stack(cloudformation, stack)
+        try:
+            _delete_stack(cloudformation, stack)
+        except KeyboardInterrupt:
+            see = f"see scripts/status.sh {options.environment}"
+            raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
         with report.follow_events(plan, stack.name) as receive_events:
             following = FollowOptions(options.environment, receive_events, target.poll_seconds)
             follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
     elif stack.status:
         _drop_review(cloudformation, stack, options.environment)
-    if store:
-        _delete_leftovers(store, leftovers, options.environment, report)
-    if stack.exists:
-        _tidy_up(options, target, report)
+    try:
+        if store:
+            _delete_leftovers(store, leftovers, options.environment, report)
+        if stack.exists:
+            _tidy_up(options, target, report)
+    except KeyboardInterrupt:
+        again = f"run scripts/destroy.sh {options.environment} --purge"
+        rest = f"but what it leaves may remain: {again}" if store else "but its files may remain in the artifact bucket"
+        raise UserError(f"interrupted; {stack.name} is deleted, {rest}") from None
     return bool(stack.status or leftovers)
 
 

@@ -7,7 +7,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ RUNS = [(situation, name) for situation, names in SITUATIONS.items() for name in
 UNCHANGED = re.compile(
     r"nothing was (changed|done|deployed)|no stack was changed|was not (changed|deleted)|not deployed"
 )
-CONTINUES = re.compile(r"the (deployment|deletion|rollback) continues")
+CONTINUES = re.compile(r"the (deployment|deletion|rollback) continues|whether the deployment began could not be read")
 
 
 def make_service(situation: str) -> Service:
@@ -93,7 +94,9 @@ class Run:
         self.before = read_state(self.service)
         self.service.faults, self.service.before_call = self.faults, self.before_call
         try:
-            self.result = self.run_again(self.name)
+            with _keep_late_signals_out() as gate:
+                self.result = self.run_again(self.name)
+                gate.clear()
         finally:
             self.service.before_call = None
         end_operation(self.service)
@@ -129,6 +132,28 @@ class Run:
         """Return the change sets and stacks in review that remain, and that neither the output nor a plan names."""
         is_saved = self.name in ("plan --out", "apply") and self.plan.exists()
         return [name for name in self.service.remaining_names if name not in self.result.output and not is_saved]
+
+
+@contextmanager
+def _keep_late_signals_out() -> Iterator[set[str]]:
+    """Ignore signals that arrive after the command has ended, such as those of calls that its threads still made.
+
+    They would interrupt the tests themselves. Yields what is emptied when the command has ended.
+    """
+    gate = {"open"}
+
+    def interrupt(*_: object) -> None:
+        if gate:
+            raise KeyboardInterrupt
+
+    handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield gate
+        time.sleep(0.02)
+    finally:
+        gate.clear()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def send_signal(number: signal.Signals) -> None:

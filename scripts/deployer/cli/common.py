@@ -72,7 +72,9 @@ class CommonOptions:
         """
         message = describe_error(error)
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
-        is_explained = isinstance(error.__cause__, AWS_ERRORS) or isinstance(error, RefusedChangeSet)
+        is_explained = isinstance(error.__cause__, (*AWS_ERRORS, KeyboardInterrupt)) or isinstance(
+            error, RefusedChangeSet
+        )
         is_unfinished = (
             isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
         )
