@@ -85,6 +85,13 @@ class Run:
     before_call: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
+        try:
+            self._run_command()
+        except KeyboardInterrupt:
+            # It arrived between the command and the test, and would end all tests: run again, without it.
+            self._run_command()
+
+    def _run_command(self) -> None:
         self.service = make_service(self.situation)
         self.plan = self.folder / "plan.json"
         self.plan.unlink(missing_ok=True)
@@ -94,9 +101,7 @@ class Run:
         self.before = read_state(self.service)
         self.service.faults, self.service.before_call = self.faults, self.before_call
         try:
-            with _keep_late_signals_out() as gate:
-                self.result = self.run_again(self.name)
-                gate.clear()
+            self.result = self.run_again(self.name)
         finally:
             self.service.before_call = None
         end_operation(self.service)
@@ -104,7 +109,10 @@ class Run:
 
     def run_again(self, name: str) -> CommandResult:
         with serve_account(self.service) as url:
-            return Command(url, self.folder, haste=5000)(*COMMANDS[name], script=SCRIPTS.get(name, "deploy"))
+            with _keep_late_signals_out() as gate:
+                result = Command(url, self.folder, haste=5000)(*COMMANDS[name], script=SCRIPTS.get(name, "deploy"))
+                gate.clear()
+            return result
 
     @property
     def last_line(self) -> str:
