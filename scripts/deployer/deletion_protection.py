@@ -158,6 +158,9 @@ def check_second_changes(changes: StackChanges) -> None:
 
 
 def _may_be_replaced(change: Change, known: list[PropertyChange]) -> bool:
+    if change.resource_type == STACK:
+        # A nested stack is updated in place, whatever a service without nested change sets lists.
+        return False
     is_caused = not change.properties or any(prop.recreation != "Never" for prop in known)
     return change.replacement == "True" or (change.replacement == "Conditional" and is_caused)
 
