@@ -68,7 +68,7 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
 
     (change_set,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
     changes, change_set.changes = change_set.changes, change_set.changes[:1]
-    assert refuse_plan() == "the change set no longer matches the plan; create a new plan\n"
+    assert refuse_plan() == "the change set no longer matches the plan, and nothing was changed; create a new plan\n"
     change_set.changes, change_set.execution = changes, "OBSOLETE"
     assert refuse_plan().startswith("its change set is OBSOLETE: another deployment has run since; nothing of this ")
     aws.change_sets.clear()
@@ -94,7 +94,7 @@ def test_an_edited_plan_is_refused(command: Command, aws: Service, tmp_path: Pat
     message = "the file was changed after the plan had been saved; create a new plan"
     if edited == "digest too":
         saved_plan.save_plan(path, saved_plan.load_plan(path))
-        message = "the change set no longer matches the plan; create a new plan"
+        message = "the change set no longer matches the plan, and nothing was changed; create a new plan"
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
     assert (refused.stderr, refused.stdout) == (f"deploy: plan.json: {message}\n", "")
     assert aws.find_requests("ExecuteChangeSet") == []
