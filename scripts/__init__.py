@@ -23,7 +23,7 @@ from types import TracebackType
 def _report_early_interrupt(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Print one line on Ctrl-C while a command still imports its modules; later, commands report it themselves."""
     if issubclass(kind, KeyboardInterrupt):
-        sys.stderr.write("interrupted; nothing was changed\n")
+        sys.stderr.write("interrupted\n")
     else:
         sys.__excepthook__(kind, error, traceback)
 

@@ -12,5 +12,6 @@ evaluate.py   a template with its parameters resolved: resources whose propertie
 loops.py      Fn::ForEach, expanded
 terminal.py   prints texts from elsewhere without letting them control the terminal
 waiting.py    polling with growing pauses, until a timeout
+wording.py    words that messages share
 paths.py      paths in this repository
 """

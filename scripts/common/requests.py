@@ -8,6 +8,8 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 
 from typing import Any
 
+from .wording import join_names
+
 # Where the action is not called like the operation, and where its prefix is not the name that requests are signed for.
 _ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
@@ -52,8 +54,7 @@ class RequestLog:
         if not writes:
             return NO_STACK if self._writes else NOTHING
         names = [" on ".join(filter(None, write)) for write in dict.fromkeys(reversed(writes))]
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        return f"already requested: {', '.join(names[:_MOST_NAMES])}{more}"
+        return f"already requested: {join_names(names, _MOST_NAMES)}"
 
     @property
     def may_have_changed_stacks(self) -> bool:

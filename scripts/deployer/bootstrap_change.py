@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.errors import UserError, describe_error
+from scripts.common.errors import UserError, describe_error, is_denied
 from stacks import emit
 
 from . import transition
@@ -29,7 +29,6 @@ from .upload import upload_package
 # Bytes of a template in a request.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 LONGEST_BODY = 51_200
-_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
 _BY_COMPARISON = (
     f"This caller may not create a change set of {ARTIFACTS_STACK}: its plan comes from comparing the deployed "
     "template with the new one."
@@ -275,8 +274,7 @@ def explain_denial(error: ClientError | UserError) -> Exception:
     """Return what to tell a caller who may not update the stack; any other error as it is."""
     # A caller who may not create a change set may not look for it either, which makes it an error of both.
     cause = error if isinstance(error, ClientError) else error.__cause__
-    is_denied = isinstance(cause, ClientError) and cause.response["Error"]["Code"] in _DENIED
-    if not isinstance(cause, ClientError) or not is_denied:
+    if not isinstance(cause, ClientError) or not is_denied(cause):
         return error
     if isinstance(error, UserError) and cause.operation_name != "CreateChangeSet":
         return error

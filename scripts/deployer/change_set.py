@@ -30,6 +30,7 @@ from .change_set_reader import (
 )
 from .change_set_validations import read_notices
 from .plan.model import StackChanges
+from .request_tokens import make_token
 from .stack import OWNER_TAG, Stack, describe_stack
 from .statuses import STATUSES
 
@@ -114,7 +115,7 @@ class Proposal:
     # Whether a failure of the execution rolls nothing back.
     keeps_failed: bool = False
     # What the events of the execution are known by, and what makes a repeated request harmless.
-    token: str = field(default_factory=lambda: f"execute-{uuid.uuid4().hex}")
+    token: str = field(default_factory=lambda: make_token("execute"))
 
     def execute(self) -> None:
         """Start the execution. After an error or Ctrl-C, ``is_executed`` tells whether it started nevertheless.

@@ -145,11 +145,11 @@ def check_second_changes(changes: StackChanges) -> None:
     that depends on another nested stack is not known in advance, and stays as it is.
     """
     for path, change in changes.walk():
-        known = [prop for prop in change.properties if KNOWN_AFTER_APPLY not in (prop.after or "")]
-        if change.action != "Modify" or _may_be_replaced(change, known):
+        known_changes = [prop for prop in change.properties if KNOWN_AFTER_APPLY not in (prop.after or "")]
+        if change.action != "Modify" or _may_be_replaced(change, known_changes):
             raise UserError(f"CloudFormation would replace, create or remove {path}")
         allowed = _CHANGES_OF_STACKS if change.resource_type == STACK else _CHANGES_OF_RESOURCES
-        for prop in known:
+        for prop in known_changes:
             if prop.before != prop.after and prop.name.split("/")[0] not in allowed:
                 raise UserError(f"CloudFormation would change {prop.name} of {path}")
     for danger in find_dangers(changes):
@@ -157,11 +157,11 @@ def check_second_changes(changes: StackChanges) -> None:
             raise UserError(f"CloudFormation would change more: {danger}")
 
 
-def _may_be_replaced(change: Change, known: list[PropertyChange]) -> bool:
+def _may_be_replaced(change: Change, known_changes: list[PropertyChange]) -> bool:
     if change.resource_type == STACK:
         # A nested stack is updated in place, whatever a service without nested change sets lists.
         return False
-    is_caused = not change.properties or any(prop.recreation != "Never" for prop in known)
+    is_caused = not change.properties or any(prop.recreation != "Never" for prop in known_changes)
     return change.replacement == "True" or (change.replacement == "Conditional" and is_caused)
 
 

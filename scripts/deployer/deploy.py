@@ -98,7 +98,7 @@ def _deploy_once(session: Session) -> Deployed:
     is_same, before = _compare_deployed(session, stack, packaged)
     stays = is_same and not options.revert_drift
     if stays and artifacts.change is None:
-        return _end_unchanged(session, stack, packaged)
+        return _end_unchanged(session, stack, packaged, before)
     preflight.run_checks(with_bootstrap=artifacts.change is not None)
     with propose_change(session, artifacts.change) as bootstrap_proposal:
         if stays:
@@ -120,7 +120,7 @@ def _deploy_once(session: Session) -> Deployed:
             )
             before = before or read_snapshot(session.cloudformation, stack)
             deployed = _deploy_changes(session, before, after, bootstrap_proposal)
-    return _end_unchanged(session, stack, packaged) if is_same and not deployed.changed else deployed
+    return _end_unchanged(session, stack, packaged, before) if is_same and not deployed.changed else deployed
 
 
 def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: BootstrapProposal | None) -> Deployed:
@@ -165,9 +165,9 @@ def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tupl
     return compared.is_empty and not before.refactored, before
 
 
-def _end_unchanged(session: Session, stack: Stack, packaged: Package) -> Deployed:
-    if not session.options.only_plan:
-        _complete_last_deployment(session, stack, packaged)
+def _end_unchanged(session: Session, stack: Stack, packaged: Package, deployed: Snapshot | None) -> Deployed:
+    if not session.options.only_plan and deployed is not None:
+        _complete_last_deployment(session, packaged, deployed)
     return Deployed(stack.outputs, changed=False)
 
 
@@ -185,14 +185,13 @@ def _find_imported_resources(session: Session, preflight: Preflight) -> tuple[Im
     return imported
 
 
-def _complete_last_deployment(session: Session, stack: Stack, packaged: Package) -> None:
+def _complete_last_deployment(session: Session, packaged: Package, deployed: Snapshot) -> None:
     """Protect and record the deployed environment if an interrupted deployment, or another machine, did not."""
     options = session.options
     is_protected = options.rollout.termination_protection or options.rollout.stack_policy
     is_recorded = options.record is None or options.record.exists()
     if is_recorded and not is_protected:
         return
-    deployed = read_snapshot(session.cloudformation, stack)
     keep_protected(session, deployed.tree)
     if not is_recorded:
         record_deployment(session, deployed, packaged.destination)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from scripts.common.errors import UserError
 from scripts.common.templates import STACK
+from scripts.common.wording import join_names
 
 from .change_set import ExecutionOptions, Proposal
 from .deletion_protection import LateProtection
@@ -100,7 +101,7 @@ def check_change_set(options: DeploymentOptions, stack: Stack, changes: StackCha
         rollback = list_commands(stack.name, options.environment)["rollback"]
         advice = f"roll back with {rollback}, and then deploy again"
         raise UserError(
-            f"{way}: without rollback CloudFormation replaces no resource, here {_list_names(replaced)}; "
+            f"{way}: without rollback CloudFormation replaces no resource, here {join_names(replaced, _MOST_NAMES)}; "
             f"{advice if stack.keeps_failed else 'deploy without --keep-failed'}"
         )
 
@@ -177,12 +178,7 @@ def _describe_background_work(changes: StackChanges) -> Iterator[str]:
         elif change.resource_type in _BACKGROUND_WORK and not change.is_spurious:
             paths.setdefault(_BACKGROUND_WORK[change.resource_type], []).append(path)
     for work, names in paths.items():
-        yield f"{work} ({_list_names(names)})"
-
-
-def _list_names(names: list[str]) -> str:
-    hidden = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")
+        yield f"{work} ({join_names(names, _MOST_NAMES)})"
 
 
 def announce_background_work(session: Session, proposal: Proposal) -> None:

@@ -31,15 +31,14 @@ def cancel_update(session: Session) -> str:
     stack = _describe_platform(session)
     if not statuses.is_accepted(stack.status, statuses.CANCEL):
         raise _make_refusal(session, stack, "only an update in progress can be cancelled")
-    reader = EventReader(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
     token = make_token("cancel")
-    _request_rollback(
+    return _run_rollback(
         session,
-        stack,
+        describe_tree(session.cloudformation, stack),
         lambda: session.cloudformation.cancel_update_stack(StackName=stack.id, ClientRequestToken=token),
         f"{stack.name} cannot be cancelled",
+        _ROLLED_BACK | {"UPDATE_COMPLETE"},
     )
-    return _follow_rollback(session, stack, reader, _ROLLED_BACK | {"UPDATE_COMPLETE"})
 
 
 def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
@@ -52,17 +51,16 @@ def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
         raise _make_refusal(session, stack, "there is no rollback to continue")
     tree = describe_tree(session.cloudformation, stack)
     skipped = [_name_skipped_resource(tree, path) for path in skip]
-    reader = EventReader(session.cloudformation, stack.id, tree)
     token = make_token("continue")
-    _request_rollback(
+    return _run_rollback(
         session,
-        stack,
+        tree,
         lambda: session.cloudformation.continue_update_rollback(
             StackName=stack.id, ResourcesToSkip=skipped, ClientRequestToken=token
         ),
         f"{stack.name}: the rollback cannot be continued this way",
+        _ROLLED_BACK,
     )
-    return _follow_rollback(session, stack, reader, _ROLLED_BACK)
 
 
 def roll_back_failure(session: Session) -> str:
@@ -87,18 +85,28 @@ def roll_back_failure(session: Session) -> str:
     )
     if not session.confirm(f"Roll back {stack.name}, to {outcome}?", list(effect.losses)):
         raise Aborted(f"{stack.name}: not rolled back")
-    reader = EventReader(session.cloudformation, stack.id, tree)
     token = make_token("rollback")
-    _request_rollback(
+    return _run_rollback(
         session,
-        stack,
+        tree,
         # What was created is deleted even if its policy retains it: its names would stay taken, and it was confirmed.
         lambda: session.cloudformation.rollback_stack(
             StackName=stack.id, RetainExceptOnCreate=True, ClientRequestToken=token
         ),
         f"{stack.name} cannot be rolled back",
+        _ROLLED_BACK | {"DELETE_COMPLETE"},
     )
-    return _follow_rollback(session, stack, reader, {*_ROLLED_BACK, "DELETE_COMPLETE"})
+
+
+def _run_rollback(
+    session: Session, tree: StackTree, send_request: Callable[[], object], refusal: str, succeeded: set[str]
+) -> str:
+    """Request the rollback and follow it to its end, which is one of ``succeeded``; see ``_request_rollback``."""
+    stack = tree.stack
+    reader = EventReader(session.cloudformation, stack.id, tree)
+    _request_rollback(session, stack, send_request, refusal)
+    with session.follow_stack(None, stack.name) as options:
+        return follow_until_ended(reader, stack.name, options, succeeded, "rollback")
 
 
 def _request_rollback(session: Session, stack: Stack, send_request: Callable[[], object], refusal: str) -> None:
@@ -138,11 +146,6 @@ def _make_refusal(session: Session, stack: Stack, problem: str) -> UserError:
     return UserError(
         f"{stack.name} is {stack.status}: {problem}; {next_step or f'see scripts/status.sh {environment}'}"
     )
-
-
-def _follow_rollback(session: Session, stack: Stack, reader: EventReader, succeeded: set[str]) -> str:
-    with session.follow_stack(None, stack.name) as options:
-        return follow_until_ended(reader, stack.name, options, succeeded, "rollback")
 
 
 def _name_skipped_resource(tree: StackTree, path: str) -> str:

@@ -17,6 +17,8 @@ from scripts.common.evaluate import TOKEN, Evaluated, Resource, evaluate
 from scripts.common.templates import Template, Tree, to_plain_types
 from stacks import names
 
+from .plan.iam import as_list
+
 # Characters of a managed policy, and of all inline policies of a role together; white space does not count.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html#reference_iam-quotas-entity-length
 LONGEST_MANAGED = 6_144
@@ -104,8 +106,8 @@ def add_kept_rights(deployed: Release, new: Release, keep: Keep) -> Template:
             holder = _name_holder(role)
             lost_rights = [right for right in before - _read_role(role, documents) if keep(holder, right)]
             # A right to refuse something is no right that a deployment needs.
-            if kept := [right for right in lost_rights if right.effect == "Allow"]:
-                document = {"Version": "2012-10-17", "Statement": list(_write_statements(kept))}
+            if kept_rights := [right for right in lost_rights if right.effect == "Allow"]:
+                document = {"Version": "2012-10-17", "Statement": list(_write_statements(kept_rights))}
                 policies = [*role.properties.get("Policies", []), {"PolicyDocument": document}]
                 _check_length(holder, [item["PolicyDocument"] for item in policies], LONGEST_INLINE)
                 properties = template["Resources"][logical_id]["Properties"]
@@ -118,16 +120,16 @@ def _choose_document(old: Resource, new: Resource, keep: Keep, *, is_boundary: b
     """Return the document of a policy that keeps rights, or None for the new one as it is."""
     before, after = (_read_rights(resource.properties["PolicyDocument"]) for resource in (old, new))
     lost_rights = before - after
-    kept = {right for right in lost_rights if keep(_name_holder(new), right)}
-    if not kept:
+    kept_rights = {right for right in lost_rights if keep(_name_holder(new), right)}
+    if not kept_rights:
         return None
-    if kept == lost_rights and before >= after:
+    if kept_rights == lost_rights and before >= after:
         return old.properties["PolicyDocument"]
-    allowed = [right for right in kept if right.effect == "Allow"]
+    allowed = [right for right in kept_rights if right.effect == "Allow"]
     if not is_boundary or not allowed:
         return None
     document = new.properties["PolicyDocument"]
-    return {**document, "Statement": [*_as_list(document["Statement"]), *_write_statements(allowed)]}
+    return {**document, "Statement": [*as_list(document["Statement"]), *_write_statements(allowed)]}
 
 
 def _read_role(role: Resource, documents: Mapping[str, Any]) -> set[Right]:
@@ -165,7 +167,7 @@ def _name_holder(resource: Resource) -> str:
 def _read_rights(document: Mapping[str, Any]) -> set[Right]:
     return {
         Right(str(statement.get("Effect", "Allow")), condition, resource_key, resource, action_key, action)
-        for statement in _as_list(document["Statement"])
+        for statement in as_list(document["Statement"])
         for condition in [json.dumps(statement.get("Condition") or {}, sort_keys=True)]
         for resource_key, resource in _read_element(statement, "Resource")
         for action_key, action in _read_element(statement, "Action")
@@ -175,7 +177,7 @@ def _read_rights(document: Mapping[str, Any]) -> set[Right]:
 def _read_element(statement: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     if f"Not{name}" in statement:
         return [(f"Not{name}", json.dumps(statement[f"Not{name}"]))]
-    return [(name, json.dumps(item)) for item in _as_list(statement.get(name, []))]
+    return [(name, json.dumps(item)) for item in as_list(statement.get(name, []))]
 
 
 def _write_statements(rights: Iterable[Right]) -> Iterator[dict[str, Any]]:
@@ -227,7 +229,3 @@ def _check_tokens(text: str, resources: Container[str]) -> None:
                 f"a right on {text} cannot be kept while the platform is deployed, because {token[1]} is removed; "
                 "deploy in two steps: first a release that takes no rights away, then the one that does"
             )
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

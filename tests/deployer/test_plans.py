@@ -87,9 +87,9 @@ def describe_changes(case: dict[str, Any], write: Callable[[Any], str | None], n
     details = []
     for name in names:
         values = {key: write(case[side][name]) for side, key in SIDES.items() if name in case[side]}
-        given = {key: value for key, value in values.items() if value is not None}
+        known_values = {key: value for key, value in values.items() if value is not None}
         target = {"Attribute": "Properties", "Name": name, "Path": f"/Properties/{name}", "RequiresRecreation": "Never"}
-        details.append({"Target": target | given})
+        details.append({"Target": target | known_values})
     listed = propose(make_service([describe_resource("Modify", "R", case["type"], details, Replacement="False")]))
     assert listed is not None
     (change,) = listed.changes

@@ -99,11 +99,11 @@ def test_the_first_error_comes_before_what_is_left_and_what_was_changed(command:
     aws.refuses[""] = "no such alarm"
     aws.errors["DeleteChangeSet"] = [DENIED] * 50
     (line,) = command("dev", "--yes", code=1).stderr.splitlines()
-    left, removal = (
+    leftover, removal = (
         line.index(" could not be deleted: not authorized: "),
         line.index("aws cloudformation delete-change-set"),
     )
-    assert line.index("no such alarm") < left < removal < line.index("; no stack was changed")
+    assert line.index("no such alarm") < leftover < removal < line.index("; no stack was changed")
 
 
 def test_a_saved_document_ends_with_the_same_words(command: Command, aws: Service) -> None:

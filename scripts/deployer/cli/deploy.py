@@ -2,9 +2,9 @@
 
 ``deploy`` is the default. It has each other sub-command as a hidden option, an alias: ``deploy.sh dev --apply FILE`` is
 ``deploy.sh apply dev FILE``. The sub-command may also follow the environment: ``deploy.sh dev apply FILE``.
+aliases.py does both.
 """
 
-import copy
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -33,113 +33,18 @@ from scripts.deployer.session import Session
 from stacks import settings
 from stacks.settings import SettingsError
 
-from .common import HELP, CommonOptions, ExitsWith1, common_options
+from .aliases import EXECUTION, FILE, CommandGroup, DeployCommand
+from .common import HELP, CommonOptions, common_options
 from .confirmation import confirm_deployment
 
-# The parameters of how a change set is executed, which a saved plan includes.
-_EXECUTION = ("revert_drift", "express", "keep_failed", "skip_validation")
 _NOTHING_DONE = "no changes; nothing was done"
-# Other parameters of a deployment, which a command that does not deploy would ignore.
-_OF_DEPLOYMENTS = ("destroys", "wait", "adopt", "full")
-_FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-class _Group(ExitsWith1, click.Group):
-    """Runs the sub-command that comes first or follows the environment, and ``deploy`` without one."""
-
-    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        if not arguments or arguments[0] not in (*self.commands, *context.help_option_names):
-            arguments = self._move_command_first(arguments)
-        return super().parse_args(context, arguments)
-
-    def _move_command_first(self, arguments: list[str]) -> list[str]:
-        """Return ``plan dev`` for ``dev plan``, and ``deploy dev`` for ``dev``."""
-        options = [param for command in self.commands.values() for param in command.params if param.opts[0][0] == "-"]
-        flags = {flag for option in options if getattr(option, "is_flag", False) for flag in option.opts}
-        taking_values = {flag for option in options for flag in option.opts} - flags
-        previous = ["", *arguments]
-        positions = [
-            index
-            for index, argument in enumerate(arguments)
-            if not argument.startswith("-") and previous[index] not in taking_values
-        ]
-        if len(positions) < 2 or arguments[positions[1]] not in self.commands:
-            return ["deploy", *arguments]
-        return [arguments[positions[1]], *arguments[: positions[1]], *arguments[positions[1] + 1 :]]
-
-    def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """``deploy`` first, and the others as they are declared."""
-        return sorted(self.commands, key=lambda name: name != "deploy")
-
-
-class _DeployCommand(click.Command):
-    """Accepts the other sub-commands and their options as options of its own, and runs the chosen one instead."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        declared = {parameter.name for parameter in self.params}
-        names = {f"--{name}" for name in main.commands}
-        # The sub-commands by the parameters that choose them, and by the parameters that only they have.
-        self._aliases: dict[str, click.Command] = {}
-        self._homes: dict[str, click.Command] = {}
-        for command in main.commands.values():
-            alias = f"alias_{command.name}".replace("-", "_")
-            shape: dict[str, Any] = {"type": _FILE} if "file" in _parameter_names(command) else {"is_flag": True}
-            self.params.append(click.Option([f"--{command.name}", alias], hidden=True, **shape))
-            self._aliases[alias] = command
-            for option in command.params:
-                is_new = option.name not in declared and option.opts[0] not in names
-                if isinstance(option, click.Option) and option.name and is_new:
-                    hidden = copy.copy(option)
-                    hidden.hidden = True
-                    self.params.append(hidden)
-                    self._homes[option.name] = command
-
-    def invoke(self, context: click.Context) -> Any:
-        values = context.params
-        alias = self._choose_alias(context)
-        command = self._aliases.get(alias)
-        self._check_options(context, command)
-        if command is None:
-            values_of_deploy = {
-                name: value for name, value in values.items() if name not in {*self._aliases, *self._homes}
-            }
-            return context.invoke(self.callback, **values_of_deploy)  # type: ignore[arg-type] # it has one
-        values["file"] = values[alias]
-        # An import can be planned: `import` is an option of `plan`, too.
-        values["imports_existing"] = values["alias_import"]
-        return context.invoke(command, **{name: values[name] for name in _parameter_names(command)})
-
-    def _choose_alias(self, context: click.Context) -> str:
-        """Return the parameter of the chosen sub-command; empty for ``deploy``."""
-        aliases = [alias for alias in self._aliases if context.params[alias]]
-        if len(aliases) > 1 and aliases != ["alias_plan", "alias_import"]:
-            options = " and ".join(f"--{self._aliases[alias].name}" for alias in aliases)
-            context.fail(f"{options}: use only one of these")
-        return aliases[0] if aliases else ""
-
-    def _check_options(self, context: click.Context, command: click.Command | None) -> None:
-        """Fail for an option that the sub-command does not have."""
-        values = context.params
-        for name in (*_EXECUTION, *_OF_DEPLOYMENTS):
-            if command and values[name] and name not in _parameter_names(command):
-                context.fail(f"{_find_flag(self, name)} cannot be combined with --{command.name}")
-        for name, home in self._homes.items():
-            if values[name] and home is not command:
-                required = "offline" if name == "against" else home.name
-                context.fail(f"{_find_flag(home, name)} requires --{required}")
-
-
-def _parameter_names(command: click.Command) -> list[str]:
-    return [parameter.name for parameter in command.params if parameter.name]
-
-
-def _find_flag(command: click.Command, name: str) -> str:
-    return next(parameter.opts[0] for parameter in command.params if parameter.name == name)
 
 
 @click.group(
-    cls=_Group, context_settings=HELP, options_metavar="[COMMAND]", subcommand_metavar="[OPTIONS] ENVIRONMENT [FILE]"
+    cls=CommandGroup,
+    context_settings=HELP,
+    options_metavar="[COMMAND]",
+    subcommand_metavar="[OPTIONS] ENVIRONMENT [FILE]",
 )
 def main() -> None:
     """Deploy the payment platform to ENVIRONMENT through a change set.
@@ -183,7 +88,7 @@ def _execution_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def call_with_execution(*arguments: Any, **options: Any) -> None:
-        execution = {name: options.pop(name) for name in _EXECUTION}
+        execution = {name: options.pop(name) for name in EXECUTION}
         function(*arguments, execution=execution, **options)
 
     return _revert_drift(_express(_keep_failed(_skip_validation(call_with_execution))))
@@ -195,7 +100,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, 
 
 @main.command()
 @common_options
-@click.option("--out", type=_FILE, metavar="FILE", help="Save the plan in FILE, for `apply`.")
+@click.option("--out", type=FILE, metavar="FILE", help="Save the plan in FILE, for `apply`.")
 @click.option("--offline", is_flag=True, help="Compare templates only, without access to AWS.")
 @click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
 @_execution_options
@@ -253,7 +158,7 @@ def _check_execution(execution: dict[str, bool], *, offline: bool, imports_exist
 
 @main.command()
 @common_options
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @_yes
 @_destroys
 @_adopt
@@ -266,7 +171,7 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 
 @main.command()
 @common_options
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @_json
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     """Delete the plan saved in FILE, and its change set."""
@@ -355,7 +260,7 @@ def roll_back(common: CommonOptions, yes: bool, destroys: tuple[str, ...], as_js
 
 
 # Declared last, because it has the options of the others.
-@main.command(cls=_DeployCommand)
+@main.command(cls=DeployCommand, group=main)
 @common_options
 @_yes
 @_destroys

@@ -84,10 +84,10 @@ def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementCha
 def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
     for holder, resource in stack.walk():
         yield from _permission_grants(holder, resource)
-        for policy in _as_list(resource.properties.get("ManagedPolicyArns", [])):
+        for policy in as_list(resource.properties.get("ManagedPolicyArns", [])):
             yield _Grant(holder, "attached", "Allow", as_text(policy), "", "(all that the policy says)")
         for kind, document in _policy_documents(resource):
-            for statement in _as_list(document["Statement"]):
+            for statement in as_list(document["Statement"]):
                 # What is no mapping, such as a function that is not evaluated, is shown as a changed property.
                 if isinstance(statement, Mapping):
                     yield from _statement_grants(holder, kind, statement)
@@ -146,7 +146,7 @@ def _describe_principals(statement: Mapping[str, Any]) -> list[str]:
             return [
                 pattern.format(_describe_principal(kind, as_text(item)))
                 for kind, value in principal.items()
-                for item in _as_list(value)
+                for item in as_list(value)
             ]
         if principal is not None:
             return [pattern.format(EVERYBODY if principal == "*" else as_text(principal))]
@@ -168,8 +168,8 @@ def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
     """Return the values of ``Action`` or ``Resource``, or those of ``NotAction`` or ``NotResource`` as one value."""
     if f"Not{name}" in statement:
         start = EVERY_ACTION_BUT if name == "Action" else "all but "
-        return [start + ", ".join(as_text(item) for item in _as_list(statement[f"Not{name}"]))]
-    return [as_text(item) for item in _as_list(statement.get(name, []))]
+        return [start + ", ".join(as_text(item) for item in as_list(statement[f"Not{name}"]))]
+    return [as_text(item) for item in as_list(statement.get(name, []))]
 
 
 def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
@@ -186,5 +186,5 @@ def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
     yield _Grant(holder, "permission", "Allow", target, condition, properties.get("Action", ""))
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

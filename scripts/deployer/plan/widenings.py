@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from scripts.common.evaluate import Evaluated, Resource
+from scripts.common.wording import join_names
 
 from .compare import as_text
 from .iam import EVERY_ACTION_BUT, EVERYBODY, RESOURCE_POLICIES
@@ -178,10 +179,8 @@ def describe_removed_alarms(stack: StackChanges) -> Iterator[str]:
     """Yield one line for the alarms that are removed, if any are."""
     paths = [path for path, change in stack.walk() if _is_removed_alarm(change)]
     if paths:
-        others = len(paths) - _NAMED
-        names = ", ".join(paths[:_NAMED]) + (f" and {others} more" if others > 0 else "")
         alarms = "1 alarm is" if len(paths) == 1 else f"{len(paths)} alarms are"
-        yield f"{alarms} removed, and nobody is told any more when they would go off: {names}"
+        yield f"{alarms} removed, and nobody is told any more when they would go off: {join_names(paths, _NAMED)}"
 
 
 def _is_removed_alarm(change: Change) -> bool:

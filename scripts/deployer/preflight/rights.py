@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import ContextEntryTypeDef
+from scripts.common.wording import join_names
 
 from ..finding import Finding, Verdict
 from ..plan.recreation import read_schema
@@ -63,8 +64,7 @@ def check_rights(situation: Situation) -> list[Finding]:
         return [unknown_finding(SUBJECT, f"the rights of {principal}", "iam:SimulatePrincipalPolicy", error)]
     if not denied:
         return [Finding(SUBJECT, Verdict.OK, f"{principal} has the permissions that it needs, by simulation")]
-    unlisted = f" and {len(denied) - _LISTED_ACTIONS} more" if len(denied) > _LISTED_ACTIONS else ""
-    text = f"{principal} may not {', '.join(denied[:_LISTED_ACTIONS])}{unlisted}, by simulation"
+    text = f"{principal} may not {join_names(denied, _LISTED_ACTIONS)}, by simulation"
     return [Finding(SUBJECT, Verdict.WARNING, text, "grant it, or deploy with a role that has these permissions")]
 
 

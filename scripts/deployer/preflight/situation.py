@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from botocore.exceptions import ClientError
-
 from scripts.common.clients import ClientFactory
-from scripts.common.errors import describe_error
+from scripts.common.errors import describe_error, is_denied
 from scripts.common.evaluate import Evaluated
 from scripts.common.target import Target
 
@@ -53,12 +51,9 @@ class Situation:
         return "arn:{partition}:iam::{account}:role/{name}".format(**self.place, name=role.properties["RoleName"])
 
 
-_DENIED = ("403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
-
-
 def unknown_finding(subject: str, topic: str, action: str, error: Exception) -> Finding:
     """Return the finding for a failed request, which needs the permission ``action``."""
-    if isinstance(error, ClientError) and error.response["Error"]["Code"] in _DENIED:
+    if is_denied(error):
         return Finding(
             subject, Verdict.UNKNOWN, f"{topic} could not be checked: {action} is not allowed", f"grant {action}"
         )

@@ -13,6 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from scripts.common.terminal import create_console
+from scripts.common.wording import join_names
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
 
@@ -157,10 +158,8 @@ class _LiveTree:
         row = Table.grid(padding=(0, 1))
         counts = f"{len(stack.completed)}/{stack.total}" if stack.total else ""
         row.add_row(sign, Text(name, style="bold"), counts, Text(stack.status or "waiting", style="dim"), elapsed)
-        running = [_describe_running(event) for event in list(stack.running.values())[:_NAMED_RESOURCES]]
-        hidden = len(stack.running) - len(running)
-        if running:
-            text = "; ".join(running) + (f" and {hidden} more" if hidden > 0 else "")
+        if running := [_describe_running(event) for event in stack.running.values()]:
+            text = join_names(running, _NAMED_RESOURCES, "; ")
             row.add_row("", Text.assemble("  ", (text, "yellow")))
         return row
 

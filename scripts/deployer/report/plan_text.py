@@ -1,4 +1,4 @@
-"""A plan, a failure and outputs as text. What would be lost and the counts come first."""
+"""A plan, a failure and outputs as text. What would be lost, the warnings and the counts come first."""
 
 import itertools
 import json
@@ -57,7 +57,7 @@ _NOT_IN_STATEMENTS = ("Version", "Id", "Sid")
 
 
 def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
-    """Print what would be lost, the counts, the tree with every property before and after, policies, and notices.
+    """Print what would be lost, every other warning, the counts, the tree with each property, and the policies.
 
     A stack that is created takes one line, unless the plan is to be ``full``.
     """

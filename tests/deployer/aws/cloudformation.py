@@ -456,44 +456,6 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         end = "UPDATE_ROLLBACK_COMPLETE" if set(self.stuck) <= skipped_paths else "UPDATE_ROLLBACK_FAILED"
         self.waiting = [lambda: self.add_event(stack, "", STACK, end)]
 
-    def detect_stack_drift(self, StackName: str) -> dict[str, Any]:
-        stack = self.find_stack(StackName)
-        if stack.drift == "NOT_CHECKED":
-            stack.drift = "IN_SYNC"
-        return {"StackDriftDetectionId": stack.id}
-
-    def describe_stack_drift_detection_status(self, StackDriftDetectionId: str) -> dict[str, Any]:
-        return {
-            "StackId": StackDriftDetectionId,
-            "StackDriftDetectionId": "d",
-            "DetectionStatus": "DETECTION_COMPLETE",
-            "Timestamp": START,
-        }
-
-    def describe_stack_resource_drifts(
-        self, StackName: str, StackResourceDriftStatusFilters: list[str], NextToken: str = "0"
-    ) -> dict[str, Any]:
-        assert "MODIFIED" in StackResourceDriftStatusFilters
-        stack = self.find_stack(StackName)
-        above = f"{stack.logical_id}/" if stack.logical_id else ""
-        listed = [path.removeprefix(above) for path in [*self.actual.properties, *self.actual.deleted]]
-        # Without anything that a test has changed by hand, the first resource of each stack has another tag.
-        names = [name for name in listed if name in stack.resources] or list(stack.resources)[:1]
-        drifts = [self._describe_drift(stack, name, f"{above}{name}") for name in names]
-        return make_page("StackResourceDrifts", drifts, NextToken)
-
-    def _describe_drift(self, stack: Stack, logical_id: str, path: str) -> dict[str, Any]:
-        values = {"ExpectedValue": "a", "ActualValue": "b", "DifferenceType": "NOT_EQUAL"}
-        names = [*self.actual.properties.get(path, ["Tags/0/Value"])]
-        return {
-            "StackId": stack.id,
-            "LogicalResourceId": logical_id,
-            "ResourceType": stack.resources[logical_id]["Type"],
-            "StackResourceDriftStatus": "DELETED" if path in self.actual.deleted else "MODIFIED",
-            "Timestamp": START,
-            "PropertyDifferences": [{"PropertyPath": f"/{name}", **values} for name in names],
-        }
-
     # Helpers
 
     def find_stack(self, name: str) -> Stack:

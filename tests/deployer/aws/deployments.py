@@ -39,12 +39,8 @@ class Deployments(Drifts):
     _retain_except_on_create: bool
     _preserves: bool
     operations: Operations
-
-    def find_immutable_updates(self, change_set: ChangeSet) -> dict[str, str]:
-        raise NotImplementedError
-
-    def preserve_stack(self, stack: Stack, after: Stack, verb: str, failing: set[str]) -> None:
-        raise NotImplementedError
+    find_immutable_updates: Callable[[ChangeSet], dict[str, str]]
+    preserve_stack: Callable[[Stack, Stack, str, set[str]], None]
 
     def run_change_set(self, change_set: ChangeSet) -> None:
         """Schedule the steps of a deployment. Each poll of the root's events performs one of them."""

@@ -9,13 +9,14 @@ AWS does not document how nested stacks are compared: here each gets a change se
 ``compares_nested`` is False.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.deployer.aws.changes import Comparison, describe_property, describe_resource, show_value
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused
 from tests.deployer.aws.settings import START
-from tests.deployer.aws.stacks import STACK, Changes, ChangeSet, Stack
+from tests.deployer.aws.stacks import STACK, Changes, ChangeSet, Stack, make_page
 
 REVERT_DRIFT = "REVERT_DRIFT"
 
@@ -120,9 +121,46 @@ class Drifts:
 
     actual: ActualState
     holdings: Holdings
+    name_resource: Callable[[Stack, str], str]
+    find_stack: Callable[[str], Stack]
 
-    def name_resource(self, stack: Stack, logical_id: str) -> str:
-        raise NotImplementedError
+    def detect_stack_drift(self, StackName: str) -> dict[str, Any]:
+        stack = self.find_stack(StackName)
+        if stack.drift == "NOT_CHECKED":
+            stack.drift = "IN_SYNC"
+        return {"StackDriftDetectionId": stack.id}
+
+    def describe_stack_drift_detection_status(self, StackDriftDetectionId: str) -> dict[str, Any]:
+        return {
+            "StackId": StackDriftDetectionId,
+            "StackDriftDetectionId": "d",
+            "DetectionStatus": "DETECTION_COMPLETE",
+            "Timestamp": START,
+        }
+
+    def describe_stack_resource_drifts(
+        self, StackName: str, StackResourceDriftStatusFilters: list[str], NextToken: str = "0"
+    ) -> dict[str, Any]:
+        assert "MODIFIED" in StackResourceDriftStatusFilters
+        stack = self.find_stack(StackName)
+        above = f"{stack.logical_id}/" if stack.logical_id else ""
+        listed = [path.removeprefix(above) for path in [*self.actual.properties, *self.actual.deleted]]
+        # Without anything that a test has changed by hand, the first resource of each stack has another tag.
+        names = [name for name in listed if name in stack.resources] or list(stack.resources)[:1]
+        drifts = [self._describe_drift(stack, name, f"{above}{name}") for name in names]
+        return make_page("StackResourceDrifts", drifts, NextToken)
+
+    def _describe_drift(self, stack: Stack, logical_id: str, path: str) -> dict[str, Any]:
+        values = {"ExpectedValue": "a", "ActualValue": "b", "DifferenceType": "NOT_EQUAL"}
+        names = [*self.actual.properties.get(path, ["Tags/0/Value"])]
+        return {
+            "StackId": stack.id,
+            "LogicalResourceId": logical_id,
+            "ResourceType": stack.resources[logical_id]["Type"],
+            "StackResourceDriftStatus": "DELETED" if path in self.actual.deleted else "MODIFIED",
+            "Timestamp": START,
+            "PropertyDifferences": [{"PropertyPath": f"/{name}", **values} for name in names],
+        }
 
     def compare(self, request: dict[str, Any], before: Stack | None, after: Stack) -> Comparison:
         """Return the comparison for a request's deployment mode. Raises ``Refused`` for an unknown one."""

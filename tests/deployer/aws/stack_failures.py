@@ -30,9 +30,6 @@ class StackFailures(Deployments):
     _preserves: bool
     _was_stable: bool
 
-    def find_stack(self, name: str) -> Stack:
-        raise NotImplementedError
-
     def choose_failure_option(self, change_set: ChangeSet, disables_rollback: bool | None) -> None:
         """Decide whether a failure rolls nothing back. Raises ``Refused`` for a stack that then cannot be updated."""
         stack, config = change_set.stack, read_deployment_config(change_set.request)
