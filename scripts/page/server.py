@@ -7,9 +7,10 @@
     POST /pay              ``{"example": NAME}``, one of the simulator's
     POST /redrive          ``{"letter": ID}``
 
-Answers are JSON; an error is ``{"problem": "one line"}``. Any user of this machine may open the page, as they may call
-the AWS emulator. A foreign page in the same browser may not: the Host header tells a name that somebody made to resolve
-to 127.0.0.1, the browser's Sec-Fetch-Site tells another origin, and actions need a token that only this page has.
+Answers are JSON; an error is ``{"problem": "one line"}``, also for what HTTP does not allow. Any user of this machine
+may open the page, as they may call the AWS emulator. A foreign page in the same browser may not: the Host header tells
+a name that somebody made to resolve to 127.0.0.1, the browser's Sec-Fetch-Site tells another origin, and actions need a
+token that only this page has.
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
 """
@@ -25,9 +26,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -38,12 +38,11 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.local.examples import EXAMPLES
 from scripts.operator.platform import Platform
 
+from .connections import REQUEST_SECONDS, BoundedServer
 from .feed import Feed, TooManyFollowers
 from .snapshot import Source
 
 HOST = "127.0.0.1"
-# For a client to send or receive.
-TIMEOUT_SECONDS = 10.0
 LARGEST_BODY = 1024
 _FILES = {
     "/": ("page.html", "text/html"),
@@ -72,10 +71,7 @@ class Refused(Exception):
         self.status = status
 
 
-class _Server(ThreadingHTTPServer):
-    # `server_close` waits for the threads of requests.
-    daemon_threads = False
-
+class _Server(BoundedServer):
     def __init__(self, port: int, source: Source, feed: Feed) -> None:
         self.source, self.feed = source, feed
         self.token = secrets.token_urlsafe(32)
@@ -97,11 +93,13 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = TIMEOUT_SECONDS
+    # For a client to send or receive a piece of it.
+    timeout = REQUEST_SECONDS
     server_version, sys_version = "payments", ""
     _has_answered = False
 
     def do_GET(self) -> None:
+        self.server.mark_as_read(self.connection)
         self._answer_request(self._route_get)
 
     def do_POST(self) -> None:
@@ -166,8 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit() or int(length) > LARGEST_BODY:
             raise Refused(HTTPStatus.BAD_REQUEST, f"the body must have at most {LARGEST_BODY} bytes")
+        text = self.rfile.read(int(length))
+        self.server.mark_as_read(self.connection)
         try:
-            body = json.loads(self.rfile.read(int(length)))
+            body = json.loads(text)
         except ValueError:
             body = None
         if not isinstance(body, dict):
@@ -197,15 +197,24 @@ class _Handler(BaseHTTPRequestHandler):
         """Whether the connection has ended: the client sends nothing, so anything to read is its end."""
         return bool(select.select([self.connection], [], [], 0)[0])
 
+    def send_error(self, code: int, *_texts: Any, **_more_texts: Any) -> None:
+        """Answer what is not HTTP, or is no GET or POST, as any other error; ``http.server`` calls this."""
+        status = HTTPStatus(code)
+        self.close_connection = True
+        self._send_json(status, {"problem": f"{status.phrase}: this page answers GET and POST"})
+
     def _send_json(self, status: HTTPStatus, value: dict[str, Any]) -> None:
         self._send_text(status, "application/json", json.dumps(value))
 
     def _send_text(self, status: HTTPStatus, kind: str, text: str) -> None:
         self._send_head(status, kind)
-        self._write_text(text)
+        if self.command != "HEAD":
+            self._write_text(text)
 
     def _send_head(self, status: HTTPStatus, kind: str) -> None:
         self._has_answered = True
+        # Without a version, which what is not HTTP does not have, there would be no headers.
+        self.request_version = self.protocol_version
         self.send_response(status)
         for name, value in ({"Content-Type": f"{kind}; charset=utf-8"} | _HEADERS).items():
             self.send_header(name, value)
@@ -230,7 +239,7 @@ def serve_page(reach: Callable[[], Platform], port: int = 0) -> Iterator[Page]:
     server = _Server(port, source, feed)
     threads = [
         threading.Thread(target=feed.run_until_end, name="page-feed"),
-        threading.Thread(target=partial(server.serve_forever, poll_interval=0.1), name="page-server"),
+        threading.Thread(target=server.serve_until_end, name="page-server"),
     ]
     for thread in threads:
         thread.start()
@@ -238,10 +247,10 @@ def serve_page(reach: Callable[[], Platform], port: int = 0) -> Iterator[Page]:
         yield Page(f"http://{HOST}:{server.server_port}/", source)
     finally:
         feed.end()
-        server.shutdown()
-        server.server_close()
+        server.end()
         for thread in threads:
             thread.join()
+        server.server_close()
 
 
 def wait_for_interrupt() -> None:

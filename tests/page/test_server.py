@@ -4,10 +4,11 @@ import contextlib
 import http.client
 import json
 import re
+import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from scripts.common.errors import UserError
 from scripts.operator.platform import Platform
-from scripts.page import feed, server, snapshot
+from scripts.page import connections, feed, server, snapshot
 from scripts.page.server import Page, serve_page
 
 LARGE_BODY = json.dumps({"example": "plain", "more": "x" * 1024})
@@ -44,6 +45,12 @@ class Client:
         text = response.read().decode()
         connection.close()
         return response.status, text, response.headers
+
+    def connect(self, text: str) -> socket.socket:
+        """Connect and send this text, whatever it is."""
+        connection = socket.create_connection((server.HOST, self.port), timeout=5)
+        connection.sendall(text.encode())
+        return connection
 
     def post_as_page(self, path: str, body: Any, **changes: str) -> tuple[int, str]:
         """Send what the page would send, but for ``changes`` of its headers; an empty header is left out."""
@@ -89,6 +96,104 @@ def test_the_page_runs_its_own_files_and_nothing_else(client: Client) -> None:
     for path, kind in (("/page.css", "text/css"), ("/page.js", "text/javascript")):
         status, _, headers = client.send_request(path)
         assert (status, headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
+
+
+HEADERS = (
+    "Content-Security-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Referrer-Policy",
+    "X-Content-Type-Options",
+    "Cache-Control",
+)
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        ("PUT / HTTP/1.1", 501),
+        ("OPTIONS / HTTP/1.1", 501),
+        ("HEAD / HTTP/1.1", 501),
+        ("TRACE / HTTP/1.1", 501),
+        ("no HTTP at all", 400),
+        ("x", 400),
+        ("GET / HTTP/3.0", 505),
+        ("GET /", 403),
+        (f"GET /{'a' * 70_000} HTTP/1.1", 414),
+        (f"GET / HTTP/1.1\r\nX: {'a' * 70_000}", 431),
+        ("GET / HTTP/1.1\r\n" + "X: a\r\n" * 101, 431),
+        ("GET / HTTP/1.1\r\nHost: example.com", 403),
+        ("GET /none HTTP/1.1\r\nHost: localhost:{port}", 404),
+        ("POST /pay HTTP/1.1\r\nHost: localhost:{port}", 403),
+    ],
+)
+def test_every_error_has_the_headers_of_the_page(client: Client, request_text: str, status: int) -> None:
+    page_headers = client.send_request("/")[2]
+    connection = client.connect(f"{request_text.replace('{port}', str(client.port))}\r\n\r\n")
+    with contextlib.closing(connection):
+        answer = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+    head, _, body = answer.partition("\r\n\r\n")
+    first_line, *lines = head.split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert first_line.split(" ")[:2] == ["HTTP/1.0", str(status)]
+    assert {name: headers.get(name) for name in HEADERS} == {name: page_headers[name] for name in HEADERS}
+    assert bool(body) is not request_text.startswith("HEAD")
+    assert not body or json.loads(body)["problem"]
+
+
+def count_open(sockets: list[socket.socket]) -> int:
+    """Return how many connections the server has not closed."""
+    count = 0
+    for connection in sockets:
+        connection.setblocking(False)
+        try:
+            while connection.recv(65_536):
+                pass
+        except BlockingIOError:
+            count += 1
+        except ConnectionError:
+            pass
+    return count
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if is_true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not become true")
+
+
+# Connections without a request, and with the beginning of one; the threads of the server and of the feed count, too.
+@pytest.mark.parametrize(("text", "most_threads", "most_open"), [("", 2, 64), ("GET / HTTP/1.1\r\nHost:", 34, 96)])
+def test_many_idle_connections_are_bounded_and_the_page_still_answers(
+    monkeypatch: pytest.MonkeyPatch, text: str, most_threads: int, most_open: int
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 600)
+    before = threading.active_count()
+    with serve_page(reach_nothing) as page, contextlib.ExitStack() as stack:
+        client = Client(page)
+        sockets = [stack.enter_context(client.connect(text)) for _ in range(300)]
+        wait_until(lambda: count_open(sockets) <= most_open)
+        assert threading.active_count() - before <= most_threads
+        if not text:
+            assert client.send_request("/")[0] == 200
+
+
+@pytest.mark.parametrize("text", ["", "GET / HTTP/1.1\r\n", "POST /pay HTTP/1.1\r\nContent-Length: 9\r\n\r\n1"])
+def test_a_request_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
+    before = threading.active_count()
+    with serve_page(reach_nothing) as page, contextlib.ExitStack() as stack:
+        client = Client(page)
+        sockets = [stack.enter_context(client.connect(text)) for _ in range(connections.MOST_THREADS)]
+        sender = sockets[0]
+        for _ in range(10):  # each piece comes in time, and the request takes too long
+            with contextlib.suppress(OSError):
+                sender.sendall(b"X" if text else b"")
+            time.sleep(0.05)
+        wait_until(lambda: threading.active_count() - before == 2)
+        wait_until(lambda: count_open(sockets) == 0)
+        assert client.send_request("/")[0] == 200
 
 
 def test_no_text_of_the_platform_becomes_markup() -> None:
