@@ -139,6 +139,8 @@ def _compare_resource(
     if before is not None and after is None:
         is_retained = before.deletion_policy.startswith("Retain")
         policy_action = "Retain" if is_retained else before.deletion_policy
+        # A nested stack that is retained keeps all its resources, whatever their own policies are.
+        nested = None if is_retained else nested
         return Change("Remove", logical_id, before.type, policy_action=policy_action, nested=nested)
     if before is None or after is None:
         return None
