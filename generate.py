@@ -19,12 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from stacks import settings
         from stacks.compute.layers import RequirementError
-        from stacks.render import as_files, build_documents
+        from stacks.render import DeclarationError, as_files, build_documents
     except ModuleNotFoundError as error:
         return _restart_with_dependencies(error)
     try:
         templates = build_documents(options.format)
-    except (RequirementError, settings.SettingsError) as error:
+    except (DeclarationError, RequirementError, settings.SettingsError) as error:
         return _fail(str(error))
     files = as_files(templates, options.format)
     exit_code = check_files(files, options.output) if options.check else write_files(files, options.output)
