@@ -144,6 +144,19 @@ class Bootstrap:
 class Rollout:
     """The settings of an environment's deployment, in the table [ENVIRONMENT.rollout]. No template uses them."""
 
+    # Text, because TOML has no numbers that begin with 0.
+    account = Text(
+        "The account that the environment belongs to; no command reaches another. Empty for any",
+        default="",
+        pattern=r"|[0-9]{12}",
+        wording="the 12 digits of an AWS account in quotes, or empty",
+    )
+    region = Text(
+        "The Region that the environment belongs to, and the default Region of its commands. Empty for any",
+        default="",
+        pattern=r"|[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}",
+        wording="a Region such as eu-central-1, or empty",
+    )
     termination_protection = Flag("Whether the stack has termination protection", False)
     stack_policy = Flag(
         "Whether a stack policy denies replacing or deleting resources that hold data, unless confirmed by name", False
@@ -271,7 +284,10 @@ def _list_environment_mistakes(environment: str, table: Mapping[str, Any], path:
     settings = {key: value for key, value in table.items() if key != _ROLLOUT}
     # Settings that depend on each other are compared once each of them is valid.
     mistakes = _list_mistakes(settings, Settings, place) or [f"{place} {pair}" for pair in _list_wrong_pairs(settings)]
-    return mistakes + _list_mistakes(table.get(_ROLLOUT, {}), Rollout, _name_rollout(environment, path))
+    rollout = table.get(_ROLLOUT, {})
+    if environment == LOCAL and isinstance(rollout, dict) and (rollout.get("account") or rollout.get("region")):
+        mistakes.append(f"{_name_rollout(environment, path)}: the AWS emulator has neither account nor region")
+    return mistakes + _list_mistakes(rollout, Rollout, _name_rollout(environment, path))
 
 
 def _list_bootstrap_mistakes(file: Mapping[str, Any], path: Path) -> list[str]:

@@ -226,6 +226,11 @@ def test_the_rollout_settings_of_prod_and_dev() -> None:
         ),
         ("[dev.rollout]\nstack_policy = 1", "[dev.rollout] stack_policy = 1: it must be true or false"),
         ("[dev.rollout]\nmonitoring_minutes = 181", "monitoring_minutes = 181: it must be an integer from 0 to 180"),
+        (
+            "[dev.rollout]\naccount = 123456789012",
+            "it must be text, not a number (the 12 digits of an AWS account in quotes",
+        ),
+        ("[dev.rollout]\nregion = 'Frankfurt'", "it must be a Region such as eu-central-1, or empty"),
         ("[dev]\nrollout = 5", "[dev.rollout]: it must be a table, not a number"),
     ],
 )
