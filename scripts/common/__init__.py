@@ -11,6 +11,7 @@ templates.py  templates and the ones nested in them, parsed
 evaluate.py   a template with its parameters resolved: resources whose properties are values
 loops.py      Fn::ForEach, expanded
 terminal.py   prints texts from elsewhere without letting them control the terminal
+states.py     the short names of the workflow's states
 waiting.py    polling with growing pauses, until a timeout
 wording.py    words that messages share
 paths.py      paths in this repository

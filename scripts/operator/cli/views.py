@@ -41,7 +41,7 @@ def print_story(console: Console, story: Story) -> None:
     overdue = _format_minute(payment.overdue_at)
     for label, value in (
         ("why", _describe_failure(payment)),
-        ("attempts", str(payment.attempt)),
+        ("attempts", str(payment.attempts)),
         ("reference", payment.gateway_reference),
         ("refund", payment.refund_reference),
         ("notified", "; ".join(story.notifications) or "nobody"),
@@ -74,7 +74,7 @@ def print_payments(console: Console, payments: Sequence[Record]) -> None:
             _make_id_cell(payment.transaction_id, "; ".join(filter(None, (_describe_failure(payment), due)))),
             style_status(payment.status),
             payment.amount or "-",
-            str(payment.attempt),
+            str(payment.attempts),
             _format_minute(payment.updated_at),
         )
     console.print(table)
