@@ -110,14 +110,15 @@ def test_a_full_a_closed_or_an_unread_output_gives_no_traceback(redirection: str
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("module", ["operator", "deployer.cli.deploy", "verify", "demo"])
-def test_an_interrupt_while_a_command_still_imports_is_one_line(module: str) -> None:
-    """A module that is imported late raises what Ctrl-C raises."""
+def test_an_interrupt_while_a_command_still_imports_is_one_line(module: str, number: signal.Signals) -> None:
+    """The signal arrives when a module is imported late."""
     code = (
-        "import builtins, runpy, sys\n"
+        "import builtins, os, runpy, sys\n"
         "load = builtins.__import__\n"
         "def interrupt(name, *rest, **others):\n"
-        "    if name.startswith('botocore'): raise KeyboardInterrupt\n"
+        f"    if name.startswith('botocore'): os.kill(os.getpid(), {number})\n"
         "    return load(name, *rest, **others)\n"
         "builtins.__import__ = interrupt\n"
         f"runpy.run_module('scripts.{module}', run_name='__main__', alter_sys=True)\n"

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from scripts.common.files import write_file
 from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
@@ -52,7 +53,7 @@ def main() -> None:
         states = _run_payments(platform, outputs["StepFunctionsStateMachineArn"])
         body = _dashboard_body(platform)
         picture = dashboard.draw_dashboard(body, _measure_series(platform, body, started_at), states)
-    PICTURE.write_text(picture)
+    write_file(PICTURE, picture.encode())
     print(f"{PICTURE.relative_to(ROOT)} written")
 
 
