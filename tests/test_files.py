@@ -57,7 +57,7 @@ OTHER_WRITERS = {
     "scripts/audit/deployed.py": "in a temporary folder",
     "scripts/bench/deployments.py": "in a temporary folder",
     "scripts/bench/payments.py": "in a temporary folder",
-    "scripts/local/emulator_process.py": "a descriptor that it inherits",
+    "scripts/local/emulator_process.py": "a lock without content",
     "scripts/local/recorder.py": "appends each request as it comes",
     "scripts/local/server.py": "a lock without content, and a log",
     "scripts/locks.py": "in a temporary folder",
