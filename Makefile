@@ -69,7 +69,7 @@ pictures: $(VENV)/browser/installed  ## Draw the dashboard and the live page fro
 
 validate: $(VENV)/installed  ## Check that templates/ and diagrams are fresh, and run cfn-lint
 	$(BIN)/python generate.py --check
-	$(BIN)/cfn-lint
+	@scripts/python.sh scripts.deployer.cli.lint
 
 lint: $(VENV)/installed  ## Check style, security rules, format, names, complexity, and who imports whom
 	$(BIN)/ruff check .
