@@ -104,7 +104,7 @@ def _wait_for_execution(stepfunctions: Any, execution: str) -> None:
 def _reconcile_on_schedule(platform: Target, ended: threading.Event) -> None:
     """Invoke reconciliation like the schedule, every five minutes of the alarms' time."""
     client = platform.client("lambda")
-    function = names.in_environment(names.RECONCILIATION_FUNCTION, ENVIRONMENT)
+    function = names.in_environment(names.RECONCILIATION.name, ENVIRONMENT)
     while not ended.wait(PERIOD_SECONDS):
         client.invoke(FunctionName=function, Qualifier=names.LIVE, Payload=b"{}")
 

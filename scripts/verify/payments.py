@@ -20,11 +20,11 @@ GROUP = "payments"
 LONGEST_SECONDS = 180
 NOTIFICATION_SECONDS = 60
 _ROLES = {
-    "ValidatePayment": names.VALIDATION_ROLE,
-    "ProcessPayment": names.PROCESSING_ROLE,
-    "RecordFailure": names.PROCESSING_ROLE,
-    "RecordNotice": names.PROCESSING_ROLE,
-    "RecordUnsuccessful": names.PROCESSING_ROLE,
+    "ValidatePayment": names.VALIDATION.role,
+    "ProcessPayment": names.PROCESSING.role,
+    "RecordFailure": names.PROCESSING.role,
+    "RecordNotice": names.PROCESSING.role,
+    "RecordUnsuccessful": names.PROCESSING.role,
 }
 
 

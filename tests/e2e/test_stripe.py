@@ -22,7 +22,7 @@ from tests.payments.stripe_server import Stripe, serve_stripe
 pytestmark = pytest.mark.e2e
 
 API_KEY = "sk_test_of_these_tests"
-PROCESSING = names.in_environment(names.PROCESSING_FUNCTION, ENVIRONMENT)
+PROCESSING = names.in_environment(names.PROCESSING.name, ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
