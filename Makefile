@@ -63,7 +63,7 @@ check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/
 	$(BIN)/python generate.py
 
-pictures: $(VENV)/browser/installed  ## Draw the dashboard and the live page from a run on the emulator
+pictures: $(VENV)/browser/installed  ## Draw the dashboard, and the live page at two sizes in light and dark, from runs on the emulator
 	scripts/python.sh scripts.pictures.demo_run
 	scripts/python.sh tests.browser.picture
 

@@ -17,7 +17,7 @@ from scripts.page.server import serve_page
 from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 # Chromium reconnects every second, and a payment takes less than two seconds here.
 TIMEOUT_MILLISECONDS = 20_000
@@ -149,7 +149,12 @@ def test_a_letter_that_somebody_else_has_cleared_is_reported(live_page: "Page", 
     sqs = platform.client("sqs")
     sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
     # As if it was pressed just before the page learned that.
-    live_page.route("**/redrive", lambda route: (button.wait_for(state="detached"), route.continue_()))
+
+    def answer_late(route: "Route") -> None:
+        button.wait_for(state="detached")
+        route.continue_()
+
+    live_page.route("**/redrive", answer_late)
     button.click()
     expected = f"{transaction_id}: this dead letter was redriven or cleared, or somebody else is about to"
     live_page.locator("#redriven.bad").get_by_text(expected).wait_for()
@@ -241,6 +246,18 @@ def test_the_runbook_opens_at_the_section_of_an_alarm(live_page: "Page", platfor
     runbook.get_by_role("link", name="SECURITY.md").first.click()
     runbook.get_by_role("heading", level=1).wait_for()
     assert runbook.url.endswith("/SECURITY.md")
+
+
+def test_no_number_covers_the_name_of_its_state(live_page: "Page") -> None:
+    """The page counts a hundred executions at most."""
+    covered = """() => [...document.querySelectorAll(".state")].filter(state => {
+      const [name, count] = [".name", ".passed"].map(part => state.querySelector(part));
+      count.textContent = "100";
+      return name.getBBox().x + name.getBBox().width + 2 > count.getBBox().x;
+    }).map(state => state.dataset.state)"""
+    assert live_page.evaluate(covered) == []
+    live_page.set_viewport_size({"width": 390, "height": 844})
+    assert live_page.evaluate(covered) == []
 
 
 def test_a_phone_shows_that_the_state_machine_goes_on_until_its_end_is_seen(live_page: "Page") -> None:
