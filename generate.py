@@ -5,6 +5,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 TEMPLATES = ROOT / "templates"
@@ -16,29 +17,39 @@ def main(arguments: list[str] | None = None) -> int:
     if options.format == "json" and options.output == TEMPLATES:
         return _fail("templates/ holds YAML; name another --output for JSON")
     try:
-        from scripts import pictures
+        from stacks import settings
         from stacks.compute.layers import RequirementError
-        from stacks.render import as_files, build_documents
-        from stacks.settings import SettingsError
+        from stacks.render import DeclarationError, as_files, build_documents
     except ModuleNotFoundError as error:
         return _restart_with_dependencies(error)
     try:
         templates = build_documents(options.format)
-    except (RequirementError, SettingsError) as error:
+    except (DeclarationError, RequirementError, settings.SettingsError) as error:
         return _fail(str(error))
     files = as_files(templates, options.format)
     exit_code = check_files(files, options.output) if options.check else write_files(files, options.output)
     # The pictures are of the committed templates, not of a copy elsewhere.
-    if options.output != TEMPLATES or (exit_code and not options.check):
-        return exit_code
+    if options.output == TEMPLATES and (options.check or not exit_code):
+        exit_code |= _draw_pictures(templates, options.check)
+    try:
+        settings.check_file()
+    except settings.SettingsError as error:
+        # The templates need only the names of the environments, and which are protected.
+        return _fail(str(error))
+    return exit_code
+
+
+def _draw_pictures(templates: dict[str, dict[str, Any]], only_checks: bool) -> int:
+    from scripts import pictures
+
     try:
         drawings = pictures.render_pictures(templates, (ROOT / "README.md").read_bytes().decode())
     except (OSError, UnicodeDecodeError) as error:
         return _fail(f"README.md cannot be read: {error}")
     except Exception as error:  # a drawing must not keep anybody from their templates
         return _fail(f"the pictures cannot be drawn: {type(error).__name__}: {error} (in {_innermost_line(error)})")
-    if options.check:
-        return exit_code | check_files(drawings, ROOT, "pictures", "templates/")
+    if only_checks:
+        return check_files(drawings, ROOT, "pictures", "templates/")
     return write_files(drawings, ROOT, "pictures")
 
 

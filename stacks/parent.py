@@ -11,13 +11,13 @@ from .data import stack as data
 from .monitoring import stack as monitoring
 from .security import stack as security
 from .settings import ENVIRONMENT_PATTERN, Bootstrap, all_settings
-from .wiring import Nest, to_pascal_case
+from .wiring import CheckedTemplate, Nest, to_pascal_case
 from .workflow import stack as workflow
 
 
 def build(suffix: str) -> dict[str, Template]:
     """Return the parent and its nested templates, by file name without the ``suffix``."""
-    parent = Template(Description="Payment platform")
+    parent = CheckedTemplate(Description="Payment platform")
     parent.set_version()
     parent.add_parameter(
         Parameter(

@@ -7,6 +7,22 @@ from typing import Any, ClassVar
 
 from troposphere import Parameter, Ref
 
+# The types of values in a TOML file, in words. A number with a decimal point is a number that no setting allows.
+_TYPES_IN_WORDS = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    dict: "a table",
+    list: "a list",
+}
+
+
+def describe_mismatch(expected: type, value: Any) -> str:
+    """Return that a value has another type than the ``expected`` one; empty if it has that one."""
+    expected_words, value_words = _TYPES_IN_WORDS[expected], _TYPES_IN_WORDS.get(type(value), "a date or time")
+    return "" if expected_words == value_words else f"it must be {expected_words}, not {value_words}"
+
 
 @dataclass(frozen=True)
 class Setting(ABC):
@@ -16,6 +32,8 @@ class Setting(ABC):
     default: Any = None
     name: str = ""
     parameter_type: ClassVar[str] = "String"
+    # The type of its values in the file.
+    value_type: ClassVar[type] = str
 
     def __set_name__(self, owner: type, name: str) -> None:
         object.__setattr__(self, "name", name)
@@ -41,6 +59,11 @@ class Setting(ABC):
     def accepts(self, value: Any) -> bool:
         """Whether the file may contain this value."""
 
+    def describe_mistake(self, value: Any) -> str:
+        """Return what a value that is not accepted must be, and what it must not."""
+        mismatch = describe_mismatch(self.value_type, value)
+        return f"{mismatch} ({self.allowed})" if mismatch else f"it must be {self.allowed}"
+
     def text(self, value: Any) -> str:
         """Return the value of the CloudFormation parameter."""
         return str(value)
@@ -59,6 +82,7 @@ class Number(Setting):
     maximum: int = 1_000_000
     among: tuple[int, ...] = ()
     parameter_type: ClassVar[str] = "Number"
+    value_type: ClassVar[type] = int
 
     @property
     def allowed(self) -> str:
@@ -81,6 +105,8 @@ class Number(Setting):
 class Flag(Setting):
     """On or off."""
 
+    value_type: ClassVar[type] = bool
+
     @property
     def allowed(self) -> str:
         return "true or false"
@@ -90,6 +116,9 @@ class Flag(Setting):
 
     def accepts(self, value: Any) -> bool:
         return type(value) is bool
+
+    def describe_mistake(self, value: Any) -> str:
+        return describe_mismatch(self.value_type, value)
 
     def text(self, value: Any) -> str:
         return "true" if value else "false"
@@ -135,6 +164,7 @@ class Amounts(Setting):
     """An amount of money per currency, in major units: ``{ USD = 10000 }``; as a parameter ``USD=10000``."""
 
     longest: ClassVar[int] = 100
+    value_type: ClassVar[type] = dict
 
     @property
     def allowed(self) -> str:
@@ -160,6 +190,13 @@ class Amounts(Setting):
             and all(type(amount) is int and 0 < amount < 10**9 for amount in value.values())
             and len(self.text(value)) <= self.longest
         )
+
+    def describe_mistake(self, value: Any) -> str:
+        if isinstance(value, dict):
+            for code, amount in value.items():
+                if mismatch := describe_mismatch(int, amount):
+                    return f"{code}: {mismatch}"
+        return super().describe_mistake(value)
 
     def text(self, value: Any) -> str:
         return ",".join(f"{code}={amount}" for code, amount in sorted(value.items()))

@@ -4,16 +4,17 @@ A setting of an environment is also a parameter of the parent template. One decl
 file and CloudFormation accept the same values.
 """
 
+import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from .setting_kinds import Amounts, Choice, Flag, Number, Setting, Text
+from .setting_kinds import Amounts, Choice, Flag, Number, Setting, Text, describe_mismatch
 
 ENVIRONMENTS_FILE = Path(__file__).with_name("environments.toml")
-ENVIRONMENT_PATTERN = "[a-z][a-z0-9-]{1,14}[a-z0-9]"
+ENVIRONMENT_PATTERN = "[a-z][a-z0-9-]{0,14}[a-z0-9]"
 # The environment on the local AWS emulator.
 LOCAL = "local"
 # The value of permissions_boundary that selects the boundaries of the artifacts stack.
@@ -21,7 +22,7 @@ PLATFORM_BOUNDARY = "platform"
 
 
 class SettingsError(Exception):
-    """A settings file is invalid. The message names the file, the key and the accepted values."""
+    """A settings file is invalid. The message has a line for each mistake, with file, key and accepted values."""
 
 
 # The values that CloudWatch Logs accepts.
@@ -143,6 +144,19 @@ class Bootstrap:
 class Rollout:
     """The settings of an environment's deployment, in the table [ENVIRONMENT.rollout]. No template uses them."""
 
+    # Text, because TOML has no numbers that begin with 0.
+    account = Text(
+        "The account that the environment belongs to; no command reaches another. Empty for any",
+        default="",
+        pattern=r"|[0-9]{12}",
+        wording="the 12 digits of an AWS account in quotes, or empty",
+    )
+    region = Text(
+        "The Region that the environment belongs to, and the default Region of its commands. Empty for any",
+        default="",
+        pattern=r"|[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}",
+        wording="a Region such as eu-central-1, or empty",
+    )
     termination_protection = Flag("Whether the stack has termination protection", False)
     stack_policy = Flag(
         "Whether a stack policy denies replacing or deleting resources that hold data, unless confirmed by name", False
@@ -158,6 +172,13 @@ class Rollout:
 
 
 _BOOTSTRAP, _ROLLOUT = "bootstrap", "rollout"
+# Where each class of settings stands in the file.
+_TABLES: dict[type, str] = {
+    Settings: "[ENVIRONMENT]",
+    Rollout: f"[ENVIRONMENT.{_ROLLOUT}]",
+    Bootstrap: f"[{_BOOTSTRAP}]",
+}
+_PROTECTIONS = (Rollout.termination_protection.name, Rollout.stack_policy.name)
 
 
 def all_settings(declared_in: type = Settings) -> list[Setting]:
@@ -165,90 +186,171 @@ def all_settings(declared_in: type = Settings) -> list[Setting]:
 
 
 def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
-    """Return the environments that are deployed to AWS, in alphabetical order.
+    """Return the environments that are deployed to AWS, in alphabetical order, without those of an invalid name.
 
-    Raises ``SettingsError`` for a file that cannot be read and for an invalid name.
+    Raises ``SettingsError`` for a file that cannot be read. ``check_file`` refuses invalid names and values.
     """
-    environments = sorted(name for name in _read_file(path) if name not in (_BOOTSTRAP, LOCAL))
-    for environment in environments:
-        _read_environment(environment, path)
-    return tuple(environments)
+    names = _read_file(path).keys() - {_BOOTSTRAP, LOCAL}
+    return tuple(sorted(name for name in names if re.fullmatch(ENVIRONMENT_PATTERN, name)))
 
 
 def unprotected_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
-    """Return the environments that have neither termination protection nor a stack policy. Raises ``SettingsError``."""
-    rollouts = {name: load_rollout(name, path) for name in deployed_environments(path)}
-    return tuple(
-        name for name, values in rollouts.items() if not values["termination_protection"] | values["stack_policy"]
-    )
+    """Return the deployed environments that have neither termination protection nor a stack policy.
+
+    A protection with a mistake in its name or value counts as one, so that a mistake takes nothing away and does not
+    change what is generated for the other environments. Raises ``SettingsError`` for a file that cannot be read.
+    """
+    file = _read_file(path)
+    return tuple(name for name in deployed_environments(path) if not _is_protected(file[name].get(_ROLLOUT, {})))
+
+
+def _is_protected(rollout: Any) -> bool:
+    if not isinstance(rollout, dict):
+        return True
+    names = [setting.name for setting in all_settings(Rollout)]
+    return any(value is not False and _find_nearest(key, names) in _PROTECTIONS for key, value in rollout.items())
 
 
 def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     """Return the parent template's parameters for ``environment``.
 
-    Raises ``SettingsError`` for a file that cannot be read, an environment that is not in it, an unknown key, a missing
-    value and an invalid value.
+    Raises ``SettingsError`` for a file that cannot be read and for an environment that is not in it; and, with a line
+    for each, for the mistakes of the environment, its rollout and the bootstrap settings. Mistakes of other
+    environments are not looked for.
     """
-    table = {key: value for key, value in _read_environment(environment, path).items() if key != _ROLLOUT}
-    values = _check_table(table, Settings, f"{_relative_path(path)}: [{environment}]")
-    _check_pairs(environment, table, _relative_path(path))
+    file = _read_file(path)
+    table = _find_environment(file, environment, path)
+    mistakes = [*_list_environment_mistakes(environment, table, path), *_list_bootstrap_mistakes(file, path)]
+    _refuse_mistakes(mistakes)
     # Settings of the account: the boundary of every role, and CloudFormation's role, which the key policies name.
     bootstrap = load_bootstrap(path)
     of_account = {name: bootstrap[name] for name in ("PermissionsBoundary", "ServiceRole")}
-    needs_generation = bootstrap["ServiceRole"] == "true" or bootstrap["PermissionsBoundary"] == PLATFORM_BOUNDARY
-    if needs_generation and environment not in (LOCAL, *deployed_environments()):
-        raise SettingsError(
-            f"{_relative_path(path)}: [{environment}]: permissions boundaries and CloudFormation's role are generated "
-            f"for the environments of {_relative_path(ENVIRONMENTS_FILE)}; add [{environment}] there and run "
-            "`python generate.py`, or set permissions_boundary to another ARN or to empty, and service_role to false"
-        )
-    return {"Environment": environment} | _to_parameters(values, Settings) | of_account
+    return {"Environment": environment} | _to_parameters(_fill_defaults(table, Settings), Settings) | of_account
 
 
 def load_rollout(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, Any]:
     """Return the ``Rollout`` settings of ``environment`` by their names. Raises ``SettingsError``."""
-    return _check_table(
-        _read_environment(environment, path).get(_ROLLOUT, {}),
-        Rollout,
-        f"{_relative_path(path)}: [{environment}.{_ROLLOUT}]",
-    )
+    rollout = _find_environment(_read_file(path), environment, path).get(_ROLLOUT, {})
+    _refuse_mistakes(_list_mistakes(rollout, Rollout, _name_rollout(environment, path)))
+    return _fill_defaults(rollout, Rollout)
 
 
 def load_bootstrap(path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     """Return the parameters of the artifacts stack. Raises ``SettingsError``."""
-    place = f"{_relative_path(path)}: [{_BOOTSTRAP}]"
-    values = _check_table(_read_file(path).get(_BOOTSTRAP, {}), Bootstrap, place)
+    file = _read_file(path)
+    _refuse_mistakes(_list_bootstrap_mistakes(file, path))
+    return _to_parameters(_fill_defaults(file.get(_BOOTSTRAP, {}), Bootstrap), Bootstrap)
+
+
+def check_file(path: Path = ENVIRONMENTS_FILE) -> None:
+    """Raise ``SettingsError`` with a line for each mistake of every environment and of the bootstrap settings."""
+    file = _read_file(path)
+    mistakes = [
+        mistake
+        for environment, table in file.items()
+        if environment != _BOOTSTRAP
+        for mistake in _list_environment_mistakes(environment, table, path)
+    ]
+    _refuse_mistakes([*_list_bootstrap_mistakes(file, path), *mistakes])
+
+
+def describe_missing_generation(environment: str, path: Path = ENVIRONMENTS_FILE) -> str:
+    """Return why ``environment`` cannot be deployed with the templates in ``templates/``; empty if it can.
+
+    They contain boundaries, and rights of CloudFormation's role, for the environments of the committed file only.
+    """
+    bootstrap = load_bootstrap(path)
+    needs_generation = bootstrap["ServiceRole"] == "true" or bootstrap["PermissionsBoundary"] == PLATFORM_BOUNDARY
+    if not needs_generation or environment in (LOCAL, *deployed_environments()):
+        return ""
+    return (
+        f"{_relative_path(path)}: [{environment}]: permissions boundaries and CloudFormation's role are generated for "
+        f"the environments of {_relative_path(ENVIRONMENTS_FILE)}; add [{environment}] there and run "
+        "`python generate.py`, or set permissions_boundary to another ARN or to empty, and service_role to false"
+    )
+
+
+def _refuse_mistakes(mistakes: list[str]) -> None:
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+
+
+def _list_environment_mistakes(environment: str, table: Mapping[str, Any], path: Path) -> list[str]:
+    place = f"{_relative_path(path)}: [{environment}]"
+    if not re.fullmatch(ENVIRONMENT_PATTERN, environment):
+        return [
+            f"{place}: a name has 2 to 16 lower-case letters, digits and hyphens, a letter first and no hyphen last"
+        ]
+    settings = {key: value for key, value in table.items() if key != _ROLLOUT}
+    # Settings that depend on each other are compared once each of them is valid.
+    mistakes = _list_mistakes(settings, Settings, place) or [f"{place} {pair}" for pair in _list_wrong_pairs(settings)]
+    rollout = table.get(_ROLLOUT, {})
+    if environment == LOCAL and isinstance(rollout, dict) and (rollout.get("account") or rollout.get("region")):
+        mistakes.append(f"{_name_rollout(environment, path)}: the AWS emulator has neither account nor region")
+    return mistakes + _list_mistakes(rollout, Rollout, _name_rollout(environment, path))
+
+
+def _list_bootstrap_mistakes(file: Mapping[str, Any], path: Path) -> list[str]:
+    table, place = file.get(_BOOTSTRAP, {}), f"{_relative_path(path)}: [{_BOOTSTRAP}]"
+    if mistakes := _list_mistakes(table, Bootstrap, place):
+        return mistakes
+    values = _fill_defaults(table, Bootstrap)
     if values["github_repository"] and not values["service_role"]:
-        raise SettingsError(f"{place} service_role: it must be true for a github_repository, which deploys with it")
+        mistakes.append(f"{place} service_role: it must be true for a github_repository, which deploys with it")
     if values["service_role"] and not values["permissions_boundary"]:
-        raise SettingsError(
+        mistakes.append(
             f"{place} permissions_boundary: it must be set with a service_role, which makes no role without one; "
             '"platform" is the one that comes with it'
         )
-    return _to_parameters(values, Bootstrap)
+    return mistakes
 
 
-def _check_table(table: Any, declared_in: type, place: str) -> dict[str, Any]:
-    """Return the values of all settings of a class, with defaults. Raises ``SettingsError``."""
-    settings = {setting.name: setting for setting in all_settings(declared_in)}
+def _list_mistakes(table: Any, declared_in: type, place: str) -> list[str]:
+    """Return a line for each unknown key, missing value and invalid value of a table."""
     if not isinstance(table, dict):
-        raise SettingsError(f"{place}: it must be a table")
-    for key in table:
-        if key not in settings:
-            shown_key = key if key.isidentifier() else _to_toml(key)
-            raise SettingsError(f"{place} {shown_key}: unknown key; allowed are {', '.join(settings)}")
-    values = {}
+        return [f"{place}: {describe_mismatch(dict, table)}"]
+    settings = {setting.name: setting for setting in all_settings(declared_in)}
+    mistakes = [
+        f"{place} {key if key.isidentifier() else _to_toml(key)}: unknown key; {_suggest_key(key, declared_in)}"
+        for key in table
+        if key not in settings
+    ]
     for name, setting in settings.items():
-        value = values[name] = table.get(name, setting.default)
+        value = table.get(name, setting.default)
         if value is None:
-            raise SettingsError(f"{place} {name}: missing; it must be {setting.allowed}")
-        if not setting.accepts(value):
-            raise SettingsError(f"{place} {name} = {_to_toml(value)}: it must be {setting.allowed}")
-    return values
+            mistakes.append(f"{place} {name}: missing; it must be {setting.allowed}")
+        elif not setting.accepts(value):
+            mistakes.append(f"{place} {name} = {_to_toml(value)}: {setting.describe_mistake(value)}")
+    return mistakes
+
+
+def _suggest_key(key: str, declared_in: type) -> str:
+    """Return what may be meant by a key that its table does not have."""
+    for declaring_class, place in _TABLES.items():
+        if declaring_class is not declared_in and key in {setting.name for setting in all_settings(declaring_class)}:
+            return f"it belongs in {place}"
+    names = [setting.name for setting in all_settings(declared_in)]
+    nearest = _find_nearest(key, [*names, _ROLLOUT] if declared_in is Settings else names)
+    suggestion = f"did you mean {nearest}? " if nearest else ""
+    return f"{suggestion}stacks/settings.py describes the keys of {_TABLES[declared_in]}"
+
+
+def _find_nearest(key: str, names: Sequence[str]) -> str:
+    """Return the name that a key may be a mistyped form of; empty if there is none."""
+    return next(iter(difflib.get_close_matches(key, names, n=1)), "")
+
+
+def _fill_defaults(table: Mapping[str, Any], declared_in: type) -> dict[str, Any]:
+    """Return the values of all settings of a class, with defaults."""
+    return {setting.name: table.get(setting.name, setting.default) for setting in all_settings(declared_in)}
 
 
 def _to_parameters(values: Mapping[str, Any], declared_in: type) -> dict[str, str]:
     return {setting.parameter_name: setting.text(values[setting.name]) for setting in all_settings(declared_in)}
+
+
+def _name_rollout(environment: str, path: Path) -> str:
+    return f"{_relative_path(path)}: [{environment}.{_ROLLOUT}]"
 
 
 def _relative_path(path: Path) -> Path:
@@ -256,55 +358,55 @@ def _relative_path(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _read_environment(environment: str, path: Path) -> Mapping[str, Any]:
-    file = _read_file(path)
-    path = _relative_path(path)
-    for name, table in file.items():
-        if not isinstance(table, dict):
-            raise SettingsError(f"{path}: {name}: a key outside a table; put it under an environment such as [dev]")
+def _find_environment(file: Mapping[str, Any], environment: str, path: Path) -> Mapping[str, Any]:
+    """Return the table of an environment. Raises ``SettingsError`` if the file has none."""
     environments = sorted(name for name in file if name != _BOOTSTRAP)
     if environment not in environments:
-        raise SettingsError(f"{path}: no environment [{environment}]; it has {', '.join(environments) or 'none'}")
-    if not re.fullmatch(ENVIRONMENT_PATTERN, environment):
         raise SettingsError(
-            f"{path}: [{environment}]: a name has 3 to 16 lower-case letters, digits and hyphens, a letter first"
+            f"{_relative_path(path)}: no environment [{environment}]; it has {', '.join(environments) or 'none'}"
         )
     return file[environment]  # type: ignore[no-any-return]
 
 
 def _read_file(path: Path) -> dict[str, Any]:
+    """Return the tables of a file. Raises ``SettingsError`` for one that cannot be read, or has a key outside them."""
     import tomllib  # only here, because declaring the settings does not need it
 
+    shown_path = _relative_path(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        file = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"{_relative_path(path)}: cannot be read: {error.strerror}") from error
+        raise SettingsError(f"{shown_path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{_relative_path(path)}: not TOML: {error}") from error
+        raise SettingsError(f"{shown_path}: not TOML: {error}") from error
+    _refuse_mistakes(
+        [
+            f"{shown_path}: {name}: a key outside a table; put it under an environment such as [dev]"
+            for name, table in file.items()
+            if not isinstance(table, dict)
+        ]
+    )
+    return file
 
 
-def _check_pairs(environment: str, table: Mapping[str, Any], path: Path) -> None:
-    """Check the settings that depend on each other. Raises ``SettingsError``."""
-
-    def refuse(reason: str) -> NoReturn:
-        raise SettingsError(f"{path}: [{environment}] {reason}")
-
+def _list_wrong_pairs(table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the mistakes of settings that depend on each other, each of which is valid."""
     protocol = table.get("notification_protocol", Settings.notification_protocol.default)
     endpoint = table.get("notification_endpoint", "")
     starts = {"email": "", "https": "https://", "sqs": "arn:"}[protocol]
     if endpoint and (not endpoint.startswith(starts) or (protocol == "email" and "@" not in endpoint)):
-        refuse(f"notification_endpoint: it must be one of protocol {protocol}")
+        yield f"notification_endpoint: it must be one of protocol {protocol}"
     maximum = table.get("maximum_amounts", Settings.maximum_amounts.default)
     high = table.get("high_value_amounts", Settings.high_value_amounts.default)
     if (table.get("gateway") == "stripe") != bool(table.get("gateway_secret_arn")):
-        refuse("gateway_secret_arn: it must be set for stripe, and only then")
+        yield "gateway_secret_arn: it must be set for stripe, and only then"
     if table.get("gateway_secret_key_arn") and not table.get("gateway_secret_arn"):
-        refuse("gateway_secret_key_arn: it must be empty without a gateway_secret_arn")
+        yield "gateway_secret_key_arn: it must be empty without a gateway_secret_arn"
     if set(maximum) != set(high):
-        refuse(f"high_value_amounts: it must have the currencies of maximum_amounts, {', '.join(sorted(maximum))}")
-    for code in maximum:
+        yield f"high_value_amounts: it must have the currencies of maximum_amounts, {', '.join(sorted(maximum))}"
+    for code in sorted(maximum.keys() & high):
         if high[code] > maximum[code]:
-            refuse(f"high_value_amounts: {code} is above its maximum amount")
+            yield f"high_value_amounts: {code} is above its maximum amount"
 
 
 def _to_toml(value: Any) -> str:

@@ -30,6 +30,8 @@ Value = AWSHelperFn
 ENVIRONMENT = Ref("Environment")
 # The attributes of a resource that outlives its stack, unless its creation is rolled back.
 RETAINED: dict[str, Any] = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
+# How troposphere says that a property is missing; the type is that of the resource, or of one of its properties.
+_MISSING = re.compile(r"Resource (\w+) required in type (?:<class '(?:\w+\.)*)?([\w:]+).*")
 I = TypeVar("I")  # noqa: E741 - Inputs
 O = TypeVar("O")  # noqa: E741 - Outputs
 
@@ -54,6 +56,23 @@ def platform_tag_map() -> dict[str, Any]:
     }
 
 
+class ResourceError(ValueError):
+    """troposphere refuses a resource. The message is one line with the logical id and the reason."""
+
+
+class CheckedTemplate(Template):
+    """A template that checks each resource when it is added, while the line that declares it can still be named."""
+
+    def add_resource(self, resource: Any) -> Any:
+        """Add the resource and return it. Raises ``ResourceError`` if it is incomplete or its logical id is taken."""
+        try:
+            resource.to_dict()
+            return super().add_resource(resource)
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = _MISSING.sub(r"the property \1 of \2 is missing", " ".join(str(error).split()))
+            raise ResourceError(f"{resource.title}: {reason}") from error
+
+
 class Nest:
     """A parent template and the nested templates added to it, in deployment order."""
 
@@ -64,7 +83,7 @@ class Nest:
 
     def add(self, title: str, build: Callable[[Template, I], O], inputs: I, description: str) -> O:
         """Add the nested stack ``title``. Returns its outputs as the parent refers to them."""
-        child = Template(Description=description)
+        child = CheckedTemplate(Description=description)
         child.set_version()
         parameter_types = {
             setting.name: setting.parameter_type for setting in (*all_settings(Settings), *all_settings(Bootstrap))

@@ -5,11 +5,13 @@ import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import generate
+from stacks import settings
 from tests.emitted import ROOT
 
 FILES = {f"{name}.yaml" for name in ("parent", "security", "data", "compute", "workflow", "monitoring", "artifacts")}
@@ -140,6 +142,19 @@ def test_the_committed_pictures_are_checked_with_the_templates(tmp_path: Path) -
     assert process.returncode == 0, process.stdout + process.stderr
     assert "4 pictures" in process.stdout
     assert "pictures written" not in run_generate("--output", str(tmp_path)).stdout
+
+
+def test_a_mistake_in_the_settings_is_reported_after_the_templates_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "environments.toml"
+    text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8")
+    path.write_text(text.replace("log_retention_days = 400", 'log_retention_days = "400"'), encoding="utf-8")
+    monkeypatch.setattr(settings, "check_file", partial(settings.check_file, path))
+    assert generate.main(["--output", str(tmp_path / "out")]) == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    message = f'generate.py: {path}: [prod] log_retention_days = "400": it must be a number, not text'
+    assert capsys.readouterr().err.startswith(message)
 
 
 def test_check_shows_the_diff_of_a_stale_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,6 +151,27 @@ def test_an_environment_is_a_table_of_settings(tree: Copy) -> None:
     assert "policy-payment-boundary-qa1" in tree.read_template("artifacts")
 
 
+@pytest.mark.parametrize(
+    ("declaration", "reason"),
+    [
+        ('sqs.QueuePolicy("Receipts")', "Receipts: the property PolicyDocument of AWS::SQS::QueuePolicy is missing"),
+        ('sqs.Queue("Receipts", Colour="red")', "AWS::SQS::Queue object does not support attribute Colour"),
+        ('sqs.Queue("Receipts", DelaySeconds="x")', "Receipts.DelaySeconds .* 'x' is not a valid integer"),
+        ('sqs.Queue("DeadLetters")', 'DeadLetters: duplicate key "DeadLetters" detected'),
+    ],
+)
+def test_a_resource_that_troposphere_refuses_is_one_line_with_its_place(
+    declaration: str, reason: str, tree: Copy
+) -> None:
+    queue = '    queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))\n'
+    tree.replace_text("stacks/data/stack.py", queue, f"{queue}    template.add_resource({declaration})\n")
+    lines = (tree.root / "stacks" / "data" / "stack.py").read_text(encoding="utf-8").splitlines()
+    line = lines.index(f"    template.add_resource({declaration})") + 1
+    process = tree.run_python("generate.py", "--check")
+    assert (process.returncode, process.stdout) == (1, "")
+    assert re.fullmatch(rf"generate\.py: stacks/data/stack\.py:{line}: {reason}\n", process.stderr), process.stderr
+
+
 def test_templates_are_written_if_the_pictures_cannot_be_drawn(tree: Copy) -> None:
     tree.replace_text("scripts/pictures/svg.py", "    return words.translate(_ESCAPED)\n", "    return {}[words]\n")
     (tree.root / "templates" / "data.yaml").unlink()

@@ -39,8 +39,9 @@ def evaluate_templates(committed: Mapping[str, Template], environment: str = PRO
     ``committed`` are the templates by name. Prod also has every optional part and the account's own template.
     """
     nested = {
-        title: Tree(committed[resource["Properties"]["TemplateURL"].removeprefix("./").split(".")[0]])
-        for title, resource in committed["parent"]["Resources"].items()
+        title: Tree(committed[title.lower()])
+        for title in committed["parent"]["Resources"]
+        if title.lower() in committed
     }
     parameters = settings.load(environment) | (OPTIONAL_PARTS if environment == PROD else {})
     platform = evaluate(Tree(committed["parent"], nested), parameters, PSEUDO)
@@ -48,6 +49,7 @@ def evaluate_templates(committed: Mapping[str, Template], environment: str = PRO
     evaluated = {
         title.lower(): _rebuild_template(nested[title].template, stack, f"{title}/", values)
         for title, stack in platform.nested.items()
+        if title in nested
     }
     if "artifacts" in committed and environment == PROD:
         account = evaluate(Tree(committed["artifacts"]), OPTIONAL_PARTS | BOOTSTRAP, PSEUDO)

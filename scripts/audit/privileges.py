@@ -99,7 +99,11 @@ def read_calls(folder: Path) -> Iterator[Call]:
 
 
 def _evaluate_platform(committed: Mapping[str, Template]) -> Evaluated:
-    nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
+    nested = {
+        title: Tree(committed[title.lower()])
+        for title in committed["parent"]["Resources"]
+        if title.lower() in committed
+    }
     parts = {"GatewaySecretArn": SECRET, "BackupRetentionDays": "35", "WorkflowCustomerKey": "true"}
     parameters = settings.load("local") | OPTIONAL_PARTS | parts
     return evaluate(Tree(committed["parent"], nested), parameters, pseudo_parameters(server.ACCOUNT, server.REGION))

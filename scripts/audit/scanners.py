@@ -102,7 +102,7 @@ def run_checkov(suppressions: Suppressions, folder: Path) -> Result:
 def run_parliament(templates: Mapping[str, Template]) -> Result:
     """Check all identity policies, including the boundary and the deployers' policies."""
     policies = {
-        f"{name}/{logical_id}": _replace_references(resource["Properties"]["PolicyDocument"])
+        f"{name}/{logical_id}": _replace_references(resource.get("Properties", {}).get("PolicyDocument", {}))
         for name, template in templates.items()
         for logical_id, resource in template["Resources"].items()
         if resource["Type"] == "AWS::IAM::ManagedPolicy"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from mypy_boto3_cloudformation.type_defs import LiveResourceDriftTypeDef as LiveResourceDriftTypeDef
     from mypy_boto3_cloudformation.type_defs import ResourceChangeDetailTypeDef as ResourceChangeDetailTypeDef
+    from mypy_boto3_cloudformation.type_defs import ResourceChangeTypeDef as ResourceChangeTypeDef
     from mypy_boto3_cloudformation.type_defs import ResourceLocationTypeDef as ResourceLocationTypeDef
     from mypy_boto3_cloudformation.type_defs import TagTypeDef as TagTypeDef
     from mypy_boto3_cloudwatch import CloudWatchClient as CloudWatchClient

@@ -45,6 +45,15 @@ class Resource:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+def _choose_deletion_policy(resource_type: str, properties: Mapping[str, Any]) -> str:
+    """Return the policy of a resource whose template sets none.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+    """
+    is_instance = resource_type == "AWS::RDS::DBInstance" and "DBClusterIdentifier" not in properties
+    return "Snapshot" if is_instance or resource_type == "AWS::RDS::DBCluster" else "Delete"
+
+
 @dataclass(frozen=True)
 class Unknown:
     """What templates do not tell, and why. ``path`` leads to it from its stack; empty for the whole of the stack."""
@@ -170,10 +179,12 @@ class _Stack:
             for name in ("Metadata", "CreationPolicy", "UpdatePolicy")
             if resource.get(name)
         }
+        properties = properties if isinstance(properties, dict) else {}
+        default_policy = _choose_deletion_policy(resource["Type"], properties)
         return Resource(
             type=resource["Type"],
-            properties=properties if isinstance(properties, dict) else {},
-            deletion_policy=str(_to_text(self._resolve_value(resource.get("DeletionPolicy", "Delete")))),
+            properties=properties,
+            deletion_policy=str(_to_text(self._resolve_value(resource.get("DeletionPolicy", default_policy)))),
             update_replace_policy=str(_to_text(self._resolve_value(resource.get("UpdateReplacePolicy", "Delete")))),
             attributes={name: value for name, value in attributes.items() if value is not _NO_VALUE},
         )

@@ -111,10 +111,15 @@ def _retry_config() -> Config:
     return Config(retries={"mode": "standard", "total_max_attempts": 10})
 
 
-def connect_to_aws(profile: str | None, region: str | None) -> Target:
-    """Return AWS as the user has configured it. Raises ``UserError`` if no Region is configured."""
+def connect_to_aws(profile: str | None, region: str | None, default_region: str = "") -> Target:
+    """Return AWS as the user has configured it, in the default Region if none is configured.
+
+    Raises ``UserError`` if there is no default either.
+    """
     # The AWS CLI reads AWS_REGION, boto3 does not.
     session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
+    if not session.region_name and default_region:
+        session = boto3.Session(profile_name=profile, region_name=default_region)
     if not session.region_name:
         raise UserError("no region; name a --region, or set AWS_REGION or one in the AWS configuration")
     is_emulator = "AWS_ENDPOINT_URL" in os.environ

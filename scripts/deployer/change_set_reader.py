@@ -11,6 +11,7 @@ from scripts.common.clients import (
     DescribeChangeSetOutputTypeDef,
     LiveResourceDriftTypeDef,
     ResourceChangeDetailTypeDef,
+    ResourceChangeTypeDef,
 )
 from scripts.common.errors import UserError
 from scripts.common.waiting import poll_with_backoff
@@ -24,6 +25,8 @@ from .plan.whole_values import is_judged_whole
 LONGEST_SECONDS = 15 * 60
 REVERT_DRIFT = "REVERT_DRIFT"
 CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
+# From the weakest to the strongest.
+_REPLACEMENTS = ("False", "Conditional", "True")
 _NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
 
 
@@ -43,22 +46,38 @@ def wait_until_created(cloudformation: CloudFormationClient, change_set_id: str)
 
 
 def _join_changes(with_values: list[ChangeTypeDef], complete: list[ChangeTypeDef]) -> list[ChangeTypeDef]:
-    """Return all changes, those with values first; and all details, where the answer without values has more."""
+    """Return all changes, those with values first; and whatever the answer without values says more of them.
+
+    Where the two answers differ in what is replaced, the replacement counts.
+    """
     joined = {change["ResourceChange"]["LogicalResourceId"]: change for change in with_values}
     for change in complete:
         resource = change["ResourceChange"]
         listed = joined.setdefault(resource["LogicalResourceId"], change)["ResourceChange"]
-        names = {_name_target(detail) for detail in listed.get("Details", [])}
-        missing = [detail for detail in resource.get("Details", []) if _name_target(detail) not in names]
+        if _REPLACEMENTS.index(_read_replacement(resource)) > _REPLACEMENTS.index(_read_replacement(listed)):
+            listed["Replacement"] = resource["Replacement"]
+            listed["PolicyAction"] = resource.get("PolicyAction", listed.get("PolicyAction", "Delete"))
+        elif "PolicyAction" in resource:
+            listed.setdefault("PolicyAction", resource["PolicyAction"])
+        identities = set(map(_identify_detail, listed.get("Details", [])))
+        missing = [detail for detail in resource.get("Details", []) if _identify_detail(detail) not in identities]
         if missing:
             listed["Details"] = [*listed.get("Details", []), *missing]
     return list(joined.values())
 
 
-def _name_target(detail: ResourceChangeDetailTypeDef) -> str:
-    """Return the name of the property or attribute that changes, at the first level."""
+def _read_replacement(resource: ResourceChangeTypeDef) -> str:
+    """Return the replacement of a change that may have one: in an answer with values, an addition has it as well.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html
+    """
+    return resource.get("Replacement", "False") if resource["Action"] in ("Modify", "Dynamic") else "False"
+
+
+def _identify_detail(detail: ResourceChangeDetailTypeDef) -> tuple[str, str]:
+    """Return the property or attribute that changes, at the first level, and whether that replaces the resource."""
     target = detail.get("Target", {})
-    return target.get("Name") or target.get("Attribute", "")
+    return target.get("Name") or target.get("Attribute", ""), target.get("RequiresRecreation", "Never")
 
 
 def _read_pages(
@@ -105,7 +124,7 @@ def read_changes(
                 action=resource["Action"],
                 logical_id=resource["LogicalResourceId"],
                 resource_type=resource["ResourceType"],
-                replacement=resource.get("Replacement", "False"),
+                replacement=_read_replacement(resource),
                 properties=_read_properties(resource["ResourceType"], resource.get("Details", [])),
                 policy_action=resource.get("PolicyAction", ""),
                 nested=nested,

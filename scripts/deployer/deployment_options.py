@@ -12,6 +12,8 @@ ARTIFACTS_STACK = "payment-artifacts"
 class Rollout:
     """The values of ``settings.Rollout``."""
 
+    account: str = ""
+    region: str = ""
     termination_protection: bool = False
     stack_policy: bool = False
     rollback_on_alarms: bool = True

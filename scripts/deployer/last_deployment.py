@@ -32,11 +32,6 @@ def save_deployment(path: Path, last: LastDeployment) -> None:
 
 def load_deployment(path: Path) -> LastDeployment:
     """Return the recorded deployment. Raises ``UserError`` if there is no valid record."""
-    if not path.exists():
-        raise UserError(
-            f"{path}: does not exist yet; the first deployment from this machine creates it. Until then, compare with "
-            "a git revision: --offline --against REVISION"
-        )
     document = read_document(path, "the last deployment", "--against REVISION compares with git")
     try:
         last = LastDeployment(**document | {"tree": templates.from_json(document["tree"])})

@@ -22,27 +22,40 @@ from .validate import check_fresh
 _LONGEST_SECONDS = 60
 
 
-def plan_offline(options: DeploymentOptions, revision: str | None, report: Reporter) -> bool:
-    """Report the plan and return whether there are changes. Raises ``UserError`` if nothing can be compared."""
+def plan_offline(options: DeploymentOptions, revision: str | None, report: Reporter, obstacle: str = "") -> bool:
+    """Report the plan and return whether there are changes. Raises ``UserError`` if nothing can be compared.
+
+    Without a revision and a record of the last deployment, everything is shown as created. ``obstacle`` says why the
+    environment cannot be deployed yet, and is shown with the plan.
+    """
     check_fresh(options.templates)
+    notices = [obstacle] if obstacle else []
     if revision:
         compared = _compare_with_revision(options, revision)
         source = f"revision {revision}"
+    elif options.record is None or not options.record.exists():
+        compared = _compare_with_nothing(options)
+        source = "nothing"
+        notices.append(
+            f"no deployment of {options.environment} is recorded on this machine, so this is the plan of a first one; "
+            "to compare with a git revision: --offline --against REVISION"
+        )
     else:
-        if options.record is None:
-            raise UserError(
-                "no deployment is recorded on this machine; give a git revision to compare with: --against REVISION"
-            )
         last = load_deployment(options.record)
         compared = _compare_with_last_deployment(options, last)
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
     if compared.is_empty:
         return False
     protected = compared.list_stack_paths() if options.rollout.stack_policy else set()
-    moves = compared.describe_moves(options.environment, protected)
+    notices += compared.describe_moves(options.environment, protected)
     basis = f"Based on a comparison of the local templates with {source}, without access to AWS."
-    report.show_plan(compared.make_offline_plan(basis, tuple(moves)))
+    report.show_plan(compared.make_offline_plan(basis, tuple(notices)))
     return True
+
+
+def _compare_with_nothing(options: DeploymentOptions) -> Comparison:
+    after = templates.read_tree_from_folder(options.templates, "parent.yaml")
+    return compare_trees(options.stack_name, None, (after, options.parameters), {})
 
 
 def _compare_with_last_deployment(options: DeploymentOptions, last: LastDeployment) -> Comparison:

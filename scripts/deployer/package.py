@@ -95,13 +95,13 @@ class _Packager:
         for resource in document["Resources"].values():
             properties = resource.get("Properties", {})
             match resource["Type"]:
-                case "AWS::CloudFormation::Stack" if _is_local(properties["TemplateURL"]):
+                case "AWS::CloudFormation::Stack" if _is_local(properties.get("TemplateURL")):
                     nested = path.parent / properties["TemplateURL"]
                     key = self.add_file(self.package_template(nested).encode(), nested.suffix)
                     properties["TemplateURL"] = self._destination.object_url(key)
-                case "AWS::Lambda::LayerVersion" if _is_local(properties["Content"]):
+                case "AWS::Lambda::LayerVersion" if _is_local(properties.get("Content")):
                     properties["Content"] = self._locate_layer(path.parent / properties["Content"], materials)
-                case "AWS::Lambda::Function" if _is_local(properties["Code"]):
+                case "AWS::Lambda::Function" if _is_local(properties.get("Code")):
                     self._package_function(path.parent, properties, materials)
         if materials.files:
             # The template names the bill, so that the bill is kept as long as the template.
@@ -124,7 +124,8 @@ class _Packager:
         code, runtime = folder / properties["Code"], self._runtime
         materials.package, materials.version = zip_folder(code, runtime.files), function_code.digest_code(code)
         materials.files = [*function_code.list_files(code), *((name, content) for name, content, _ in runtime.files)]
-        materials.runtimes.add(str(properties["Runtime"]))
+        if "Runtime" in properties:
+            materials.runtimes.add(str(properties["Runtime"]))
         key = self.add_file(materials.package, ".zip")
         properties["Code"] = {"S3Bucket": self._destination.bucket, "S3Key": key}
         properties.update(runtime.properties)

@@ -14,11 +14,11 @@ from .plan.compare import as_text, compare_stacks, mask_secrets
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
 from .plan.moves import Move, find_moves, split_path
+from .plan.openings import describe_openings
 from .plan.recreation import find_fixed_name
 from .plan.serialization import map_texts
 from .plan.widenings import (
     describe_changed_limits,
-    describe_open_urls,
     describe_raised_thresholds,
     describe_removed_alarms,
     describe_widened_rights,
@@ -71,7 +71,7 @@ class Comparison:
         widenings = (
             *self._find_name_conflicts(stack),
             *describe_widened_rights(statements, self.account),
-            *describe_open_urls(stack, self.before, self.after),
+            *describe_openings(stack, self.before, self.after),
             *describe_changed_limits(stack, self.before, self.after),
             *describe_raised_thresholds(stack, self.after),
             *describe_removed_alarms(stack),

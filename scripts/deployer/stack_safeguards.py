@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, CloudWatchClient
-from scripts.common.errors import AWS_ERRORS, describe_error
+from scripts.common.errors import AWS_ERRORS, describe_error, raise_both
 
 from .plan.danger import Danger, list_stateful_types
 from .session import Session
@@ -89,33 +90,95 @@ def set_stack_policies(cloudformation: CloudFormationClient, stacks: Sequence[St
 def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Danger]) -> Iterator[None]:
     """Let the stack policies allow the confirmed losses, and nothing else, until the block ends.
 
-    A policy that cannot be restored is reported; the next deployment restores it. A change set has no policy itself:
+    A change set has no policy itself:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets-execute.html
+    A policy that the settings do not ask for and that is not ours is not lifted: nothing would restore it if this run
+    ends too early. A policy that cannot be restored is reported, with the error that ended the block if there is one.
     """
-    cloudformation = session.cloudformation
     names: dict[str, list[str]] = {}
     for danger in losses:
         parts = danger.path.split("/")
         # A resource that is lost with its whole stack needs the policies of the stacks above it, too.
         for depth, name in enumerate(parts):
             names.setdefault("/".join(parts[:depth]), []).append(name)
-    policies = {path: _read_policy(cloudformation, stack) for path, stack in tree.walk() if path in names}
-    stacks = {path: stack for path, stack in tree.walk() if policies.get(path)}
+    current = {
+        path: (stack, _read_policy(session.cloudformation, stack)) for path, stack in tree.walk() if path in names
+    }
+    policies = [
+        _Lifted(stack, policy, tuple(names[path]))
+        for path, (stack, policy) in current.items()
+        if policy and (session.options.rollout.stack_policy or _is_own(policy))
+    ]
+    lifted: list[_Lifted] = []
     try:
-        for path, stack in stacks.items():
-            cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_render_policy(names[path]))
+        for policy in policies:
+            lifted.append(policy)
+            session.cloudformation.set_stack_policy(
+                StackName=policy.stack.id, StackPolicyBody=_render_policy(policy.names)
+            )
         yield
-    finally:
-        for path, stack in stacks.items():
-            try:
-                cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=policies[path])
-            except AWS_ERRORS as error:
-                if "does not exist" not in str(error):
-                    allowed = f"still allows deleting or replacing {', '.join(names[path])}"
-                    restored = f"{describe_error(error)}; the next deployment sets it back"
-                    session.report.announce_step(
-                        "Not protected:", f"the stack policy of {stack.name} {allowed}: {restored}"
-                    )
+    except BaseException as error:
+        unrestored, _ = _restore_policies(session, lifted)
+        if unrestored:
+            raise_both(error, "; ".join(unrestored))
+        raise
+    unrestored, interrupt = _restore_policies(session, lifted)
+    for description in unrestored:
+        session.report.announce_step("Not protected:", description)
+    if interrupt:
+        raise interrupt
+
+
+@dataclass(frozen=True)
+class _Lifted:
+    stack: Stack
+    # As it was before.
+    policy: str
+    # The logical ids that it does not protect now.
+    names: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        allowed = f"still allows deleting or replacing {', '.join(self.names)}"
+        return f"the stack policy of {self.stack.name} {allowed}"
+
+
+def _restore_policies(session: Session, lifted: Sequence[_Lifted]) -> tuple[list[str], KeyboardInterrupt | None]:
+    """Restore every policy, whatever interrupts it. Returns a description of each that could not be, and the interrupt.
+
+    What is interrupted is tried again, once for all policies: SetStackPolicy may be repeated.
+    """
+    unrestored: list[str] = []
+    interrupt: KeyboardInterrupt | None = None
+    is_set = session.options.rollout.stack_policy
+    remedy = "the next deployment sets it back" if is_set else "a deployment with stack_policy = true sets it back"
+    remaining = list(lifted)
+    while remaining:
+        policy = remaining[0]
+        try:
+            session.cloudformation.set_stack_policy(StackName=policy.stack.id, StackPolicyBody=policy.policy)
+        except KeyboardInterrupt as error:
+            if interrupt is None:
+                interrupt = error
+                continue
+            unrestored.append(f"{policy.description}: interrupted; {remedy}")
+        except AWS_ERRORS as error:
+            if "does not exist" not in str(error):
+                unrestored.append(f"{policy.description}: {describe_error(error)}; {remedy}")
+        del remaining[0]
+    return unrestored, interrupt
+
+
+def _is_own(policy: str) -> bool:
+    """Whether a policy is one that ``_render_policy`` returns, in this release or another, lifted or not."""
+    try:
+        allow, deny = json.loads(policy)["Statement"]
+        own_allow, own_deny = json.loads(_render_policy(()))["Statement"]
+        conditions = list(deny["Condition"]), list(deny["Condition"]["StringEquals"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
+    is_same_deny = all(deny.get(key) == own_deny[key] for key in ("Effect", "Action", "Principal"))
+    return allow == own_allow and is_same_deny and conditions == (["StringEquals"], ["ResourceType"])
 
 
 def _read_policy(cloudformation: CloudFormationClient, stack: Stack) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
 from stacks.compute.layers import RequirementError
-from stacks.render import render_files
+from stacks.render import DeclarationError, render_files
 
 from .declarations import find_source_of_line
 
@@ -24,7 +24,7 @@ def check_fresh(templates: Path) -> None:
     """Raise ``UserError`` for a template that differs from what ``stacks/`` generates."""
     try:
         generated = render_files()
-    except RequirementError as error:
+    except (DeclarationError, RequirementError) as error:
         raise UserError(str(error)) from error
     for name, text in generated.items():
         path = templates / name

@@ -1,9 +1,15 @@
-"""The one place that decides whether an environment is on AWS or on the emulator of this machine."""
+"""The one place that decides whether an environment is on AWS or on the emulator of this machine.
+
+Every command gets its target from here, so that none reaches another account or Region than the settings name.
+"""
+
+from pathlib import Path
 
 from rich.console import Console
 
 from scripts.common.errors import UserError
 from scripts.common.target import Target, connect_to_aws
+from stacks import settings
 
 from . import server, target
 from .runtime import describe_interpreter
@@ -12,15 +18,24 @@ LOCAL = "local"
 
 
 def reach_environment(
-    environment: str, profile: str | None, region: str | None, *, announce_start_on: Console | None = None
+    environment: str,
+    profile: str | None,
+    region: str | None,
+    *,
+    settings_file: Path = settings.ENVIRONMENTS_FILE,
+    announce_start_on: Console | None = None,
 ) -> Target:
     """Return the target of ``environment``; ``local`` is the running emulator.
 
     ``announce_start_on`` is a console that announces the emulator, which is then started if it is not running. Raises
-    ``UserError`` if it is not running, if no Region is configured, and for a profile or Region of ``local``.
+    ``UserError`` if it is not running, if no Region is configured, for a profile or Region of ``local``, and if the
+    environment belongs to another account or Region by ``settings_file``; and ``SettingsError``.
     """
     if environment != LOCAL:
-        return connect_to_aws(profile, region)
+        rollout = settings.load_rollout(environment, settings_file)
+        aws = connect_to_aws(profile, region, rollout["region"])
+        _refuse_other_place(environment, aws, rollout["account"], rollout["region"])
+        return aws
     if profile or region:
         raise UserError("local is the AWS emulator on this machine; it accepts neither --profile nor --region")
     server.isolate_from_user_configuration()
@@ -36,3 +51,19 @@ def reach_environment(
     if notice := describe_interpreter():
         announce_start_on.print(notice, soft_wrap=True)
     return running
+
+
+def _refuse_other_place(environment: str, aws: Target, account: str, region: str) -> None:
+    """Raise ``UserError`` if AWS is another account or Region than the environment's. Empty allows any."""
+    setting = f"otherwise change the settings in [{environment}.rollout]"
+    if region and aws.region != region:
+        raise UserError(
+            f"{environment} belongs to Region {region}, and this command would reach {aws.region}; name "
+            f"--region {region}, or a --profile of that Region; {setting}"
+        )
+    # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html needs no permission.
+    if account and aws.account != account:
+        raise UserError(
+            f"{environment} belongs to account {account}, and this command would reach {aws.account} as "
+            f"{aws.identity['Arn']}; name a --profile of account {account}; {setting}"
+        )

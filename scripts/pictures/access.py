@@ -45,8 +45,8 @@ def list_role_grants(documents: Mapping[str, Template]) -> list[Grant]:
         for policy, _ in references(properties["Properties"].get("ManagedPolicyArns"))
         if policy in policies
         for statement in _allowing_statements(policies[policy]["Properties"].get("PolicyDocument"))
-        for resource in _as_list(statement.get("Resource"))
-        for action in _as_list(statement.get("Action"))
+        for resource in _list_values(statement.get("Resource"))
+        for action in _list_actions(statement)
     ]
     return list(dict.fromkeys(grants))
 
@@ -77,11 +77,11 @@ def _grants_to_services(document: Any, stack: str, logical_ids: list[str] | None
     """Yield the grants of a resource policy, on ``logical_ids`` or on the resources that its statements name."""
     for statement in _allowing_statements(document):
         principal = statement.get("Principal")
-        services = _as_list(principal.get("Service")) if isinstance(principal, dict) else []
+        services = _list_values(principal.get("Service")) if isinstance(principal, dict) else ()
         targets = logical_ids or [name for name, _ in references(statement.get("Resource"))]
         for service in services:
             for name in targets:
-                for action in _as_list(statement.get("Action")):
+                for action in _list_actions(statement):
                     yield Grant(_service_name(service), Target(stack, name), action)
 
 
@@ -192,19 +192,33 @@ def _label(target: Target) -> str:
     return words(target.name) if target.stack != OUTSIDE else target.name
 
 
-def _as_list(value: Any) -> list[Any]:
-    """Return a list of the values, of which IAM accepts one without a list; a statement with ``NotAction`` has none."""
-    return value if isinstance(value, list) else [] if value is None else [value]
+def _list_values(value: Any) -> Iterator[Any]:
+    """Yield the values of a list, or the only one, which IAM accepts without a list, in each branch of a condition."""
+    match value:
+        case None:
+            return
+        case list():
+            for item in value:
+                yield from _list_values(item)
+        case {"Fn::If": [_, *branches]}:
+            yield from _list_values(branches)
+        case _:
+            yield value
+
+
+def _list_actions(statement: Resource) -> list[str]:
+    """Return the actions of a statement; one with ``NotAction`` has none."""
+    return [action for action in _list_values(statement.get("Action")) if isinstance(action, str)]
 
 
 def _allowing_statements(document: Any) -> Iterator[Resource]:
     """Yield the statements of a policy document that allow, in each branch of a condition."""
-    match document:
-        case {"Statement": statements}:
-            yield from (statement for statement in _as_list(statements) if statement.get("Effect") == "Allow")
-        case {"Fn::If": [_, *branches]}:
-            for branch in branches:
-                yield from _allowing_statements(branch)
+    for value in _list_values(document):
+        match value:
+            case {"Statement": statements}:
+                yield from _allowing_statements(statements)
+            case {"Effect": "Allow"}:
+                yield value
 
 
 def _targets_by_name(documents: Mapping[str, Template]) -> dict[str, Target]:

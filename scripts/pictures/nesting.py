@@ -51,5 +51,5 @@ def draw_diagram(documents: Mapping[str, Template]) -> str:
 
 def _count_sources(giver: Template, outputs: Iterable[str]) -> str:
     """Count the giver's resources behind the outputs."""
-    names = {name for output in outputs for name, _ in references(giver["Outputs"][output]["Value"])}
+    names = {name for output in outputs for name, _ in references(giver.get("Outputs", {}).get(output))}
     return count_by_noun(resource for name, resource in giver["Resources"].items() if name in names)

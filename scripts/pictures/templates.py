@@ -65,8 +65,9 @@ def references(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def list_children(documents: Mapping[str, Template]) -> dict[str, Resource]:
-    """Return the parent's nested stacks by title, in the order of their deployment."""
-    return of_type(documents["parent"], "AWS::CloudFormation::Stack")
+    """Return the parent's nested stacks that stacks/ builds, by title, in the order of their deployment."""
+    stacks = of_type(documents["parent"], "AWS::CloudFormation::Stack")
+    return {title: stack for title, stack in stacks.items() if title.lower() in documents}
 
 
 def words(title: str) -> str:
@@ -83,6 +84,6 @@ def resolve_reference(documents: Mapping[str, Template], stack: str, name: str) 
     stacks = list_children(documents)
     for giver, attribute in references(stacks[stack]["Properties"].get("Parameters", {}).get(name)):
         if giver in stacks:
-            output = documents[giver.lower()]["Outputs"][attribute.removeprefix("Outputs.")]
-            for source, _ in references(output["Value"]):
+            outputs = documents[giver.lower()].get("Outputs", {})
+            for source, _ in references(outputs.get(attribute.removeprefix("Outputs."))):
                 yield from resolve_reference(documents, giver, source)

@@ -3,6 +3,7 @@
 from troposphere import Output, Parameter, Template
 
 from ..settings import Bootstrap, all_settings
+from ..wiring import CheckedTemplate
 from . import deployers
 from .bucket import add_buckets
 from .deployers.policy_terms import Environments
@@ -10,7 +11,7 @@ from .deployers.policy_terms import Environments
 
 def build(environments: Environments) -> Template:
     """Build and return the template. The roles that deploy get access to these ``environments`` only."""
-    template = Template(Description="Payment platform: where the deployer keeps templates and function packages")
+    template = CheckedTemplate(Description="Payment platform: where the deployer keeps templates and function packages")
     template.set_version()
     template.add_parameter(
         Parameter("Owner", Type="String", Default="PaymentTeam", Description="The Owner tag of the bucket")

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class Command:
             patch.chdir(self.folder)
             for name in os.environ:
                 patch.delenv(name)
-            for name, value in self._make_environment(environment).items():
+            for name, value in self.make_environment(**environment).items():
                 patch.setenv(name, value)
             patch.setattr(validate, "render_files", _render)
             for module in (deploy, refactor):
@@ -111,7 +111,7 @@ class Command:
     def start(self, *arguments: str, script: str = "deploy", **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
-            env=self._make_environment(environment),
+            env=self.make_environment(**environment),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -119,7 +119,7 @@ class Command:
             text=True,
         )
 
-    def _make_environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+    def make_environment(self, **variables: str) -> dict[str, str]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         return (
             clean
@@ -144,7 +144,7 @@ class Command:
         leader, follower = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
-            env=self._make_environment({"COLUMNS": str(columns), "LINES": "100", "TERM": "xterm-256color"}),
+            env=self.make_environment(COLUMNS=str(columns), LINES="100", TERM="xterm-256color"),
             cwd=self.folder,
             stdin=follower,
             stdout=follower,

@@ -11,10 +11,11 @@ from rich.console import Console
 from scripts.common import waiting
 from scripts.common.errors import StillRunning, UserError
 from scripts.deployer.change_set import Proposal, create_change_set
+from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Plan, StackChanges
 from scripts.deployer.report import plan_text
 from scripts.deployer.stack import Stack, check_ready, describe_stack, is_deployed
-from tests.deployer.aws.changes import describe_resource
+from tests.deployer.aws.changes import describe_property, describe_resource, leave_out_values
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import NO_CHANGES, CloudFormation
 from tests.deployer.aws.holdings import Refused
@@ -133,6 +134,20 @@ def test_every_changed_property_is_shown_before_and_after() -> None:
         "    ├── TopicArn: arn:1 → (known after apply) (may force replacement)\n"
         f"    └── Body: (none) →\n        {'x' * 92}\n        {'x' * 28}…"
     )
+
+
+@pytest.mark.parametrize("replacement", ["Conditional", "True"])
+def test_a_replacement_in_either_answer_counts(replacement: str) -> None:
+    listed = [make_change("Modify", "Ledger", TABLE, describe_property("TableName", "a", "b", "Never", "Static"))]
+    stronger = describe_property("TableName", "a", "b", "Always", "Static")
+    attributes = {"Replacement": replacement, "PolicyAction": "ReplaceAndDelete"}
+    complete = [leave_out_values(make_change("Modify", "Ledger", TABLE, stronger, **attributes))]
+    changes = propose(make_service(listed, answers_without_values={"": complete}))
+    assert changes is not None
+    (change,) = changes.changes
+    assert (change.replacement, change.policy_action) == (replacement, "ReplaceAndDelete")
+    assert "Always" in {prop.recreation for prop in change.properties}
+    assert [danger.loss for danger in find_dangers(changes)] == ["its items"]
 
 
 @pytest.mark.parametrize("says_what_it_omits", [True, False])

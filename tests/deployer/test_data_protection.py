@@ -2,12 +2,14 @@
 
 import json
 import re
+import signal
 
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import Command, add_platform
+from tests.deployer.disturbed_runs import send_signal
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
 
 
@@ -109,6 +111,59 @@ def test_a_stack_policy_that_cannot_be_restored_is_named(command: Command, aws: 
     still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
     assert f"Not protected: the stack policy of {still}: not authorized: cloudformation:SetStackPolicy" in result.stdout
     assert "the next deployment sets it back" in result.stdout
+
+
+def test_a_policy_that_is_not_ours_is_not_lifted(command: Command, aws: Service) -> None:
+    """Nothing would restore it if the deployment were killed, because the settings of dev ask for no policy."""
+    stack = add_platform(aws, edit_with_loss)
+    custom = json.dumps({"Statement": [{"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}]})
+    stack.nested["Data"].policy = custom
+    command("dev", "--yes", *CONFIRMED_LOSSES, code=0)
+    assert aws.find_requests("SetStackPolicy") == []
+    assert stack.nested["Data"].policy == custom
+
+
+@pytest.mark.parametrize("release", ["this", "another"])
+def test_our_own_policy_is_lifted_although_the_settings_no_longer_ask_for_it(
+    release: str, command: Command, aws: Service
+) -> None:
+    stack = add_platform(aws, edit_with_loss, environment="prod")
+    command("prod", "--yes", *CONFIRMED_LOSSES, code=0)
+    policy = json.loads(stack.nested["Data"].policy)
+    if release == "another":
+        policy["Statement"][1]["Condition"]["StringEquals"]["ResourceType"] = ["AWS::DynamoDB::Table"]
+    dev = add_platform(aws, edit_with_loss)
+    dev.nested["Data"].policy = json.dumps(policy)
+    aws.calls.clear()
+    aws.before = {"ExecuteChangeSet": lambda: aws.errors.update(SetStackPolicy=[Refused("AccessDenied", "no", 403)])}
+    result = command("dev", "--yes", *CONFIRMED_LOSSES, code=0)
+    assert len(aws.find_requests("SetStackPolicy")) == 2
+    assert "a deployment with stack_policy = true sets it back" in result.stdout
+
+
+def test_every_policy_is_restored_or_named_however_often_the_restoring_is_interrupted(
+    command: Command, aws: Service
+) -> None:
+    """Ctrl-C ends the watching, and then each of the requests that restore the policies."""
+    stack = add_platform(aws, edit_with_loss, environment="prod")
+    for _, stack_or_nested in stack.walk():
+        stack_or_nested.policy = "protected"
+    interrupts = {"DescribeStackEvents": 1, "SetStackPolicy": 3}
+
+    def interrupt(operation: str) -> None:
+        if aws.find_requests("ExecuteChangeSet") and interrupts.get(operation):
+            interrupts[operation] -= 1
+            send_signal(signal.SIGINT)
+
+    aws.before_call = interrupt
+    result = command("prod", "--yes", *CONFIRMED_LOSSES, code=3)
+    aws.before_call = None
+    lifted = {stack_or_nested.name for _, stack_or_nested in stack.walk() if "NotResource" in stack_or_nested.policy}
+    named = re.findall(r"the stack policy of (\S+) still allows", result.stderr)
+    assert result.stderr.count("\n") == 1
+    assert "the deployment continues" in result.stderr
+    assert named
+    assert lifted <= set(named)
 
 
 @pytest.mark.parametrize("hidden", [(), ("ProcessingLogs", "ValidationLogs")])

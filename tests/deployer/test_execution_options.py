@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from stacks import settings
+from tests.deployer.aws.changes import describe_resource
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.aws.stacks import Stack
+from tests.deployer.aws.stacks import Changes, Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, interrupt_when
 from tests.deployer.releases import edit_harmlessly, edit_with_loss
 
@@ -218,6 +219,16 @@ def test_an_interrupt_of_a_requested_rollback_says_that_it_continues(command: Co
     interrupted = interrupt_when(process, lambda: stack.status == "UPDATE_ROLLBACK_IN_PROGRESS")
     message = "deploy: interrupted; the rollback continues; watch it: scripts/deploy.sh dev --follow\n"
     assert (interrupted.stderr, interrupted.code) == (message, 3)
+
+
+def test_an_addition_is_no_replacement_and_needs_no_rollback(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+
+    def add_topic(changes: Changes) -> Changes:
+        return [*changes, describe_resource("Add", "NewTopic", "AWS::SNS::Topic", [], Replacement="True")]
+
+    aws.scripted_answers = {"Monitoring": add_topic}
+    assert "+ NewTopic AWS::SNS::Topic\n" in command("plan", "dev", "--keep-failed", code=2).stdout
 
 
 def test_nothing_is_replaced_without_rollback(command: Command, aws: Service) -> None:

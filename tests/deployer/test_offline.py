@@ -1,8 +1,10 @@
 """Plans without AWS."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
@@ -33,11 +35,36 @@ def test_an_offline_plan_compares_with_a_git_revision(command: Command, aws: Ser
     assert wrong.stderr.startswith("deploy: --against --upload-pack=x: ")
 
 
-def test_an_offline_plan_without_a_deployment_record_says_what_to_do(
+def test_an_offline_plan_of_an_environment_that_was_never_deployed_shows_everything_as_new(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    result = command("dev", "--plan", "--offline", code=1)
-    assert "Until then, compare with a git revision: --offline --against REVISION" in result.stderr
+    text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8")
+    path = tmp_path / "environments.toml"
+    path.write_text(f"{text}\n[qa]\n{text.split('[staging]')[1].split('[prod]')[0]}", encoding="utf-8")
+    planned = command("plan", "qa", "--offline", "--settings", str(path), code=2)
+    assert "payment-platform-qa" in planned.stdout
+    assert "Based on a comparison of the local templates with nothing, without access to AWS." in planned.stdout
+    notices = [line for line in planned.stdout.splitlines() if line.startswith("! ")]
+    assert notices[0].startswith(f"! {path.name}: [qa]: permissions boundaries"), notices
+    assert "no deployment of qa is recorded on this machine, so this is the plan of a first one" in notices[1]
+    assert re.search(r"^Plan: \d\d+ to add, 0 to change, 0 to destroy\.$", planned.stdout, re.MULTILINE)
+    assert aws.calls == []
+    # Its boundary is in no template, so it cannot be deployed, and no plan of CloudFormation is made.
+    refused = command("plan", "qa", "--settings", str(path), code=1)
+    assert "add [qa] there and run `python generate.py`" in refused.stderr
+    assert aws.calls == []
+
+
+def test_a_mistake_in_one_environment_does_not_stop_the_plan_of_another(
+    command: Command, aws: Service, settings_file: Any
+) -> None:
+    path = settings_file("prod", log_retention_days="7")
+    command("plan", "dev", "--offline", "--settings", path, code=2)
+    refused = command("plan", "prod", "--offline", "--settings", path, code=1)
+    assert 'environments.toml: [prod] log_retention_days = "7": it must be a number, not text' in refused.stderr
+
+
+def test_an_offline_plan_refuses_an_invalid_deployment_record(command: Command, aws: Service, tmp_path: Path) -> None:
     (tmp_path / "deployed").mkdir()
     (tmp_path / "deployed" / "dev.json").write_text('{"version": 1}')
     assert "not a valid deployment record; delete it" in command("dev", "--plan", "--offline").stderr

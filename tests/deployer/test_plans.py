@@ -15,7 +15,7 @@ from scripts.common.errors import UserError
 from scripts.common.templates import STACK, Tree, read_tree
 from scripts.deployer.plan.compare import as_text
 from scripts.deployer.plan.danger import find_dangers
-from scripts.deployer.plan.model import Change, StackChanges
+from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 from scripts.deployer.planning import compare_trees
 from scripts.deployer.report.markdown import render_plan
 from scripts.deployer.report.plan_text import print_plan
@@ -156,6 +156,41 @@ def test_rights_that_widen_and_alarms_that_watch_less_come_first(case: dict[str,
     assert sorted(list_first_lines(before, after)) == sorted(lines)
     # What stays as it is is not worth a warning.
     assert list_first_lines(after, after) == []
+
+
+def test_what_is_listed_but_unchanged_is_no_warning() -> None:
+    """And what only the deployment tells is named in words."""
+
+    def read_limits(value: str, description: str) -> Tree:
+        text = f"""
+Resources:
+  A: {{Type: AWS::SSM::Parameter, Properties: {{Type: String, Value: "{value}", Description: {description}}}}}
+  R: {{Type: AWS::IAM::Role, Properties: {{PermissionsBoundary: !Sub "arn:${{A}}"}}}}
+  L: {{Type: AWS::CloudWatch::Alarm, Properties: {{Threshold: !Ref A, ComparisonOperator: GreaterThanThreshold}}}}
+  U: {{Type: AWS::Lambda::Url, Properties: {{AuthType: !Ref A}}}}
+"""
+        return read_tree(text, str)
+
+    types = {"R": "AWS::IAM::Role", "L": "AWS::CloudWatch::Alarm", "U": "AWS::Lambda::Url"}
+    names = {"R": "PermissionsBoundary", "L": "Threshold", "U": "AuthType"}
+    listed = [
+        Change("Modify", path, types[path], properties=(PropertyChange(names[path], "x", KNOWN_AFTER_APPLY),))
+        for path in types
+    ]
+    described = Change("Modify", "A", "AWS::SSM::Parameter", properties=(PropertyChange("Description", "a", "b"),))
+    compared = compare_trees("stack", (read_limits("1", "a"), {}), (read_limits("1", "b"), {}), PSEUDO)
+    unchanged = compared.make_plan(StackChanges("stack", (described, *listed)), ())
+    assert [change.logical_id for change in unchanged.stack.changes if change.is_spurious] == ["R", "L", "U"]
+    assert unchanged.notices == ()
+    # Of another parameter, the references are not known before the deployment.
+    replaced = Change("Modify", "A", "AWS::SSM::Parameter", "True", (PropertyChange("Name", "a", "b", "Always"),))
+    changed = compared.make_plan(StackChanges("stack", (replaced, *listed)), ())
+    assert changed.notices == (
+        "U may be opened by its AuthType, whose value is not known before the deployment: then it opens its function "
+        "to requests without a signature",
+        "R (AWS::IAM::Role) has another permissions boundary: x → (known after apply)",
+        "L goes off later: its threshold is x → (known after apply) (GreaterThanThreshold)",
+    )
 
 
 @pytest.mark.parametrize(

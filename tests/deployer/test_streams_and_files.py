@@ -102,7 +102,7 @@ def test_markdown_ends_with_the_reason_of_a_failure(command: Command, aws: Servi
 
 def test_a_full_device_ends_a_plan_in_one_line(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
-    environment = command._make_environment({})
+    environment = command.make_environment()
     with open(os.devnull) as nothing_to_read, open("/dev/full", "w") as full:
         result = subprocess.run(
             [sys.executable, "-m", "scripts.deployer.cli.deploy", "plan", "dev"],

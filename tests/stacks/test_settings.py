@@ -1,4 +1,4 @@
-"""The settings file: an error message is one line with the file, the key and the allowed values."""
+"""The settings file: each mistake has a line with the file, the key and the allowed values."""
 
 import re
 from collections.abc import Callable
@@ -55,17 +55,34 @@ def test_prod_can_be_deployed_to_a_new_account() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "names"),
     [
-        ("[dev]", "[dev]\nretention = 1", ["[dev] retention", "unknown key", "log_retention_days"]),
+        (
+            "[dev]",
+            "[dev]\nretention = 1",
+            ["[dev] retention", "unknown key; did you mean log_retention_days? stacks/settings.py"],
+        ),
+        ("[dev]", "[dev]\nspeed = 1", ["[dev] speed: unknown key; stacks/settings.py describes the keys of [ENV"]),
+        ("[dev]", "[dev]\nstack_policy = true", ["stack_policy: unknown key; it belongs in [ENVIRONMENT.rollout]"]),
+        ("[dev]", "[dev]\nservice_role = true", ["service_role: unknown key; it belongs in [bootstrap]"]),
+        ("[dev]", "[dev.rolout]\nexpress = true\n[dev]", ["[dev] rolout: unknown key; did you mean rollout?"]),
         ("log_retention_days = 1", "", ["[dev] log_retention_days", "missing", "one of 1, 3, 5"]),
         ("log_retention_days = 1", "log_retention_days = 2", ["log_retention_days = 2", "one of 1, 3, 5"]),
-        ("log_retention_days = 1", 'log_retention_days = "1"', ['log_retention_days = "1"', "one of"]),
-        ("log_retention_days = 1", "log_retention_days = true", ["log_retention_days = true", "one of"]),
+        ("days = 1", 'days = "1"', ['log_retention_days = "1": it must be a number, not text (one of 1, 3, 5']),
+        ("days = 1", "days = true", ["log_retention_days = true: it must be a number, not true or false (one of"]),
+        ("days = 1", "days = 1.0", ["log_retention_days = 1.0: it must be one of"]),
+        ("days = 1", "days = [1]", ["log_retention_days = [1]: it must be a number, not a list (one of"]),
+        ("days = 1", "days = { a = 1 }", ['log_retention_days = {"a": 1}: it must be a number, not a table (one of']),
+        ("days = 1", "days = 2026-11-28", ["2026-11-28", "it must be a number, not a date or time"]),
+        ("window_days = 7", 'window_days = "7"', ["it must be a number, not text (an integer from 7 to 30)"]),
         ("window_days = 7", "window_days = 6", ["key_deletion_window_days = 6", "from 7 to 30"]),
-        ("protection = false", 'protection = "no"', ['deletion_protection = "no"', "true or false"]),
+        ("protection = false", 'protection = "no"', ['deletion_protection = "no": it must be true or false, not text']),
+        ("protection = false", "protection = 0", ["deletion_protection = 0: it must be true or false, not a number"]),
+        ('level = "ALL"', "level = true", ["workflow_log_level = true: it must be text, not true or false (one of"]),
+        ("[dev]", "[dev]\nrunbook_url = 5", ["runbook_url = 5: it must be text, not a number (an https URL"]),
         ('level = "ALL"', 'level = "all"', ['workflow_log_level = "all"', '"ALL", "ERROR"']),
         ("[dev]", "[dev]\nmaximum_amounts = { usd = 5 }", ["maximum_amounts", "three-letter currency codes"]),
         ("[dev]", "[dev]\nmaximum_amounts = { USD = 0 }", ["maximum_amounts", "above 0"]),
-        ("[dev]", "[dev]\nmaximum_amounts = 7", ["maximum_amounts = 7", "a table"]),
+        ("[dev]", "[dev]\nmaximum_amounts = 7", ["maximum_amounts = 7: it must be a table, not a number"]),
+        ("[dev]", '[dev]\nmaximum_amounts = { USD = "5" }', ["USD: it must be a number, not text"]),
         ("[dev]", "[dev]\nmaximum_amounts = { EUR = 5 }", ["high_value_amounts", "currencies of maximum_amounts, EUR"]),
         ("[dev]", '[dev]\nnotification_endpoint = "nobody"', ["notification_endpoint", "e-mail address"]),
         ("[dev]", '[dev]\nnotification_endpoint = "arn:aws:sqs:x"', ["notification_endpoint", "protocol email"]),
@@ -85,6 +102,68 @@ def test_an_invalid_file_is_refused_in_one_line(old: str, new: str, names: list[
     message = read_refusal(DEV.replace(old, new, 1), tmp_path, partial(settings.load, "dev"))
     for text in [str(tmp_path / "environments.toml"), *names]:
         assert text in message
+
+
+def test_all_mistakes_of_an_environment_are_listed_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    text = DEV.replace("log_retention_days = 1", 'log_retention_days = "1"').replace('gateway = "simulator"', "")
+    path.write_text(f"[bootstrap]\nservice_role = 1\n{text}express = true\n[dev.rollout]\nexpress = 0\n")
+    with pytest.raises(settings.SettingsError) as refusal:
+        settings.load("dev", path)
+    lines = str(refusal.value).splitlines()
+    assert all(line.startswith(f"{path}: [") for line in lines)
+    places = [line.removeprefix(f"{path}: ").split(":")[0] for line in lines]
+    assert places == [
+        "[dev] express",
+        '[dev] log_retention_days = "1"',
+        "[dev] gateway",
+        "[dev.rollout] express = 0",
+        "[bootstrap] service_role = 1",
+    ]
+
+
+MISTAKES = """
+[Prod]
+[prod]
+log_retention_days = "7"
+[prod.rollout]
+stack_polcy = true
+[staging]
+rollout = 5
+[sandbox.rollout]
+termination_protection = "yes"
+[local]
+"""
+
+
+def test_a_mistake_in_one_environment_does_not_stop_another(tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    path.write_text(DEV + MISTAKES)
+    assert settings.load("dev", path)["Environment"] == "dev"
+    assert settings.load_rollout("dev", path)["express"] is False
+    assert settings.deployed_environments(path) == ("dev", "prod", "sandbox", "staging")
+    # What may be meant as a protection is one, so that the other environments' templates do not change.
+    assert settings.unprotected_environments(path) == ("dev",)
+    with pytest.raises(settings.SettingsError) as refusal:
+        settings.check_file(path)
+    lines = str(refusal.value).splitlines()
+    assert {line.split("]")[0].split("[")[1] for line in lines} == {
+        "Prod", "prod", "prod.rollout", "staging", "staging.rollout", "sandbox", "sandbox.rollout", "local"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "is_valid"), [("qa", True), ("a" * 16, True), ("q", False), ("a" * 17, False)])
+def test_a_name_of_an_environment_has_two_to_sixteen_characters(name: str, is_valid: bool, tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    path.write_text(DEV.replace("[dev]", f"[{name}]"))
+    # CloudFormation searches for the pattern.
+    pattern = load_template("parent")["Parameters"]["Environment"]["AllowedPattern"]
+    assert bool(re.search(pattern, name)) is is_valid
+    assert settings.deployed_environments(path) == ((name,) if is_valid else ())
+    if is_valid:
+        assert settings.load(name, path)["Environment"] == name
+    else:
+        assert "a name has 2 to 16 lower-case letters" in read_refusal(path.read_text(), tmp_path, settings.check_file)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +220,18 @@ def test_the_rollout_settings_of_prod_and_dev() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[dev.rollout]\nprotection = true", "[dev.rollout] protection: unknown key; allowed are termination"),
+        (
+            "[dev.rollout]\nprotection = true",
+            "[dev.rollout] protection: unknown key; did you mean termination_protection",
+        ),
         ("[dev.rollout]\nstack_policy = 1", "[dev.rollout] stack_policy = 1: it must be true or false"),
         ("[dev.rollout]\nmonitoring_minutes = 181", "monitoring_minutes = 181: it must be an integer from 0 to 180"),
-        ("[dev]\nrollout = 5", "[dev.rollout]: it must be a table"),
+        (
+            "[dev.rollout]\naccount = 123456789012",
+            "it must be text, not a number (the 12 digits of an AWS account in quotes",
+        ),
+        ("[dev.rollout]\nregion = 'Frankfurt'", "it must be a Region such as eu-central-1, or empty"),
+        ("[dev]\nrollout = 5", "[dev.rollout]: it must be a table, not a number"),
     ],
 )
 def test_an_invalid_rollout_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:

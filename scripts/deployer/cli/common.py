@@ -56,7 +56,13 @@ class CommonOptions:
 
     def reach_target(self, *, announce_start_on: Console | None = None) -> Target:
         """Return the target of the environment; see ``reach_environment``."""
-        target = reach_environment(self.environment, self.profile, self.region, announce_start_on=announce_start_on)
+        target = reach_environment(
+            self.environment,
+            self.profile,
+            self.region,
+            settings_file=self.settings_file,
+            announce_start_on=announce_start_on,
+        )
         self._targets.append(target)
         return target
 

@@ -136,12 +136,20 @@ def plan(
     _check_execution(execution, offline=offline, imports_existing=imports_existing)
     with _open_reporter(common, as_json, as_markdown=as_markdown, full=full) as (report, console):
         options = _read_options(
-            common, only_plan=True, out=out, wait=wait, adopt=adopt, imports_existing=imports_existing, **execution
+            common,
+            offline=offline,
+            only_plan=True,
+            out=out,
+            wait=wait,
+            adopt=adopt,
+            imports_existing=imports_existing,
+            **execution,
         )
         if out:
             check_destination(out)
         if offline:
-            changed = plan_offline(options, against, report)
+            obstacle = settings.describe_missing_generation(options.environment, common.settings_file)
+            changed = plan_offline(options, against, report, obstacle)
         else:
             changed = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report)).changed
         _end_plan(options, report, changed)
@@ -336,11 +344,11 @@ def _open_session(
         yield Session(options, target, report, partial(confirm_deployment, yes, options.destroys))
 
 
-def _read_options(common: CommonOptions, **command_options: Any) -> DeploymentOptions:
+def _read_options(common: CommonOptions, *, offline: bool = False, **command_options: Any) -> DeploymentOptions:
     environment, settings_file = common.environment, common.settings_file
     if environment in main.commands:
         raise UserError(f"an environment cannot be called {environment}: that is a command of scripts/deploy.sh")
-    return DeploymentOptions(
+    options = DeploymentOptions(
         environment,
         settings.load(environment, settings_file),
         settings.load_bootstrap(settings_file),
@@ -348,6 +356,10 @@ def _read_options(common: CommonOptions, **command_options: Any) -> DeploymentOp
         record=common.record,
         **command_options,
     )
+    obstacle = settings.describe_missing_generation(environment, settings_file)
+    if obstacle and not offline:
+        raise SettingsError(obstacle)
+    return options
 
 
 def _run_operation(

@@ -6,6 +6,7 @@ recreation.py     which changed properties replace a resource
 moves.py          removals and additions that may be one resource
 iam.py            resources before and after -> policy statements added and removed
 widenings.py      rights that widen, alarms that go: what nobody should have to search for
+openings.py       what becomes public by a property that is no policy
 spurious.py       joins listed and compared changes, marks those that do not change anything
 danger.py         changes -> the resources whose data would be lost
 losses.py         changed properties that delete data, or what protects it

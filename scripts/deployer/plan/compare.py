@@ -15,7 +15,7 @@ from scripts.common.templates import STACK
 
 from .model import KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges
 from .recreation import find_recreation, is_constant_attribute, is_property
-from .whole_values import is_judged_whole
+from .whole_values import is_judged_whole, to_texts
 
 _EMPTY_STACK = Evaluated()
 # The location of a nested template; its content is compared instead.
@@ -139,6 +139,8 @@ def _compare_resource(
     if before is not None and after is None:
         is_retained = before.deletion_policy.startswith("Retain")
         policy_action = "Retain" if is_retained else before.deletion_policy
+        # A nested stack that is retained keeps all its resources, whatever their own policies are.
+        nested = None if is_retained else nested
         return Change("Remove", logical_id, before.type, policy_action=policy_action, nested=nested)
     if before is None or after is None:
         return None
@@ -257,13 +259,5 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping | list):
-        return json.dumps(_to_texts(value), sort_keys=True, ensure_ascii=False)
+        return json.dumps(to_texts(value), sort_keys=True, ensure_ascii=False)
     return str(value)
-
-
-def _to_texts(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _to_texts(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_to_texts(item) for item in value]
-    return as_text(value)

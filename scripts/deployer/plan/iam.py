@@ -31,6 +31,22 @@ RESOURCE_POLICIES = ("trust", "key policy", "topic policy", "queue policy", "buc
 # The principal "*".
 EVERYBODY = "everybody"
 EVERY_ACTION_BUT = "every action but "
+ALL_BUT = "all but "
+# The kind of what somebody may do as a member of a group, or by a permission set that is assigned.
+MEMBERSHIP = "membership"
+_ALL_OF_A_POLICY = "(all that the policy says)"
+_ALL_OF_A_GROUP = "(all that its policies say)"
+# The properties that attach policies of AWS or of the account, by their ARNs or names.
+_ATTACHMENTS = ("ManagedPolicyArns", "ManagedPolicies", "CustomerManagedPolicyReferences")
+# By type: the kind and the property of the group, and the property with its members; empty for the resource itself.
+_MEMBERSHIPS = {
+    "AWS::IAM::User": ("the group", "Groups", ""),
+    "AWS::IAM::UserToGroupAddition": ("the group", "GroupName", "Users"),
+    "AWS::IdentityStore::GroupMembership": ("the group", "GroupId", "MemberId"),
+    "AWS::Cognito::UserPoolUserToGroupAttachment": ("the group", "GroupName", "Username"),
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sso-assignment.html
+    "AWS::SSO::Assignment": ("the permission set", "PermissionSetArn", "PrincipalId"),
+}
 # The types that grant one action by properties instead of a document, and the property with what it is on.
 _PERMISSIONS = {
     "AWS::Lambda::Permission": "FunctionName",
@@ -61,7 +77,10 @@ def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tupl
 
 def holds_rights(change: Change, prop: PropertyChange) -> bool:
     """Whether a changed property grants or denies something."""
-    if change.resource_type in _PERMISSIONS or prop.name.split("/")[0] == "ManagedPolicyArns":
+    name = prop.name.split("/")[0]
+    if change.resource_type in _PERMISSIONS or name in _ATTACHMENTS:
+        return True
+    if name in _MEMBERSHIPS.get(change.resource_type, ()):
         return True
     return is_policy(prop.name, prop.deployed, prop.before, prop.after)
 
@@ -84,8 +103,9 @@ def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementCha
 def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
     for holder, resource in stack.walk():
         yield from _permission_grants(holder, resource)
-        for policy in as_list(resource.properties.get("ManagedPolicyArns", [])):
-            yield _Grant(holder, "attached", "Allow", as_text(policy), "", "(all that the policy says)")
+        yield from _membership_grants(holder, resource)
+        for policy in (item for name in _ATTACHMENTS for item in as_list(resource.properties.get(name, []))):
+            yield _Grant(holder, "attached", "Allow", as_text(policy), "", _ALL_OF_A_POLICY)
         for kind, document in _policy_documents(resource):
             for statement in as_list(document["Statement"]):
                 # What is no mapping, such as a function that is not evaluated, is shown as a changed property.
@@ -140,7 +160,7 @@ def _statement_grants(holder: str, kind: str, statement: Mapping[str, Any]) -> I
 
 
 def _describe_principals(statement: Mapping[str, Any]) -> list[str]:
-    for name, pattern in (("Principal", "{}"), ("NotPrincipal", "all but {}")):
+    for name, pattern in (("Principal", "{}"), ("NotPrincipal", f"{ALL_BUT}{{}}")):
         principal = statement.get(name)
         if isinstance(principal, Mapping):
             return [
@@ -167,7 +187,7 @@ def _describe_principal(kind: str, value: str) -> str:
 def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
     """Return the values of ``Action`` or ``Resource``, or those of ``NotAction`` or ``NotResource`` as one value."""
     if f"Not{name}" in statement:
-        start = EVERY_ACTION_BUT if name == "Action" else "all but "
+        start = EVERY_ACTION_BUT if name == "Action" else ALL_BUT
         return [start + ", ".join(as_text(item) for item in as_list(statement[f"Not{name}"]))]
     return [as_text(item) for item in as_list(statement.get(name, []))]
 
@@ -184,6 +204,14 @@ def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
     target = f"{properties.get(target_name)} for {EVERYBODY if principal == '*' else principal}"
     condition = json.dumps(limits, sort_keys=True) if limits else ""
     yield _Grant(holder, "permission", "Allow", target, condition, properties.get("Action", ""))
+
+
+def _membership_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
+    kind, group_property, member_property = _MEMBERSHIPS.get(resource.type, ("", "", ""))
+    for group in as_list(resource.properties.get(group_property, [])):
+        for member in as_list(resource.properties.get(member_property, "")):
+            target = f"{kind} {as_text(group)}" + (f" for {as_text(member)}" if member else "")
+            yield _Grant(holder, MEMBERSHIP, "Allow", target, "", _ALL_OF_A_GROUP)
 
 
 def as_list(value: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange
 from .whole_values import (
     EXPIRY,
+    FOREVER,
     UNPROTECTED,
     UNRECOVERABLE,
     find_whole_losses,
@@ -18,7 +19,6 @@ from .whole_values import (
     read_number,
 )
 
-_FOREVER = float("inf")
 # Whether a change loses something, by the value before and after.
 _Judge = Callable[[Any, Any], bool]
 
@@ -49,24 +49,24 @@ def _shortens(default: float, *, forever: float = -1) -> _Judge:
 
     def read_period(value: Any) -> float | None:
         period = read_number(value, default)
-        return _FOREVER if period == forever else period
+        return FOREVER if period == forever else period
 
     def is_shorter(before: Any, after: Any) -> bool:
         old, new = read_period(before), read_period(after)
         if new is None or old is None:
-            return old != 0 and new != _FOREVER
+            return old != 0 and new != FOREVER
         return new < old
 
     return is_shorter
 
 
 def _lengthens(before: Any, after: Any) -> bool:
-    old, new = read_number(before, _FOREVER), read_number(after, 0)
+    old, new = read_number(before, FOREVER), read_number(after, 0)
     return old is None or new is None or new > old
 
 
 def _lengthens_or_removes(before: Any, after: Any) -> bool:
-    """Without a number of data points, all periods have to be bad."""
+    """Without a number of data points all periods have to be bad, and without one of days a lock is never final."""
     return _lengthens(before, after) or (before is not None and after is None)
 
 
@@ -90,6 +90,11 @@ def _removes(before: Any, after: Any) -> bool:
     return bool(before) and not after
 
 
+def _shortens_remaining(before: Any, after: Any) -> bool:
+    """Whether a period without a default becomes shorter, and does not go with what it is of."""
+    return after is not None and _shortens(0)(before, after)
+
+
 def _removes_items(before: Any, after: Any) -> bool:
     return isinstance(before, list) and isinstance(after, list) and len(after) < len(before)
 
@@ -102,6 +107,12 @@ _OLDER = ("has a shorter retention period", "older data")
 _BACKUPS = ("keeps its backups for a shorter time", "older backups")
 _PITR = "PointInTimeRecoverySpecification"
 _SILENT = "no longer notifies anybody"
+_FEWER = "notifies fewer"
+_UNLOCKED = "no longer locks its recovery points"
+_SOONER_UNLOCKED = "locks its recovery points for a shorter time"
+_REMOVABLE = "has a lock that can be taken away for a longer time"
+# The effects that go without saying where a stronger one is named.
+_IMPLIED = {_FEWER: _SILENT, _SOONER_UNLOCKED: _UNLOCKED, _REMOVABLE: _UNLOCKED}
 _ALARM = "AWS::CloudWatch::Alarm"
 # The properties that set for how many days the backups of a type are kept, and their defaults.
 _BACKUP_DAYS = (
@@ -110,7 +121,7 @@ _BACKUP_DAYS = (
     ("AWS::DocDB::DBCluster", "BackupRetentionPeriod", 1),
     ("AWS::Neptune::DBCluster", "BackupRetentionPeriod", 1),
     ("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", 1),
-    ("AWS::Redshift::Cluster", "ManualSnapshotRetentionPeriod", _FOREVER),
+    ("AWS::Redshift::Cluster", "ManualSnapshotRetentionPeriod", FOREVER),
     ("AWS::ElastiCache::ReplicationGroup", "SnapshotRetentionLimit", 0),
     ("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", 0),
     ("AWS::ElastiCache::ServerlessCache", "SnapshotRetentionLimit", 0),
@@ -120,11 +131,11 @@ _BACKUP_DAYS = (
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sqs-queue.html
 _RULES = (
     _Rule("AWS::SQS::Queue", "MessageRetentionPeriod", _shortens(345_600), *_OLDER),
-    _Rule("AWS::Logs::LogGroup", "RetentionInDays", _shortens(_FOREVER), *_OLDER),
+    _Rule("AWS::Logs::LogGroup", "RetentionInDays", _shortens(FOREVER), *_OLDER),
     _Rule("AWS::Kinesis::Stream", "RetentionPeriodHours", _shortens(24), *_OLDER),
     # An archive keeps events for ever by default, and so it does with 0:
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-archive.html
-    _Rule("AWS::Events::Archive", "RetentionDays", _shortens(_FOREVER, forever=0), *_OLDER),
+    _Rule("AWS::Events::Archive", "RetentionDays", _shortens(FOREVER, forever=0), *_OLDER),
     _Rule("AWS::DynamoDB::Table", f"{_PITR}/RecoveryPeriodInDays", _shortens(35), *_OLDER),
     *(_Rule(kind, name, _shortens(days), *_BACKUPS) for kind, name, days in _BACKUP_DAYS),
     _Rule("AWS::DynamoDB::Table", f"{_PITR}/PointInTimeRecoveryEnabled", _leaves("true"), *UNRECOVERABLE),
@@ -143,7 +154,14 @@ _RULES = (
     _Rule("AWS::KMS::Key", "Enabled", _becomes("false"), "is disabled: nothing that it encrypted can be read"),
     _Rule("AWS::KMS::Key", "PendingWindowInDays", _shortens(30), "is deleted sooner once it is scheduled for deletion"),
     _Rule("AWS::Logs::LogGroup", "DataProtectionPolicy", _removes, "no longer masks data in its log"),
-    _Rule("AWS::Backup::BackupVault", "LockConfiguration", _removes, "no longer locks its recovery points"),
+    # The messages of an archive that is taken away are deleted:
+    # https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
+    _Rule("AWS::SNS::Topic", "ArchivePolicy/MessageRetentionPeriod", _shortens(0), *_OLDER),
+    # Without a number of days, whoever may do so can take the lock away at any time:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-backup-backupvault-lockconfigurationtype.html
+    _Rule("AWS::Backup::BackupVault", "LockConfiguration", _removes, _UNLOCKED),
+    _Rule("AWS::Backup::BackupVault", "LockConfiguration/MinRetentionDays", _shortens_remaining, _SOONER_UNLOCKED),
+    _Rule("AWS::Backup::BackupVault", "LockConfiguration/ChangeableForDays", _lengthens_or_removes, _REMOVABLE),
     _Rule("AWS::EFS::FileSystem", "BackupPolicy/Status", _leaves("ENABLED"), "is no longer backed up automatically"),
     _Rule(
         "AWS::Timestream::Table",
@@ -160,7 +178,7 @@ _RULES = (
     _Rule(_ALARM, "TreatMissingData", _leaves("breaching"), "no longer goes off where data is missing"),
     _Rule(_ALARM, "ActionsEnabled", _becomes("false"), _SILENT),
     _Rule(_ALARM, "AlarmActions", _removes, _SILENT),
-    _Rule(_ALARM, "AlarmActions", _removes_items, "notifies fewer"),
+    _Rule(_ALARM, "AlarmActions", _removes_items, _FEWER),
     _Rule("", "DeletionProtectionEnabled", _leaves("true"), *UNPROTECTED),
     _Rule("", "DeletionProtection", _leaves("true"), *UNPROTECTED),
 )
@@ -176,8 +194,7 @@ def find_property_losses(change: Change, *, holds_data: bool) -> Iterator[Proper
     effects = set[str]()
     for prop in change.properties:
         for loss in _judge_property(change.resource_type, prop, holds_data=holds_data):
-            # An alarm that notifies nobody also notifies fewer.
-            if loss.effect not in effects and not (loss.effect == "notifies fewer" and _SILENT in effects):
+            if loss.effect not in effects and _IMPLIED.get(loss.effect) not in effects:
                 effects.add(loss.effect)
                 yield loss
 

@@ -4,7 +4,7 @@ Whatever cannot be shown to keep all data for at least as long counts as a loss.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .model import KNOWN_AFTER_APPLY
@@ -15,7 +15,7 @@ EXPIRY: Loss = ("deletes what expires", "data older than the new expiry")
 UNRECOVERABLE: Loss = ("no longer has point-in-time recovery", "its continuous backups")
 UNPROTECTED: Loss = ("is no longer protected from deletion", "")
 _IMAGES: Loss = ("deletes images by its lifecycle policy", "the images that its rules select")
-_FOREVER = float("inf")
+FOREVER = float("inf")
 # The actions of a rule that delete objects, with the number of days or versions after which they do.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-s3-bucket-rule.html
 _DELETIONS = (
@@ -30,16 +30,17 @@ _FILTERS = ("Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan
 def parse_value(text: str | None) -> Any:
     """Return the value of a property: mappings and lists of texts, or a text; None if there is none."""
     try:
-        return _to_texts(json.loads(text)) if text is not None else None
+        return to_texts(json.loads(text)) if text is not None else None
     except ValueError:
         return text
 
 
-def _to_texts(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _to_texts(item) for key, item in value.items()}
+def to_texts(value: Any) -> Any:
+    """Return the value with a text in place of each number and boolean, as CloudFormation may show it."""
+    if isinstance(value, Mapping):
+        return {key: to_texts(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_to_texts(item) for item in value]
+        return [to_texts(item) for item in value]
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if value is None else str(value)
@@ -74,7 +75,7 @@ def find_whole_losses(resource_type: str, name: str, before: Any, after: Any) ->
 
 def _judge_part(property_name: str, part: str, before: Any, after: Any) -> Iterator[Loss]:
     """Judge a part without those around it: that it loses nothing is known of few."""
-    old, new = read_number(before, 0), read_number(after, _FOREVER)
+    old, new = read_number(before, 0), read_number(after, FOREVER)
     is_later = old is not None and new is not None and new >= old
     if part.endswith("Days") and is_later:
         return
@@ -124,7 +125,7 @@ def _read_limits(old: dict[str, Any], path: tuple[str, ...], rule: dict[str, Any
 
     A rule that keeps no number of newer versions keeps none of them beyond its days.
     """
-    default = 0 if path[-1] == "NewerNoncurrentVersions" else _FOREVER
+    default = 0 if path[-1] == "NewerNoncurrentVersions" else FOREVER
     numbers = []
     for value in (old, rule):
         part: Any = value
@@ -180,7 +181,7 @@ def _judge_backup_plan(before: Any, after: Any) -> Iterator[Loss]:
 
 def _read_deletion(rule: dict[str, Any]) -> float | None:
     lifecycle = rule.get("Lifecycle") or {}
-    return read_number(lifecycle.get("DeleteAfterDays"), _FOREVER) if isinstance(lifecycle, dict) else None
+    return read_number(lifecycle.get("DeleteAfterDays"), FOREVER) if isinstance(lifecycle, dict) else None
 
 
 def _judge_image_policy(before: Any, after: Any) -> Iterator[Loss]:
@@ -199,8 +200,38 @@ def _read_image_rules(value: Any) -> list[dict[str, Any]] | None:
     ]
 
 
+def _judge_object_lock(before: Any, after: Any) -> Iterator[Loss]:
+    """A default retention locks the versions of objects that are put while the bucket has it.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-configure.html
+    """
+    (mode, days), (later_mode, later_days) = (_read_retention(value) for value in (before, after))
+    if days == 0:
+        return
+    if later_days == 0:
+        yield "no longer locks the new versions of its objects", ""
+    elif days is None or later_days is None or later_days < days:
+        yield "locks the new versions of its objects for a shorter time", ""
+    if later_days != 0 and mode != "GOVERNANCE" and later_mode != "COMPLIANCE":
+        yield "locks the new versions of its objects in a mode in which they can be deleted", ""
+
+
+def _read_retention(value: Any) -> tuple[Any, float | None]:
+    """Return the mode, and the period in days: 0 if there is none, None if it cannot be known."""
+    for key in ("Rule", "DefaultRetention"):
+        if is_unknown(value):
+            return None, None
+        value = value.get(key) if isinstance(value, dict) else None
+    if is_unknown(value):
+        return None, None
+    retention = value if isinstance(value, dict) else {}
+    days, years = (read_number(retention.get(unit), 0) for unit in ("Days", "Years"))
+    return retention.get("Mode"), None if days is None or years is None else days + 365 * years
+
+
 _JUDGES: dict[tuple[str, str], Callable[[Any, Any], Iterator[Loss]]] = {
     ("AWS::S3::Bucket", "LifecycleConfiguration"): _judge_lifecycle,
+    ("AWS::S3::Bucket", "ObjectLockConfiguration"): _judge_object_lock,
     ("AWS::DynamoDB::GlobalTable", "Replicas"): _judge_replicas,
     ("AWS::Backup::BackupPlan", "BackupPlan"): _judge_backup_plan,
     ("AWS::ECR::Repository", "LifecyclePolicy"): _judge_image_policy,

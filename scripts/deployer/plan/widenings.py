@@ -8,12 +8,11 @@ from scripts.common.evaluate import Evaluated, Resource
 from scripts.common.wording import join_names
 
 from .compare import as_text
-from .iam import EVERY_ACTION_BUT, EVERYBODY, RESOURCE_POLICIES
-from .model import Change, PropertyChange, StackChanges, StatementChange
+from .iam import ALL_BUT, EVERY_ACTION_BUT, EVERYBODY, MEMBERSHIP, RESOURCE_POLICIES
+from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges, StatementChange
 from .whole_values import parse_value, read_number
 
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
-_URL = "AWS::Lambda::Url"
 _ACCOUNT = re.compile(r"arn:[a-z-]+:(?:iam|sts)::(\d{12}):|(?:^|\s)(\d{12})$")
 _NAMED = 3
 # Actions by which who has them can give themselves any other right: a pattern that covers one of them is named.
@@ -26,6 +25,8 @@ _ADMINISTRATION = (
 # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/about-managed-policy-reference.html
 _WIDE_POLICY = re.compile(r":aws:policy/(?:.*/)?(\w*Administrator\w*|PowerUserAccess|\w+FullAccess)$")
 _HOLDERS = ("Roles", "Users", "Groups")
+# The types that name who gets something; who joins a group, the statements tell.
+_POLICY_TYPES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::InstanceProfile")
 
 
 def describe_widened_rights(statements: Iterable[StatementChange], account: str) -> Iterator[str]:
@@ -65,6 +66,10 @@ def _describe_widening(statement: StatementChange, account: str) -> str:
     actions = ", ".join(statement.actions) + (f" on {target}" if target else "")
     if principal == EVERYBODY:
         return f"everybody {actions}"
+    if principal.startswith(ALL_BUT) and (separator or statement.kind in RESOURCE_POLICIES):
+        return f"everybody but {principal.removeprefix(ALL_BUT)} {actions}"
+    if statement.kind == MEMBERSHIP:
+        return f"{principal + ' ' if separator else ''}all that {target if separator else principal} allows"
     others = _find_accounts(principal) - {account} if separator or statement.kind in RESOURCE_POLICIES else set()
     if others:
         return f"another account, {', '.join(sorted(others))}, {actions}"
@@ -93,31 +98,6 @@ def _find_accounts(principal: str) -> set[str]:
     return {number for match in _ACCOUNT.finditer(principal) for number in match.groups() if number}
 
 
-def describe_open_urls(stack: StackChanges, before: Evaluated | None, after: Evaluated) -> Iterator[str]:
-    """Yield a line for each function URL that will need no signature, and does not exist or needs one.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
-    """
-    old = dict(before.walk()) if before else {}
-    opened = {
-        path
-        for path, resource in after.walk()
-        if resource.type == _URL and _is_open(resource) and not (path in old and _is_open(old[path]))
-    }
-    reopened = {
-        path
-        for path, change in stack.walk()
-        if change.resource_type == _URL
-        and any((prop.name, prop.after) == ("AuthType", "NONE") for prop in change.properties)
-    }
-    for path in sorted(opened | reopened):
-        yield f"{path} opens its function to requests without a signature (AuthType NONE)"
-
-
-def _is_open(resource: Resource) -> bool:
-    return resource.properties.get("AuthType") == "NONE"
-
-
 def describe_changed_limits(stack: StackChanges, before: Evaluated | None, after: Evaluated) -> Iterator[str]:
     """Yield a line for each role or user whose permissions boundary changes or goes, and for each policy that more get.
 
@@ -126,7 +106,7 @@ def describe_changed_limits(stack: StackChanges, before: Evaluated | None, after
     yield from _describe_changed_boundaries(stack)
     old = dict(before.walk()) if before else {}
     for path, resource in after.walk():
-        if resource.type.startswith("AWS::IAM::") and path in old:
+        if resource.type in _POLICY_TYPES and path in old:
             for name in _HOLDERS:
                 holders = _list_texts(old[path], name)
                 added = [text for text in _list_texts(resource, name) if text not in holders]
@@ -136,11 +116,20 @@ def describe_changed_limits(stack: StackChanges, before: Evaluated | None, after
 
 def _describe_changed_boundaries(stack: StackChanges) -> Iterator[str]:
     for path, change in stack.walk():
-        for prop in change.properties if change.action == "Modify" else ():
+        for prop in change.properties if _is_modified(change) else ():
             if prop.name == "PermissionsBoundary" and prop.before is not None:
-                values = f"{prop.before} → {prop.after or '(none)'}"
                 fate = "no longer has its" if prop.after is None else "has another"
-                yield f"{path} ({change.resource_type}) {fate} permissions boundary: {values}"
+                yield f"{path} ({change.resource_type}) {fate} permissions boundary: {_show_values(prop)}"
+
+
+def _is_modified(change: Change) -> bool:
+    return change.action == "Modify" and not change.is_spurious
+
+
+def _show_values(prop: PropertyChange) -> str:
+    """Return both values; a part that only the deployment tells is named so, as in the list of changes."""
+    values = ("(none)" if value is None else value for value in (prop.before, prop.after))
+    return " → ".join(values).replace(KNOWN_AFTER_APPLY, "(known after apply)")
 
 
 def _list_texts(resource: Resource, name: str) -> list[str]:
@@ -155,14 +144,14 @@ def describe_raised_thresholds(stack: StackChanges, after: Evaluated) -> Iterato
     """
     resources = dict(after.walk())
     for path, change in stack.walk():
-        if change.resource_type not in _ALARMS or change.action != "Modify" or path not in resources:
+        if change.resource_type not in _ALARMS or not _is_modified(change) or path not in resources:
             continue
         operator = as_text(resources[path].properties.get("ComparisonOperator", ""))
         properties = {prop.name: prop for prop in change.properties}
         if prop := properties.get("ComparisonOperator"):
-            yield f"{path} goes off otherwise: it compares by {prop.before} → {prop.after}"
+            yield f"{path} goes off otherwise: it compares by {_show_values(prop)}"
         elif (prop := properties.get("Threshold")) and _is_moved_away(prop, operator):
-            yield f"{path} goes off later: its threshold is {prop.before} → {prop.after} ({operator})"
+            yield f"{path} goes off later: its threshold is {_show_values(prop)} ({operator})"
 
 
 def _is_moved_away(prop: PropertyChange, operator: str) -> bool:

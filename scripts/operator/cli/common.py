@@ -54,7 +54,7 @@ def reach_platform(environment: str, profile: str | None, region: str | None) ->
         settings.load(environment)  # raises SettingsError for an unknown environment
     target = reach_environment(environment, profile, region)
     # The ledger records the operator: by the ARN, because a user name of a machine proves nothing.
-    operator = getpass.getuser() if environment == LOCAL else target.client("sts").get_caller_identity()["Arn"]
+    operator = getpass.getuser() if environment == LOCAL else target.identity["Arn"]
     return Platform(environment, target, operator)
 
 

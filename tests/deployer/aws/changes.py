@@ -56,7 +56,7 @@ class Comparison:
     def add_change(self, change: dict[str, Any]) -> None:
         resource = change["ResourceChange"]
         self.listed.add(resource["LogicalResourceId"])
-        if resource.get("Replacement", "False") != "False":
+        if resource["Action"] != "Add" and resource.get("Replacement", "False") != "False":
             self.replaced.add(resource["LogicalResourceId"])
 
     @property
@@ -83,7 +83,8 @@ class Comparison:
             policy = "Retain" if str(self.old[logical_id].get("DeletionPolicy")).startswith("Retain") else "Delete"
             return describe_resource("Remove", logical_id, self.old[logical_id]["Type"], [], PolicyAction=policy)
         if old is None:
-            return describe_resource("Add", logical_id, new["Type"], [])
+            # As recorded from AWS on 2025-04-15, although a replacement is documented for Modify only.
+            return describe_resource("Add", logical_id, new["Type"], [], Replacement="True")
         before, after = old.get("Properties", {}), new.get("Properties", {})
         properties = (self._compare(new["Type"], key, before.get(key), after.get(key)) for key in {**before, **after})
         details = [detail for detail in properties if detail]
@@ -151,12 +152,12 @@ def describe_property(name: str, before: str, after: str, recreation: str, evalu
 
 
 def leave_out_values(change: dict[str, Any]) -> dict[str, Any]:
+    """Return the change as it is without property values: no path of a property, and no replacement of an addition."""
     resource = change["ResourceChange"]
+    left_out = ("BeforeValue", "AfterValue", "Drift", "Path")
     bare = [
-        {
-            **detail,
-            "Target": {k: v for k, v in detail["Target"].items() if k not in ("BeforeValue", "AfterValue", "Drift")},
-        }
+        {**detail, "Target": {key: value for key, value in detail["Target"].items() if key not in left_out}}
         for detail in resource["Details"]
     ]
-    return {**change, "ResourceChange": {**resource, "Details": bare}}
+    fields = {key: value for key, value in resource.items() if (resource["Action"], key) != ("Add", "Replacement")}
+    return {**change, "ResourceChange": {**fields, "Details": bare}}

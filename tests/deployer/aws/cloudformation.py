@@ -51,6 +51,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     # Resources that an answer with property values omits, as AWS was recorded to do (tests/conformance), and whether it
     # says so; and whether a refused change set lists its changes.
     without_values: set[str] = field(default_factory=set)
+    # By the logical id of the nested stack, "" for the root: an answer without values that is not the other one's rest.
+    answers_without_values: dict[str, Changes] = field(default_factory=dict)
     says_what_it_omits: bool = False
     lists_refused: bool = False
     # What somebody changed by hand.
@@ -310,7 +312,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             }
         changes = change_set.changes
         if not IncludePropertyValues:
-            changes = [leave_out_values(change) for change in changes]
+            bare = [leave_out_values(change) for change in changes]
+            changes = self.answers_without_values.get(change_set.stack.logical_id, bare)
         else:
             if self.says_what_it_omits:
                 description["StatusReason"] = "[WARN] --include-property-values omits resources"

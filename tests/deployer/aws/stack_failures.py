@@ -54,7 +54,7 @@ class StackFailures(Deployments):
             )
             for member in [change_set, *change_set.nested]
             for change in member.changes
-            if change["ResourceChange"].get("Replacement") == "True"
+            if (change["ResourceChange"]["Action"], change["ResourceChange"].get("Replacement")) == ("Modify", "True")
         }
 
     def preserve_stack(self, stack: Stack, after: Stack, verb: str, failing: set[str]) -> None:
