@@ -35,7 +35,7 @@ from .quiet import Quiet
 ENVIRONMENT = "local"
 
 
-@click.command(context_settings=command.HELP)
+@click.command(cls=command.GuardedCommand, context_settings=command.HELP)
 @click.option(
     "--keep",
     is_flag=True,
