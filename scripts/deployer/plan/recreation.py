@@ -8,6 +8,11 @@ from scripts.common.evaluate import Resource
 
 # Schemas differ between Regions only in properties that are not available yet.
 _REGION = "us-east-1"
+# Types whose identifier an update changes in place: a job definition's has its revision, and the function behind a
+# custom resource may answer an update with another one.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-batch-jobdefinition.html
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-update.html
+_RENAMED = ("AWS::Batch::JobDefinition", "AWS::CloudFormation::CustomResource")
 
 
 def find_recreation(resource_type: str, path: tuple[str, ...]) -> str:
@@ -35,6 +40,11 @@ def _create_only(resource_type: str) -> tuple[_Paths, _Paths]:
     return always, _split_pointers(schema.get("conditionalCreateOnlyProperties", []))
 
 
+def has_constant_name(resource_type: str) -> bool:
+    """Whether ``Ref`` gives the same for a resource until it is replaced; False for a type without a schema."""
+    return resource_type not in _RENAMED and read_schema(resource_type) is not None
+
+
 def is_constant_attribute(resource_type: str, attribute: str) -> bool:
     """Whether the attribute identifies the resource, and so stays the same until the resource is replaced.
 
@@ -42,6 +52,8 @@ def is_constant_attribute(resource_type: str, attribute: str) -> bool:
     own ARN. Other read-only properties, such as ``StreamArn``, may change in place.
     https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html
     """
+    if not has_constant_name(resource_type):
+        return False
     schema = read_schema(resource_type) or {}
     pointer = "/properties/" + attribute.replace(".", "/")
     if pointer not in schema.get("readOnlyProperties", []):

@@ -14,6 +14,8 @@ from .danger import list_stateful_types
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 from .whole_values import is_judged_whole
 
+_CHANGING = ("Modify", "Dynamic")
+
 
 def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges:
     """Return the service's changes, marking those with unknown values only that the comparison does not list.
@@ -93,7 +95,7 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
         return _drop_spurious_properties(change, Change("Modify", change.logical_id, change.resource_type))
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
-    if real is not None and change.action == "Modify":
+    if real is not None and (change.action, real.action) == ("Modify", "Modify"):
         change = _drop_spurious_properties(change, real)
     return _join_properties(change, real)
 
@@ -144,23 +146,27 @@ def _join_properties(change: Change, real: Change | None) -> Change:
 
     A nested stack's own properties say nothing that the changes in it do not.
     """
-    if real is None or real.action != "Modify" or change.action not in ("Modify", "Dynamic") or change.nested:
+    if real is None or real.action not in _CHANGING or change.action not in _CHANGING or change.nested:
         return change
-    listed = [item for prop in change.properties for item in _find_values(change, prop, real)]
-    joined = {prop.name: prop for prop in listed}
+    joined = list(dict.fromkeys(item for prop in change.properties for item in _find_values(change, prop, real)))
+    listed = {prop.name for prop in joined}
     for item in real.properties:
-        if not any(_is_part(item.name, name) or _is_part(name, item.name) for name in joined):
+        if not any(_is_part(item.name, name) or _is_part(name, item.name) for name in listed):
             # Whether the resource is replaced is known by the service.
             recreation = item.recreation if change.replacement != "False" else "Never"
-            joined[item.name] = replace(item, recreation=recreation)
-    return replace(change, properties=tuple(joined.values()))
+            joined.append(replace(item, recreation=recreation))
+    return replace(change, properties=tuple(joined))
 
 
 def _find_values(change: Change, prop: PropertyChange, real: Change) -> list[PropertyChange]:
-    """Return the listed property, or what the comparison has of it if the service gives no values or only a part."""
+    """Return the listed property, or what the comparison has of it if the service gives no values or only a part.
+
+    Of a value that is not known before the deployment, the comparison may know parts, which are added.
+    """
     is_part_of_whole = is_judged_whole(change.resource_type, prop.name.split("/")[0])
     if prop.is_drifted or not (is_part_of_whole or (prop.before, prop.after) == (None, None)):
-        return [_fill_value(prop, real)]
+        listed = _fill_value(prop, real)
+        return [listed, *_list_parts_with_values(listed, real)] if _is_unknown(listed) else [listed]
     compared = [
         replace(item, recreation=prop.recreation)
         for item in real.properties
@@ -169,15 +175,23 @@ def _find_values(change: Change, prop: PropertyChange, real: Change) -> list[Pro
     return compared or [prop]
 
 
+def _list_parts_with_values(prop: PropertyChange, real: Change) -> Iterator[PropertyChange]:
+    for item in real.properties:
+        if item.name != prop.name and _is_part(item.name, prop.name) and item.after != KNOWN_AFTER_APPLY:
+            yield replace(item, recreation=prop.recreation)
+
+
 def _is_part(name: str, whole_name: str) -> bool:
     return f"{name}/".startswith(f"{whole_name}/")
 
 
 def _fill_value(prop: PropertyChange, real: Change) -> PropertyChange:
-    """Fill the value before or after where the service gives the other only."""
+    """Fill the value before or after where the service gives the other only, or does not know any of the latter."""
     counterpart = next((item for item in real.properties if item.name == prop.name), None)
     if counterpart is None or prop.is_drifted:
         return prop
+    if prop.after == KNOWN_AFTER_APPLY and counterpart.after is not None:
+        prop = replace(prop, after=counterpart.after)
     before, after = (
         value if value is not None else other
         for value, other in ((prop.before, counterpart.before), (prop.after, counterpart.after))
@@ -192,6 +206,7 @@ def _is_unknown(prop: PropertyChange) -> bool:
 def fill_nested_stacks(service: StackChanges, compared: StackChanges) -> tuple[StackChanges, bool]:
     """Return the changes, with compared ones for nested stacks that the service does not list, and whether any are."""
     real_changes = {change.logical_id: change for change in compared.changes}
+    uncertain = _list_uncertain_resources(compared)
     any_filled = False
     changes = []
     for change in service.changes:
@@ -201,7 +216,17 @@ def fill_nested_stacks(service: StackChanges, compared: StackChanges) -> tuple[S
             real = real_changes.get(change.logical_id)
             # If neither the stack nor its parameters change, it is listed because its template has a new location.
             is_moved = all(prop.name.split("/")[0] in ("TemplateURL", "Parameters") for prop in change.properties)
-            is_spurious = real is None and change.action == "Modify" and is_moved and not change.is_drifted
-            change = replace(change, is_spurious=True) if is_spurious else real or change
+            is_same = real is None and change.logical_id not in uncertain
+            is_spurious = is_same and change.action == "Modify" and is_moved and not change.is_drifted
+            change = replace(change, is_spurious=True) if is_spurious else _take_content(change, real)
         changes.append(change)
     return replace(service, changes=tuple(changes)), any_filled
+
+
+def _take_content(change: Change, real: Change | None) -> Change:
+    """Return the compared change of a nested stack, with what only the service knows: its actual state."""
+    if real is None:
+        return change
+    drifted = tuple(prop for prop in change.properties if prop.is_drifted)
+    compared = tuple(prop for prop in real.properties if prop.name not in {item.name for item in drifted})
+    return replace(real, drift=change.drift, ignored_drift=change.ignored_drift, properties=(*compared, *drifted))
