@@ -12,7 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.common.files import write_file
 from scripts.common.paths import ROOT
 
 LOCKS = ROOT / "locks"
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"make lock: stale: {', '.join(f'locks/{lock}' for lock in stale)}; run `make lock`", file=sys.stderr)
         return 1 if stale else 0
     for lock in stale:
-        write_file(LOCKS / lock, locks[lock].encode())
+        (LOCKS / lock).write_text(locks[lock], encoding="utf-8")
     print(f"{len(stale)} of {len(locks)} locks written to locks/")
     return 0
 

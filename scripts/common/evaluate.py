@@ -4,9 +4,11 @@ A value that only the service knows becomes a token:
 
 - ``${Data/Transactions.Arn}`` names a resource by its path in the tree, and perhaps an attribute of it;
 - ``${?SSM parameter /limit}`` says why a value may change although no template does;
-- ``${*ApiKey 5f0c}`` stands for a ``NoEcho`` parameter: equal values have equal tokens, which do not show them.
+- ``${*ApiKey 5f0c}`` stands for a ``NoEcho`` parameter: equal values have equal tokens, which do not show them;
+  ``${*?ApiKey 5f0c}`` for one whose deployed value nobody can read.
 
-A function whose arguments are not known stays a function, with its arguments evaluated as far as they are.
+A function whose arguments are not known stays a function, with its arguments evaluated as far as they are. What hangs
+on a condition that is not known is kept with both values, as in the module ``conditions``.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
 """
 
@@ -15,22 +17,32 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from .conditions import NO_VALUE, Result, choose, join_all, join_any, list_branches, map_branches, negate, read_choice
 from .errors import UserError
 from .loops import LANGUAGE_EXTENSIONS, expand_loops
 from .templates import STACK, Tree
 
+_T = TypeVar("_T")
 _NO_VALUE = object()
 _VARIABLE = re.compile(r"\$\{(!?)([^}]+)\}")
 TOKEN = re.compile(r"\$\{([A-Za-z0-9/]+)((?:\.[A-Za-z0-9.]+)?)\}")
 UNKNOWABLE = re.compile(r"\$\{\?([^}]+)\}")
 SECRET = re.compile(r"\$\{\*[^}]+\}")
+_HIDDEN_SECRET = re.compile(r"\$\{\*\?(\w+) [^}]*\}")
 # Any token: it stands for a text that is not known here.
 _ANY_TOKEN = re.compile(r"\$\{[A-Za-z0-9/?*][^}]*\}")
 _DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]*)\}\}")
+# Each stack has values of its own for them; the others are those of the account.
+_OF_STACK = ("AWS::StackName", "AWS::StackId", "AWS::NotificationARNs")
+# A function that hangs on more conditions, or has more values by them, cannot be known.
+_MOST_CONDITIONS = 64
+# What stands for a part of a text that is not known: a token, a dynamic reference, or a function within a text.
+_NOT_KNOWN = re.compile(rf"{_ANY_TOKEN.pattern}|{_DYNAMIC_REFERENCE.pattern}|\{{\"Fn::.*", re.DOTALL)
 # Tokens of secrets cannot be guessed from a plan, and mean nothing outside of this process.
 _SALT = secrets.token_bytes(16)
 
@@ -43,6 +55,8 @@ class Resource:
     update_replace_policy: str = "Delete"
     # What else a template says of a resource and CloudFormation compares: Metadata, CreationPolicy and UpdatePolicy.
     attributes: dict[str, Any] = field(default_factory=dict)
+    # When the resource exists, if no template tells whether its condition is met; empty if it exists in any case.
+    condition: str = ""
 
 
 def _choose_deletion_policy(resource_type: str, properties: Mapping[str, Any]) -> str:
@@ -71,14 +85,14 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A stack as its template describes it, without the resources whose conditions are false."""
+    """A stack as its template describes it, without the resources whose conditions are known to be false."""
 
     resources: dict[str, Resource] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     nested: dict[str, "Evaluated"] = field(default_factory=dict)
     # The names of exports by output.
     exports: dict[str, Any] = field(default_factory=dict)
-    # Why the template cannot be evaluated completely: macros, conditions without a known result, missing templates.
+    # Why the template cannot be evaluated completely: macros, missing templates, secrets that nobody can read.
     unknowns: tuple[Unknown, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
@@ -89,12 +103,20 @@ class Evaluated:
                 yield from self.nested[logical_id].walk(f"{path}{logical_id}/")
 
 
-def evaluate(tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str = "") -> Evaluated:
+def evaluate(
+    tree: Tree,
+    parameters: Mapping[str, Any],
+    pseudo: Mapping[str, str],
+    path: str = "",
+    hidden_parameters: Container[str] = (),
+) -> Evaluated:
     """Evaluate ``tree``. A pseudo parameter such as ``AWS::Region`` that is not in ``pseudo`` becomes a token.
 
+    ``AWS::StackName``, ``AWS::StackId`` and ``AWS::NotificationARNs`` in ``pseudo`` are those of the root.
+    ``hidden_parameters`` are those ``NoEcho`` parameters of the root whose deployed values nobody can read.
     Raises ``UserError`` for a template that CloudFormation would refuse, and for a loop that cannot be expanded here.
     """
-    return _Stack(tree, parameters, pseudo, path, {}).evaluate()
+    return _Stack(tree, parameters, pseudo, path, _Tokens(), hidden_parameters).evaluate()
 
 
 def find_unknowable_reasons(value: Any) -> Iterator[str]:
@@ -107,6 +129,8 @@ def find_unknowable_reasons(value: Any) -> Iterator[str]:
             yield from find_unknowable_reasons(item)
     elif isinstance(value, str):
         yield from (match[1] for match in UNKNOWABLE.finditer(value))
+        for match in _HIDDEN_SECRET.finditer(value):
+            yield f"the NoEcho parameter {match[1]}, whose deployed value nobody can read"
         for service, reference in _DYNAMIC_REFERENCE.findall(value):
             if not _has_fixed_version(service, reference):
                 yield f"{{{{resolve:{service}:{reference}}}}}"
@@ -121,6 +145,24 @@ def _has_fixed_version(service: str, reference: str) -> bool:
     return reference.rpartition(":")[2].isdigit()
 
 
+@dataclass(frozen=True)
+class _Tokens:
+    """What the conditions have to know of the tokens in the whole tree."""
+
+    # The values of those that stand for a secret.
+    secret_values: dict[str, str] = field(default_factory=dict)
+    # Those that stand for a name or an id, which is never empty.
+    names: set[str] = field(default_factory=set)
+
+
+class _UndecidedError(Exception):
+    """A function cannot be called until a condition is assumed to be met, or not."""
+
+    def __init__(self, condition: str) -> None:
+        super().__init__(condition)
+        self.condition = condition
+
+
 class _Stack:
     def __init__(
         self,
@@ -128,20 +170,25 @@ class _Stack:
         parameters: Mapping[str, Any],
         pseudo: Mapping[str, str],
         path: str,
-        secret_values: dict[str, str],
+        tokens: _Tokens,
+        hidden_parameters: Container[str] = (),
     ) -> None:
-        """``secret_values`` has the values of the secrets' tokens in the whole tree, for the conditions."""
-        self._pseudo, self._path, self._secret_values = pseudo, path, secret_values
+        self._pseudo, self._path, self._tokens, self._hidden_parameters = pseudo, path, tokens, hidden_parameters
         self._name = path.rstrip("/") or "the template"
         declared = self._section_of_mappings(tree.template, "Parameters")
-        values = {name: declaration.get("Default", f"${{{name}}}") for name, declaration in declared.items()}
+        values = {name: declaration.get("Default", f"${{{path}{name}}}") for name, declaration in declared.items()}
         values |= {name: parameters[name] for name in declared if name in parameters}
-        self._values = {name: _to_typed(declared[name].get("Type", ""), value) for name, value in values.items()}
+        self._values = {
+            name: map_branches(value, partial(_type_parameter, declared[name])) for name, value in values.items()
+        }
         self._secrets = {name for name in declared if _to_text(declared[name].get("NoEcho")) == "true"}
         self._unknowns: list[Unknown] = []
         self._nested_trees, self._nested = tree.nested, dict[str, Evaluated]()
         # Nested stacks and conditions that are being evaluated, in order: to need one of them again is a circle.
         self._in_progress: list[str] = []
+        # The results that are assumed of conditions without a known one, and whether a function is being called.
+        self._assumed: dict[str, bool] = {}
+        self._is_calling = False
         self._read_template(tree.template)
         if LANGUAGE_EXTENSIONS in self._list_transforms():
             self._read_template(expand_loops(tree.template, self._resolve_value, self._name))
@@ -156,23 +203,32 @@ class _Stack:
         for logical_id, resource in self._resources.items():
             if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
                 raise UserError(f"{self._name}: the resource {logical_id} has no Type that is text")
-            if not self._is_created(resource):
+            existence = self._find_existence(resource)
+            if existence is False:
                 continue
             if resource["Type"] == STACK:
                 self._evaluate_nested(logical_id)
-            resources[logical_id] = self._evaluate_resource(resource)
+            resources[logical_id] = self._evaluate_resource(resource, "" if existence is True else existence)
         declared = self._section_of_mappings(self._template, "Outputs")
-        created = {name: output for name, output in declared.items() if self._is_created(output)}
-        outputs = {name: self._resolve_value(output.get("Value")) for name, output in created.items()}
+        existing = {name: self._find_existence(output) for name, output in declared.items()}
+        outputs = {
+            name: self._resolve_if(existing[name], output.get("Value"))
+            for name, output in declared.items()
+            if existing[name] is not False
+        }
         exports = {
-            name: self._resolve_value(output["Export"].get("Name"))
-            for name, output in created.items()
-            if isinstance(output.get("Export"), dict)
+            name: self._resolve_if(existing[name], output["Export"].get("Name"))
+            for name, output in declared.items()
+            if existing[name] is not False and isinstance(output.get("Export"), dict)
         }
         macros = [Unknown("", f"transform {name}") for name in self._list_transforms() if name != LANGUAGE_EXTENSIONS]
         return Evaluated(resources, outputs, self._nested, exports, (*macros, *dict.fromkeys(self._unknowns)))
 
-    def _evaluate_resource(self, resource: Mapping[str, Any]) -> Resource:
+    def _resolve_if(self, existence: Result, value: Any) -> Any:
+        resolved = self._resolve_value(value)
+        return choose(existence, resolved, NO_VALUE) if isinstance(existence, str) else resolved
+
+    def _evaluate_resource(self, resource: Mapping[str, Any], condition: str) -> Resource:
         properties = self._resolve_value(resource.get("Properties") or {})
         attributes = {
             name: self._resolve_value(resource[name])
@@ -187,6 +243,7 @@ class _Stack:
             deletion_policy=str(_to_text(self._resolve_value(resource.get("DeletionPolicy", default_policy)))),
             update_replace_policy=str(_to_text(self._resolve_value(resource.get("UpdateReplacePolicy", "Delete")))),
             attributes={name: value for name, value in attributes.items() if value is not _NO_VALUE},
+            condition=condition,
         )
 
     def _section(self, template: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -213,58 +270,152 @@ class _Stack:
             if logical_id not in self._nested_trees:
                 self._unknowns.append(Unknown(logical_id, "its template is not at hand"))
             with _Evaluation(self._in_progress, logical_id, self._name):
-                values = self._resolve_value(self._resources[logical_id].get("Properties") or {})
-                parameters = (values.get("Parameters") or {}) if isinstance(values, dict) else None
-                if not isinstance(parameters, dict):
-                    raise UserError(f"{self._name}: Properties or Parameters of {logical_id} are not a mapping")
-                nested = _Stack(
-                    self._nested_trees.get(logical_id, Tree({})),
-                    {name: _to_text(value) for name, value in parameters.items()},
-                    self._pseudo,
-                    f"{self._path}{logical_id}/",
-                    self._secret_values,
-                )
-                self._nested[logical_id] = nested.evaluate()
+                self._nested[logical_id] = self._without_assumptions(lambda: self._make_nested(logical_id).evaluate())
         return self._nested[logical_id]
 
-    def _is_created(self, declared: Mapping[str, Any]) -> bool:
-        name = declared.get("Condition")
-        return name is None or self._is_met(name)
+    def _make_nested(self, logical_id: str) -> "_Stack":
+        values = self._resolve_value(self._resources[logical_id].get("Properties") or {})
+        parameters = (values.get("Parameters") or {}) if isinstance(values, dict) else None
+        if not isinstance(parameters, dict):
+            raise UserError(f"{self._name}: Properties or Parameters of {logical_id} are not a mapping")
+        return _Stack(
+            self._nested_trees.get(logical_id, Tree({})),
+            {name: self._distribute(partial(self._pass_parameter, value)) for name, value in parameters.items()},
+            {name: value for name, value in self._pseudo.items() if name not in _OF_STACK},
+            f"{self._path}{logical_id}/",
+            self._tokens,
+        )
 
-    def _is_met(self, name: Any) -> bool:
+    def _pass_parameter(self, value: Any) -> Any:
+        settled = self._settle(value)
+        if isinstance(settled, list):
+            settled = [item for item in map(self._settle, settled) if item is not _NO_VALUE]
+        return settled if settled is _NO_VALUE else _to_text(settled)
+
+    def _find_existence(self, declared: Mapping[str, Any]) -> Result:
+        name = declared.get("Condition")
+        return True if name is None else self._find_result(name)
+
+    def _find_result(self, name: Any) -> Result:
         if not isinstance(name, str) or name not in self._conditions:
             raise UserError(f"{self._name}: there is no condition {name}")
         with _Evaluation(self._in_progress, f"condition {name}", self._name):
-            return self._is_true(self._conditions[name])
+            return self._without_assumptions(lambda: self._judge_condition(self._conditions[name]))
 
-    def _is_true(self, condition: Any) -> bool:
+    def _judge_condition(self, condition: Any) -> Result:
         if not isinstance(condition, dict) or len(condition) != 1:
             raise UserError(f"{self._name}: a condition is not a condition function: {condition}")
         ((function, argument),) = condition.items()
         if function == "Condition":
-            return self._is_met(argument)
+            return self._find_result(argument)
         if function == "Fn::Equals":
-            return self._are_equal(argument)
+            return self._judge_equality(argument)
         operands = argument if isinstance(argument, list) else [argument]
-        results = [self._is_true(operand) for operand in operands]
+        results = [self._judge_condition(operand) for operand in operands]
         match function:
             case "Fn::Not":
-                return not results[0]
+                return negate(results[0])
             case "Fn::And":
-                return all(results)
+                return join_all(results)
             case "Fn::Or":
-                return any(results)
+                return join_any(results)
         raise UserError(f"{self._name}: {function} is not a condition function")
 
-    def _are_equal(self, operands: Any) -> bool:
-        values = [self._resolve_value(operand) for operand in operands]
-        for reason in dict.fromkeys(reason for value in values for reason in find_unknowable_reasons(value)):
-            self._unknowns.append(Unknown("", f"a condition on {reason}"))
-        first, second = (SECRET.sub(self._reveal_secret, str(_to_text(value))) for value in values)
-        return first == second
+    def _judge_equality(self, operands: Any) -> Result:
+        """Return whether the operands are equal, for each combination of the values that they may have."""
+        first, second = ([*list_branches(self._resolve_value(operand))] for operand in operands)
+        results = [
+            join_all((*filter(None, (when, other_when)), self._compare_operands(value, other)))
+            for when, value in first
+            for other_when, other in second
+        ]
+        return join_any(results)
+
+    def _compare_operands(self, first: Any, second: Any) -> Result:
+        texts = [str(_to_text(value)) for value in (first, second)]
+        revealed = [SECRET.sub(self._reveal_secret, text) for text in texts]
+        is_unknowable = any(any(find_unknowable_reasons(text)) for text in revealed)
+        if revealed[0] == revealed[1] and not is_unknowable:
+            return True
+        patterns = [
+            ".*" if isinstance(value, dict) else self._write_pattern(text)
+            for value, text in zip((first, second), revealed, strict=True)
+        ]
+        for pattern, other_pattern, other in zip(patterns, reversed(patterns), reversed(revealed), strict=True):
+            if other_pattern == re.escape(other) and not re.fullmatch(pattern, other, re.DOTALL):
+                return False
+        first_text, second_text = map(json.dumps, texts)
+        return f"{first_text} = {second_text}"
+
+    def _write_pattern(self, text: str) -> str:
+        """Return a regular expression for what the text may be once its tokens are known."""
+        pattern, end = "", 0
+        for match in _NOT_KNOWN.finditer(text):
+            pattern += re.escape(text[end : match.start()]) + (".+" if match[0] in self._tokens.names else ".*")
+            end = match.end()
+        return pattern + re.escape(text[end:])
+
+    def _distribute(self, compute: Callable[[], Any]) -> Any:
+        """Return the result of a function; one for each result of a condition that its arguments hang on."""
+        if self._is_calling:
+            return compute()
+        self._is_calling = True
+        try:
+            return self._compute_branches(compute)
+        finally:
+            self._is_calling = False
+
+    def _compute_branches(self, compute: Callable[[], Any]) -> Any:
+        try:
+            return compute()
+        except _UndecidedError as undecided:
+            condition = undecided.condition
+        if len(self._assumed) >= _MOST_CONDITIONS:
+            return "${?a value that hangs on too many conditions}"
+        compute_branch = partial(self._compute_branches, compute)
+        return choose(condition, *(self._assume(condition, is_met, compute_branch) for is_met in (True, False)))
+
+    def _assume(self, condition: str, is_met: bool, compute: Callable[[], Any]) -> Any:
+        self._assumed[condition] = is_met
+        try:
+            value = compute()
+        finally:
+            del self._assumed[condition]
+        return NO_VALUE if value is _NO_VALUE else value
+
+    def _decide(self, result: Result) -> bool | None:
+        """Return the result of a condition, as it is or as it is assumed; None if both branches have to be computed."""
+        for literal, is_negated in ((result, False), (negate(result), True)):
+            if isinstance(literal, bool):
+                return literal is not is_negated
+            if literal in self._assumed:
+                return self._assumed[literal] is not is_negated
+        if self._is_calling:
+            raise _UndecidedError(str(result))
+        return None
+
+    def _settle(self, value: Any) -> Any:
+        """Return a value that hangs on a condition as it is if the condition is met, while a function is called."""
+        choice = read_choice(value) if self._is_calling or self._assumed else None
+        if choice is None:
+            return value
+        is_met = self._decide(choice.condition)
+        if is_met is None:
+            return value
+        branch = choice.met if is_met else choice.unmet
+        return _NO_VALUE if branch is None else self._settle(branch)
+
+    def _without_assumptions(self, compute: Callable[[], _T]) -> _T:
+        """Return what is the same for all that refer to it."""
+        assumed, is_calling = self._assumed, self._is_calling
+        self._assumed, self._is_calling = {}, False
+        try:
+            return compute()
+        finally:
+            self._assumed, self._is_calling = assumed, is_calling
 
     def _reveal_secret(self, token: re.Match[str]) -> str:
-        return self._secret_values.get(token[0], token[0])
+        return self._tokens.secret_values.get(token[0], token[0])
 
     def _resolve_value(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -275,14 +426,16 @@ class _Stack:
             ((function, argument),) = value.items()
             if function == "Ref":
                 return self._resolve_reference(argument)
-            if function in self._FUNCTIONS:
+            if function == "Fn::If" or function in self._FUNCTIONS:
                 return self._call_function(function, argument)
         resolved = {key: self._resolve_value(item) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not _NO_VALUE}
 
     def _call_function(self, function: str, argument: Any) -> Any:
         try:
-            return self._FUNCTIONS[function](self, argument)
+            if function == "Fn::If":
+                return self._choose_branch(argument)
+            return self._distribute(partial(self._FUNCTIONS[function], self, argument))
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
             text = json.dumps(argument, default=str)
             raise UserError(f"{self._name}: {function} cannot take the arguments {text[:200]}") from error
@@ -296,15 +449,27 @@ class _Stack:
         if name == "AWS::NoValue":
             return _NO_VALUE
         if name in self._secrets:
-            value = SECRET.sub(self._reveal_secret, str(_to_text(self._values[name])))
-            token = f"${{*{name} {hashlib.blake2b(value.encode(), key=_SALT, digest_size=8).hexdigest()}}}"
-            self._secret_values[token] = value
-            return token
+            return self._name_secret(name)
         if name in self._values:
-            return self._values[name]
-        if name.startswith("AWS::"):
-            return self._pseudo.get(name, f"${{{name}}}")
-        return f"${{{self._path}{name}}}"
+            return self._settle(self._values[name])
+        if name in self._pseudo:
+            return self._pseudo[name]
+        token = f"${{{self._path if name in _OF_STACK or not name.startswith('AWS::') else ''}{name}}}"
+        if name == "AWS::StackId" and self._path:
+            # The stack around it refers to it by its id.
+            token = f"${{{self._path.rstrip('/')}}}"
+        if name != "AWS::NotificationARNs":
+            self._tokens.names.add(token)
+        return token
+
+    def _name_secret(self, name: str) -> str:
+        value = SECRET.sub(self._reveal_secret, str(_to_text(self._settle(self._values[name]))))
+        is_hidden = name in self._hidden_parameters or _HIDDEN_SECRET.search(value)
+        digest = hashlib.blake2b(value.encode(), key=_SALT, digest_size=8).hexdigest()
+        token = f"${{*{'?' if is_hidden else ''}{name} {digest}}}"
+        # A condition on a value that nobody can read is not known.
+        self._tokens.secret_values[token] = token if is_hidden else value
+        return token
 
     def _resolve_attribute(self, argument: Any) -> Any:
         logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else argument
@@ -312,7 +477,8 @@ class _Stack:
         resource = self._resources.get(logical_id) or {}
         if resource.get("Type") == STACK and attribute.startswith("Outputs."):
             name = attribute.removeprefix("Outputs.")
-            return self._evaluate_nested(logical_id).outputs.get(name, f"${{{self._path}{logical_id}.{attribute}}}")
+            token = f"${{{self._path}{logical_id}.{attribute}}}"
+            return self._settle(self._evaluate_nested(logical_id).outputs.get(name, token))
         return f"${{{self._path}{logical_id}.{attribute}}}"
 
     def _substitute_variables(self, argument: Any) -> str:
@@ -352,22 +518,46 @@ class _Stack:
         return text.split(separator)
 
     def _choose_branch(self, argument: Any) -> Any:
-        name, true_value, false_value = argument
-        return self._resolve_value(true_value if self._is_met(name) else false_value)
+        name, met, unmet = argument
+        result = self._find_result(name)
+        is_met = self._decide(result)
+        if is_met is not None:
+            return self._resolve_value(met if is_met else unmet)
+        branches = [
+            self._assume(str(result), assumption, partial(self._resolve_value, branch))
+            for assumption, branch in ((True, met), (False, unmet))
+        ]
+        value = choose(str(result), *branches)
+        return _NO_VALUE if value == NO_VALUE else value
 
     def _find_in_map(self, argument: Any) -> Any:
         mapping, first, second, *options = argument
         keys = [self._resolve_value(key) for key in (mapping, first, second)]
-        if any(isinstance(key, dict) or _ANY_TOKEN.search(str(key)) for key in keys):
-            return {"Fn::FindInMap": keys}
         value: Any = self._section(self._template, "Mappings")
         for key in keys:
-            if not isinstance(value, dict) or _to_text(key) not in value:
-                if options:
-                    return self._resolve_value(options[0]["DefaultValue"])
-                raise UserError(f"{self._name}: Fn::FindInMap finds no {' / '.join(map(str, keys))}")
-            value = value[_to_text(key)]
-        return self._resolve_value(value)
+            value = self._look_up(value, key, has_default=bool(options))
+            if value is _NO_VALUE:
+                break
+        if value is not _NO_VALUE:
+            return self._resolve_value(value)
+        if options:
+            return self._resolve_value(options[0]["DefaultValue"])
+        if self._assumed:
+            # No deployment that succeeds comes by this combination of keys.
+            return {"Fn::FindInMap": keys}
+        raise UserError(f"{self._name}: Fn::FindInMap finds no {' / '.join(map(str, keys))}")
+
+    def _look_up(self, mapping: Any, key: Any, *, has_default: bool) -> Any:
+        """Return the item at the key. One that is not known may be any; without a default, it is one of them."""
+        if not isinstance(mapping, dict):
+            return _NO_VALUE
+        results = {name: self._compare_operands(key, name) for name in mapping}
+        candidates = [name for name, result in results.items() if result is not False]
+        for name in candidates:
+            is_last = name == candidates[-1] and not has_default
+            if is_last or self._decide(results[name]):
+                return mapping[name]
+        return _NO_VALUE
 
     def _encode_base64(self, argument: Any) -> Any:
         text = self._resolve_value(argument)
@@ -391,7 +581,6 @@ class _Stack:
         "Fn::Join": _join_parts,
         "Fn::Select": _select_item,
         "Fn::Split": _split_text,
-        "Fn::If": _choose_branch,
         "Fn::FindInMap": _find_in_map,
         "Fn::Base64": _encode_base64,
         "Fn::Length": _measure_length,
@@ -416,6 +605,11 @@ class _Evaluation:
         self._in_progress.pop()
 
 
+def _type_parameter(declaration: Mapping[str, Any], value: Any) -> Any:
+    """Return a parameter's value; its default where the stack around it passes none."""
+    return _to_typed(declaration.get("Type", ""), declaration.get("Default") if value is None else value)
+
+
 def _to_typed(parameter_type: str, value: Any) -> Any:
     """Return a parameter's value as ``Ref`` gives it: a list for the types that are lists.
 
@@ -431,6 +625,8 @@ def _to_typed(parameter_type: str, value: Any) -> Any:
 
 def _to_text(value: Any) -> Any:
     """Convert a value to text, as CloudFormation does for a parameter."""
+    if value is _NO_VALUE:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

@@ -37,12 +37,11 @@ def make_table(
     }
     for example, execution in executions:
         receivers = [name for name, arns in notified_of.items() if execution.execution_arn in arns]
-        payment = payments[execution.transaction_id]
-        status = style_status(payment.status)
+        status = style_status(payments[execution.transaction_id].status)
         path = execution.path.replace("→", " →") if is_narrow else execution.path
         table.add_row(
             f"{example.description}\n[dim]{path}[/]",
-            str(payment.attempts),
+            str(execution.tries["ProcessPayment"]),
             status if not execution.error else status.append(f"\n{execution.error}", style="dim"),
             f"{execution.seconds:.1f}",
             "\n".join(receivers) or "nobody",

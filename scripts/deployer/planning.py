@@ -193,11 +193,12 @@ def _describe_fate(stack: StackChanges, path: str, *, is_removed: bool) -> str:
 def _describe_unlisted(service: StackChanges, stack: StackChanges) -> Iterator[str]:
     """Yield the changes that only the comparison found, in the stacks whose changes the service lists."""
     listed = {path for path, _ in service.walk()}
-    for path, _ in stack.walk():
+    for path, change in stack.walk():
         parent = path.rpartition("/")[0]
         is_in_listed_stack = not parent or any(listed_path.startswith(f"{parent}/") for listed_path in listed)
         if path not in listed and is_in_listed_stack:
-            yield f"{path} changes by its template, but CloudFormation does not list it"
+            when = ", if its condition is met" if change.condition else ""
+            yield f"{path} changes by its template{when}, but CloudFormation does not list it"
 
 
 def compare_trees(
@@ -210,12 +211,14 @@ def compare_trees(
     hidden = _list_hidden_parameters(before, after)
     if before:
         before = (before[0], before[1] | {parameter: after[1][parameter] for parameter in hidden})
-    old = evaluate(*before, pseudo) if before else None
-    new = evaluate(*after, pseudo)
-    changes = compare_stacks(name, old, new)
+    pseudo = {"AWS::StackName": name, **pseudo}
+    old = evaluate(*before, pseudo, hidden_parameters=hidden) if before else None
+    new = evaluate(*after, pseudo, hidden_parameters=hidden)
     unknowns = (Unknown(parameter, "a NoEcho parameter, whose deployed value nobody can read") for parameter in hidden)
+    # Part of the evaluation, so that no later comparison is without them.
+    new = replace(new, unknowns=(*new.unknowns, *unknowns))
+    changes = compare_stacks(name, old, new)
     deployed = DeployedTree(*before, old) if before and old else None
-    changes = replace(changes, unknowns=(*changes.unknowns, *unknowns))
     return Comparison(old, new, changes, deployed, pseudo.get("AWS::AccountId", ""), bool(hidden))
 
 

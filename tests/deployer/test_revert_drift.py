@@ -120,6 +120,7 @@ def test_a_saved_plan_reverts_exactly_what_it_shows(command: Command, aws: Servi
             "recreation": "Never",
             "drifted": True,
             "deployed": "1",
+            "condition": "",
         }
     ]
     assert [danger["path"] for danger in record["dangers"]] == ["Data/UndeliveredNotices", LOGS]

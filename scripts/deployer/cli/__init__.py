@@ -8,5 +8,4 @@ status.py   status.sh
 outputs.py  outputs.sh
 destroy.py  destroy.sh
 sbom.py     make sbom
-lint.py     make validate: cfn-lint
 """

@@ -4,24 +4,29 @@ Changes that only the service knows, such as those to a resource that was edited
 change although no template does is listed as unknown.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from scripts.common.conditions import join_literals, list_branches, negate, read_choice
 from scripts.common.evaluate import SECRET, TOKEN, Evaluated, Resource, Unknown, find_unknowable_reasons
 from scripts.common.templates import STACK
 
-from .model import KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges
-from .recreation import find_recreation, is_constant_attribute, is_property
-from .whole_values import is_judged_whole, to_texts
+from .model import CONDITION, KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges
+from .recreation import find_recreation, has_constant_name, is_constant_attribute, is_property
+from .whole_values import is_function, is_judged_whole, to_texts
 
 _EMPTY_STACK = Evaluated()
 # The location of a nested template; its content is compared instead.
 _LOCATION = "TemplateURL"
 # As CloudFormation shows the value of a NoEcho parameter.
 MASK = "****"
+_ALL_PROPERTIES = "Properties"
+# Of a value with more branches, not each is compared with each.
+_MOST_PAIRS = 400
 
 
 def compare_stacks(
@@ -37,8 +42,9 @@ def compare_stacks(
         # A resource that changes may change those that refer to it, which may replace them too.
         changes = _compare_stack(name, old, new, "", unsettled)
         following = _Unsettled(
-            certainly_replaced | {path for path, change in changes.walk() if change.creates_resource},
-            {path: change for path, change in changes.walk() if change.action == "Modify"},
+            certainly_replaced
+            | {path for path, change in changes.walk() if change.creates_resource or change.condition},
+            {path: change for path, change in changes.walk() if change.action in ("Modify", "Dynamic")},
         )
         if following == unsettled:
             return changes
@@ -55,10 +61,12 @@ class _Unsettled:
     def may_change(self, token: re.Match[str]) -> bool:
         """Whether the deployment may change the value that the token stands for."""
         path, attribute = token[1], token[2].removeprefix(".")
-        if path in self.created or not attribute:
-            return path in self.created
         change = self.modified.get(path)
-        if change is None or is_constant_attribute(change.resource_type, attribute):
+        if path in self.created or change is None:
+            return path in self.created
+        if not attribute:
+            return not has_constant_name(change.resource_type)
+        if is_constant_attribute(change.resource_type, attribute):
             return False
         # A property that the template sets changes as the template says.
         changed = {prop.name.split("/")[0] for prop in change.properties}
@@ -86,7 +94,8 @@ def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, unsettl
         if change is not None:
             changes.append(change)
         elif nested is not None:
-            unchanged.append(logical_id)
+            # A value that may change although no template does may be one of its.
+            unchanged += [] if nested.unknowns else [logical_id]
             unknowns += [unknown.prefix_path(logical_id) for unknown in nested.unknowns]
     if old is _EMPTY_STACK:
         # Of a stack that is created, a plan tells the resources and what they grant, as nothing of it is compared.
@@ -120,10 +129,14 @@ def _list_unknowns(old: Evaluated, new: Evaluated) -> Iterator[Unknown]:
     """Yield what the comparison cannot know; a resource that is created or removed changes in any case."""
     yield from new.unknowns
     for logical_id, resource in new.resources.items():
-        if logical_id in old.resources and resource.type != STACK:
-            for name, value in resource.properties.items():
+        if logical_id in old.resources:
+            properties = resource.properties if resource.type != STACK else {}
+            for name, value in {**properties, **resource.attributes, CONDITION: resource.condition}.items():
                 for reason in dict.fromkeys(find_unknowable_reasons(value)):
                     yield Unknown(f"{logical_id}/{name}", reason)
+    for name, value in new.outputs.items():
+        for reason in dict.fromkeys(find_unknowable_reasons(value)) if name in old.outputs else ():
+            yield Unknown(f"Outputs/{name}", reason)
 
 
 def _compare_resource(
@@ -135,24 +148,42 @@ def _compare_resource(
 ) -> Change | None:
     """Return the change, or None if nothing changes."""
     if before is None and after is not None:
-        return Change("Add", logical_id, after.type, properties=tuple(_list_added_properties(after)), nested=nested)
+        added, condition = tuple(_list_added_properties(after)), mask_secrets(after.condition)
+        return Change("Add", logical_id, after.type, properties=added, nested=nested, condition=condition)
     if before is not None and after is None:
         is_retained = before.deletion_policy.startswith("Retain")
         policy_action = "Retain" if is_retained else before.deletion_policy
         # A nested stack that is retained keeps all its resources, whatever their own policies are.
         nested = None if is_retained else nested
-        return Change("Remove", logical_id, before.type, policy_action=policy_action, nested=nested)
+        condition = mask_secrets(before.condition)
+        return Change(
+            "Remove", logical_id, before.type, policy_action=policy_action, nested=nested, condition=condition
+        )
     if before is None or after is None:
         return None
+    existence = tuple(_compare_existence(before, after, unsettled))
     if before.type != after.type:
         properties: tuple[PropertyChange, ...] = (PropertyChange(TYPE, before.type, after.type, "Always"),)
     else:
         properties = (*_changed_properties(before, after, unsettled), *_changed_attributes(before, after, unsettled))
-    if not properties and not (nested and (nested.changes or nested.outputs)):
+    if not existence and not properties and not (nested and (nested.changes or nested.outputs)):
         return None
     replacement = _overall_replacement(properties)
-    policy_action = "" if replacement == "False" else f"ReplaceAnd{before.update_replace_policy}"
-    return Change("Modify", logical_id, after.type, replacement, properties, policy_action, nested)
+    if existence:
+        # The API's word for what cannot be determined before the deployment.
+        action, policy_action, condition = "Dynamic", before.deletion_policy, ""
+    else:
+        policy_action = "" if replacement == "False" else f"ReplaceAnd{before.update_replace_policy}"
+        action, condition = "Modify", mask_secrets(before.condition)
+    properties = (*existence, *properties)
+    return Change(action, logical_id, after.type, replacement, properties, policy_action, nested, condition=condition)
+
+
+def _compare_existence(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:
+    """Yield the change of the condition of a resource, if its result is not known and may become another one."""
+    old, new = before.condition, _with_unknowns(after.condition, unsettled)
+    if old != new:
+        yield PropertyChange(CONDITION, mask_secrets(old) or None, mask_secrets(new) or None)
 
 
 def _list_added_properties(resource: Resource) -> Iterator[PropertyChange]:
@@ -168,23 +199,28 @@ def _overall_replacement(properties: tuple[PropertyChange, ...]) -> str:
 
 
 def _changed_properties(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:
-    for difference in _join_whole_values(before, _with_unknowns(after.properties, unsettled)):
+    for difference in _join_whole_values(before.type, before.properties, _with_unknowns(after.properties, unsettled)):
         if before.type == STACK and difference.path[0] == _LOCATION:
             continue
         recreation = "Never" if before.type == STACK else find_recreation(before.type, difference.path)
         yield _describe_difference(difference, recreation)
 
 
-def _join_whole_values(before: Resource, after: dict[str, Any]) -> "Iterator[Difference]":
+def _join_whole_values(
+    resource_type: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> "Iterator[Difference]":
     """Yield the differences, one for a property that is judged as a whole."""
     joined = set[str]()
-    for difference in find_differences(before.properties, after):
-        name = difference.path[0]
-        if not is_judged_whole(before.type, name):
+    for difference in find_differences(before, after):
+        # All properties may hang on one condition.
+        name = difference.path[0] if difference.path else _ALL_PROPERTIES
+        if not difference.path:
+            yield replace(difference, path=(name,))
+        elif not is_judged_whole(resource_type, name) or name not in {**before, **after}:
             yield difference
         elif name not in joined:
             joined.add(name)
-            yield Difference((name,), before.properties.get(name), after.get(name))
+            yield Difference((name,), before.get(name), after.get(name))
 
 
 def _changed_attributes(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:
@@ -201,7 +237,8 @@ def _describe_difference(difference: "Difference", recreation: str) -> PropertyC
     before, after = (
         None if value is None else mask_secrets(as_text(value)) for value in (difference.before, difference.after)
     )
-    return PropertyChange("/".join(difference.path), before, after, recreation)
+    condition = mask_secrets(difference.condition)
+    return PropertyChange("/".join(difference.path), before, after, recreation, condition=condition)
 
 
 def mask_secrets(text: str) -> str:
@@ -214,23 +251,59 @@ class Difference:
     path: tuple[str, ...]
     before: Any
     after: Any
+    # When the values are these; empty if they are in any case.
+    condition: str = ""
 
 
-def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """Yield the innermost values that differ; a list whose length changes counts as one value, but for tags."""
+def find_differences(before: Any, after: Any, path: tuple[str, ...] = (), condition: str = "") -> Iterator[Difference]:
+    """Yield the innermost values that differ; a list whose length changes counts as one value, but for tags.
+
+    So does a function that is not evaluated. Of a value that hangs on a condition, each branch is compared.
+    """
     if (before is None) == (after is None) and as_text(before) == as_text(after):
+        return
+    if read_choice(before) or read_choice(after):
+        yield from _compare_branches(before, after, path, condition)
+        return
+    if path and any(isinstance(value, dict) and is_function(value) for value in (before, after)):
+        yield Difference(path, before, after, condition)
         return
     old_tags, new_tags = _read_tags(before), _read_tags(after)
     if old_tags and new_tags and old_tags != new_tags:
         before, after = old_tags, new_tags
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
-            yield from find_differences(before.get(key), after.get(key), (*path, key))
+            yield from find_differences(before.get(key), after.get(key), (*path, key), condition)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from find_differences(old, new, (*path, str(index)))
+            yield from find_differences(old, new, (*path, str(index)), condition)
     else:
-        yield Difference(path, before, after)
+        yield Difference(path, before, after, condition)
+
+
+def _compare_branches(before: Any, after: Any, path: tuple[str, ...], condition: str) -> Iterator[Difference]:
+    """Yield the differences of the values for each result of a condition that is the same on both sides.
+
+    Where it is not, any value before may become any value after.
+    """
+    old, new = read_choice(before), read_choice(after)
+    if old and new and old.condition == new.condition:
+        yield from find_differences(old.met, new.met, path, join_literals(condition, old.condition))
+        unmet = str(negate(old.condition))
+        yield from find_differences(old.unmet, new.unmet, path, join_literals(condition, unmet))
+        return
+    former, later = list(list_branches(before)), list(list_branches(after))
+    if len(former) * len(later) > _MOST_PAIRS:
+        yield Difference(path, before, after, condition)
+        return
+    pairs = set[tuple[tuple[str, ...], str, str]]()
+    for (old_literal, old_value), (new_literal, new_value) in itertools.product(former, later):
+        when = join_literals(condition, old_literal, "" if KNOWN_AFTER_APPLY in new_literal else new_literal)
+        for difference in find_differences(old_value, new_value, path, when):
+            pair = (difference.path, repr(difference.before), repr(difference.after))
+            if pair not in pairs:
+                pairs.add(pair)
+                yield difference
 
 
 def _read_tags(value: Any) -> dict[str, Any]:

@@ -28,6 +28,8 @@ _DATA = {
     "AWS::MSK::Cluster": "its messages",
     "AWS::Timestream::Table": "its records",
 }
+# Where the comparison cannot know whether a resource is removed, it names the deletion policy as it is.
+_RETAINING = ("Retain", "RetainExceptOnCreate", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
 # Nothing brings the data back, and a backup can no longer be restored under the name.
 _RECREATION = "was deleted outside CloudFormation and is created again, empty"
 
@@ -89,6 +91,8 @@ def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
         resource_path = f"{path}{change.logical_id}"
         if change.nested and change.nested.changes and change.drift != "DELETED":
             dangers += find_dangers(change.nested, f"{resource_path}/")
+            if change.may_be_removed:
+                dangers += _find_resource_dangers(change, resource_path)
         else:
             dangers += _find_resource_dangers(change, resource_path)
     return dangers
@@ -118,12 +122,13 @@ def _read_former_type(change: Change) -> str:
 
 def _is_retained(change: Change) -> bool:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html"""
-    return change.policy_action in ("Retain", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
+    return change.policy_action in _RETAINING
 
 
 def _describe_effect(change: Change) -> str:
-    if change.action == "Remove":
-        return "is removed from the stack" if _is_retained(change) else "is deleted"
+    if change.action == "Remove" or change.may_be_removed:
+        verb = "may be" if change.condition or change.may_be_removed else "is"
+        return f"{verb} removed from the stack" if _is_retained(change) else f"{verb} deleted"
     if change.action == "Modify" and change.replacement == "True":
         is_other_type = _read_former_type(change) != change.resource_type
         return f"is replaced by an {change.resource_type}" if is_other_type else "is replaced by an empty one"

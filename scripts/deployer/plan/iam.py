@@ -6,9 +6,10 @@ topics, queues and buckets, attachments of managed policies, and permissions to 
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from scripts.common.conditions import expand_choices
 from scripts.common.evaluate import Evaluated, Resource
 
 from .compare import as_text
@@ -102,15 +103,31 @@ def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementCha
 
 def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
     for holder, resource in stack.walk():
-        yield from _permission_grants(holder, resource)
-        yield from _membership_grants(holder, resource)
-        for policy in (item for name in _ATTACHMENTS for item in as_list(resource.properties.get(name, []))):
-            yield _Grant(holder, "attached", "Allow", as_text(policy), "", _ALL_OF_A_POLICY)
+        for properties in expand_choices(_leave_out_documents(resource.properties)):
+            yield from _property_grants(holder, replace(resource, properties=properties or {}))
         for kind, document in _policy_documents(resource):
-            for statement in as_list(document["Statement"]):
+            for statement in _list_statements(document["Statement"]):
                 # What is no mapping, such as a function that is not evaluated, is shown as a changed property.
                 if isinstance(statement, Mapping):
                     yield from _statement_grants(holder, kind, statement)
+
+
+def _leave_out_documents(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in properties.items() if name == "Statement" or not any(_find_documents(value))}
+
+
+def _property_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
+    yield from _permission_grants(holder, resource)
+    yield from _membership_grants(holder, resource)
+    for policy in (item for name in _ATTACHMENTS for item in as_list(resource.properties.get(name, []))):
+        yield _Grant(holder, "attached", "Allow", as_text(policy), "", _ALL_OF_A_POLICY)
+
+
+def _list_statements(value: Any) -> Iterator[Any]:
+    """Yield each statement that there may be: what hangs on a condition that is not known may be granted."""
+    for statements in [value] if isinstance(value, list) else expand_choices(value):
+        for statement in as_list(statements):
+            yield from expand_choices(statement)
 
 
 def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:

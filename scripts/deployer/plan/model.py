@@ -11,6 +11,8 @@ from scripts.common.templates import STACK
 TYPE = "Type"
 # CloudFormation's placeholder for a value that depends on another change.
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
+# The name of the change of a resource's condition, by which it may be created or removed.
+CONDITION = "Condition"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class PropertyChange:
     # Whether the actual value differs from that of the last deployment, and the latter.
     is_drifted: bool = False
     deployed: str | None = None
+    # When the values are these; empty if they are in any case, or the service lists them.
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,13 @@ class Change:
     drift: str = ""
     # The attributes whose drift is left as it is, each with CloudFormation's reason.
     ignored_drift: tuple[str, ...] = ()
+    # When the resource exists, if the comparison cannot know it; empty if it exists in any case, or is listed.
+    condition: str = ""
+
+    @property
+    def may_be_removed(self) -> bool:
+        """Whether the deployment removes the resource if its condition is no longer met, which no template tells."""
+        return any(prop.name == CONDITION and prop.after is not None for prop in self.properties)
 
     @property
     def is_drifted(self) -> bool:

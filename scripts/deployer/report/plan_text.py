@@ -186,7 +186,8 @@ def describe_action(change: Change) -> tuple[str, str, str]:
     kind, note = _classify_action(change)
     is_news = kind != "record" and (change.resource_type, change.drift) != (STACK, "UNSUPPORTED")
     drift_note = _DRIFT_NOTES.get(change.drift, "") if is_news else ""
-    return (*_SYMBOLS[kind], " ".join(filter(None, (note, drift_note))))
+    condition = f"(if {change.condition})" if change.condition else ""
+    return (*_SYMBOLS[kind], " ".join(filter(None, (note, drift_note, condition))))
 
 
 def _classify_action(change: Change) -> tuple[str, str]:
@@ -203,6 +204,8 @@ def _classify_action(change: Change) -> tuple[str, str]:
             note = "(retained)"
         elif change.resource_type == STACK:
             note = "(and everything in it)"
+    elif change.may_be_removed:
+        note = "(may be removed)"
     elif change.replacement == "True":
         kind, note = "replace", "(replaced)"
     elif change.replacement == "Conditional" and change.resource_type != STACK:
@@ -223,9 +226,7 @@ def _format_values(*values: str | None) -> list[str]:
 def _to_line(text: str | None) -> str:
     if text is None:
         return "(none)"
-    if KNOWN_AFTER_APPLY in text:
-        return "(known after apply)"
-    return " ".join(text.split())
+    return " ".join(text.replace(KNOWN_AFTER_APPLY, "(known after apply)").split())
 
 
 def shown_properties(plan: Plan, path: str, change: Change) -> list[PropertyChange]:
@@ -266,8 +267,10 @@ def list_values(prop: PropertyChange, *, is_added: bool = False) -> Iterator[tup
         before, after = _format_values(prop.before, prop.after)
         if prop.before is None and is_added:
             yield after, "green"
-            return
-        yield from ((before, "red"), (" → ", "dim"), (after, "green"))
+        else:
+            yield from ((before, "red"), (" → ", "dim"), (after, "green"))
+        if prop.condition:
+            yield f" if {prop.condition}", "dim"
         return
     deployed, real, template = _format_values(prop.deployed, prop.before, prop.after)
     yield from (("deployed ", "dim"), (deployed, ""), (" → real ", "dim"), (real, "red"))
@@ -282,12 +285,7 @@ def ignored_drift_lines(change: Change) -> list[str]:
     return [f"drift is left as it is: {', '.join(change.ignored_drift)}"] if change.ignored_drift else []
 
 
-def describe_property(prop: PropertyChange, *, is_added: bool = False) -> str:
-    values = "".join(text for text, _ in list_values(prop, is_added=is_added))
-    return f"{prop.name}: {values}{_recreation_note(prop)}"
-
-
-def _recreation_note(prop: PropertyChange) -> str:
+def recreation_note(prop: PropertyChange) -> str:
     return {"Always": " (forces replacement)", "Conditionally": " (may force replacement)"}.get(prop.recreation, "")
 
 
@@ -370,7 +368,7 @@ def _change_line(plan: Plan, path: str, change: Change) -> Text:
 
 
 def _property_line(prop: PropertyChange, *, is_added: bool = False) -> Text:
-    return Text.assemble(f"{prop.name}: ", *list_values(prop, is_added=is_added), (_recreation_note(prop), "red"))
+    return Text.assemble(f"{prop.name}: ", *list_values(prop, is_added=is_added), (recreation_note(prop), "red"))
 
 
 def _print_statements(console: Console, statements: Iterable[StatementChange]) -> None:
