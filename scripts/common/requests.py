@@ -26,6 +26,14 @@ _PREPARATIONS = {
     "cloudformation:CreateStackRefactor",
     "s3:PutObject",
 }
+# What begins an operation of a stack, apart from ``ExecuteChangeSet``.
+_OPERATIONS = {
+    "cloudformation:CancelUpdateStack",
+    "cloudformation:ContinueUpdateRollback",
+    "cloudformation:DeleteStack",
+    "cloudformation:ExecuteStackRefactor",
+    "cloudformation:RollbackStack",
+}
 _MOST_NAMES = 3
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
 
@@ -39,6 +47,8 @@ class RequestLog:
     def __init__(self) -> None:
         # Each request that may have changed something: the action, and the resource.
         self._writes: list[tuple[str, str]] = []
+        # The stack of each change set, whose id does not name it.
+        self._stacks: dict[str, str] = {}
 
     def watch(self, client: Any) -> None:
         """Follow a new client: its errors get ``Action`` and ``Resource`` beside ``Code`` and ``Message``."""
@@ -46,6 +56,8 @@ class RequestLog:
         events.register("provide-client-params.*.*", _keep_parameters)
         events.register("before-call.*.*", self._note_write)
         events.register("after-call.*.*", self._explain_refusal)
+        events.register("after-call.cloudformation.CreateChangeSet", self._note_stack)
+        events.register("after-call.cloudformation.DescribeChangeSet", self._note_stack)
         events.register_first("needs-retry.cloudformation", _stop_retrying_limit)
 
     def describe_changes(self) -> str:
@@ -53,12 +65,21 @@ class RequestLog:
         writes = self._select_changes()
         if not writes:
             return NO_STACK if self._writes else NOTHING
-        names = [" on ".join(filter(None, write)) for write in dict.fromkeys(reversed(writes))]
+        named_writes = [(action, self._stacks.get(resource, resource)) for action, resource in writes]
+        names = [" on ".join(filter(None, write)) for write in dict.fromkeys(reversed(named_writes))]
         return f"already requested: {join_names(names, _MOST_NAMES)}"
 
     @property
     def may_have_changed_stacks(self) -> bool:
         return bool(self._select_changes())
+
+    @property
+    def may_have_begun_operation(self) -> bool:
+        """Whether an operation of a stack may be running that the command does not report itself.
+
+        Whoever executes a change set reports whether it goes on.
+        """
+        return any(action in _OPERATIONS for action, _ in self._select_changes())
 
     def _select_changes(self) -> list[tuple[str, str]]:
         """Return the writes that change a stack, or another resource; the deletion of a stack in review does not.
@@ -72,6 +93,12 @@ class RequestLog:
             if action not in _PREPARATIONS
             and not (action == "cloudformation:DeleteStack" and ("cloudformation:CreateChangeSet", resource) in writes)
         ]
+
+    def _note_stack(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        change_set = parsed.get("Id") or parsed.get("ChangeSetId")
+        name = parsed.get("StackName") or context.get("resource")
+        if change_set and name:
+            self._stacks[change_set] = name
 
     def _note_write(self, model: Any, context: dict[str, Any], **_: Any) -> None:
         if not model.name.startswith(_READS):

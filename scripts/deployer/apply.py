@@ -11,7 +11,7 @@ from scripts.common import templates
 from scripts.common.errors import Aborted, UserError
 
 from . import change_set
-from .bootstrap_change import BootstrapProposal, check_within, read_proposal
+from .bootstrap_change import BootstrapProposal, Steps, check_within, read_proposal
 from .both_stacks import PlatformPlan, execute_both, join_plans
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
@@ -87,10 +87,10 @@ def _load_plan(session: Session, path: Path) -> SavedPlan:
 
 def _deploy_artifacts(session: Session, artifacts: BootstrapProposal | None) -> Deployed:
     """Execute a plan that changes the artifacts stack only."""
-    if artifacts is not None:
-        artifacts.execute_alone()
+    result = artifacts.execute_alone() if artifacts is not None else None
     stack = describe_stack(session.cloudformation, session.options.stack_name)
-    return Deployed(stack.outputs, changed=True, message=f"no changes; {ARTIFACTS_STACK} was deployed")
+    message = f"no changes; {ARTIFACTS_STACK} was deployed"
+    return Deployed(stack.outputs, changed=True, message=message, artifacts=result)
 
 
 def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedStack) -> BootstrapProposal:
@@ -101,13 +101,17 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
     if {stack.id: stack.changed_at} != planned.changed_at:
         raise UserError(f"{ARTIFACTS_STACK} has changed since the plan was made; create a new plan")
     proposal = change_set.read_change_set(session.cloudformation, planned.change_set_id)
-    steps = (saved_plan.runs_before, saved_plan.runs_after)
-    artifacts = read_proposal(session, stack, proposal, steps, planned.remarks)
+    steps = Steps(saved_plan.runs_before, saved_plan.runs_after)
+    artifacts = read_proposal(session, stack, proposal, steps, saved_plan.environments, planned.remarks)
+    if reason := artifacts.find_deployed_environment():
+        raise UserError(f"{reason}; create a new plan")
     if not have_equal_texts(artifacts.plan, planned.plan):
         raise UserError(_CHANGED)
     if saved_plan.first_change_set_id:
         artifacts.first = change_set.read_change_set(session.cloudformation, saved_plan.first_change_set_id)
         check_within(artifacts.first.changes, artifacts.plan.stack)
+        text_during = change_set.read_proposed_template(artifacts.first)
+        artifacts.change = replace(artifacts.change, text_during=text_during)
     return artifacts
 
 

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.errors import Aborted, UserError
+from scripts.common.errors import Aborted, StillRunning, UserError, raise_both
 from stacks import emit
 
-from .bootstrap_change import BootstrapChange, complete_parameters, explain_denial, find_change, fits_into_request
+from .bootstrap_change import (
+    BootstrapChange,
+    complete_parameters,
+    describe_rest,
+    explain_denial,
+    find_change,
+    fits_into_request,
+)
 from .change_set import ExecutionOptions, create_change_set, remove_abandoned
 from .deployment_options import ARTIFACTS_STACK
 from .follow import execute_and_follow
@@ -113,6 +120,8 @@ def _bootstrap_first(session: Session, stack: Stack) -> Stack:
         return _change_bootstrap(session, stack, change.text_during if change else body)
     except ClientError as error:
         raise explain_denial(error) from error
+    except StillRunning as error:
+        raise_both(error, f"{options.stack_name} {describe_rest(options.environment)}")
 
 
 def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:

@@ -4,19 +4,31 @@ What adds rights is executed before the platform's change set, and what takes ri
 change does both, the stack is updated twice (transition.py).
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.errors import UserError, describe_error, is_denied
+from scripts.common.command import describe_output_error, is_output_error
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_denied, raise_both
 from stacks import emit
 
 from . import transition
-from .change_set import ExecutionOptions, Proposal, create_change_set, read_proposed_template, remove_abandoned
-from .deployment_options import ARTIFACTS_STACK, stack_name
+from .change_set import (
+    NOT_EXECUTED,
+    ExecutionOptions,
+    Overtaken,
+    Proposal,
+    create_change_set,
+    describe_obstacle,
+    read_proposed_template,
+    remove_abandoned,
+)
+from .deployment_options import ARTIFACTS_STACK, ArtifactsResult, stack_name
+from .failure import DeploymentFailed
 from .follow import execute_and_follow
 from .package import PLANS, Package
 from .plan.model import Plan, StackChanges
@@ -29,6 +41,7 @@ from .upload import upload_package
 # Bytes of a template in a request.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 LONGEST_BODY = 51_200
+KEEPS_RIGHTS = f"{ARTIFACTS_STACK} keeps the permissions of both releases"
 _BY_COMPARISON = (
     f"This caller may not create a change set of {ARTIFACTS_STACK}: its plan comes from comparing the deployed "
     "template with the new one."
@@ -58,12 +71,20 @@ class BootstrapChange:
     problem: str = ""
     # The environments whose rights of an earlier release stay.
     kept_for: tuple[str, ...] = ()
+    # The deployed template, and the states of the other environments (``read_environments``): what the change rests on.
+    deployed_text: Any = ""
+    environments: dict[str, str] = field(default_factory=dict)
 
 
 def complete_parameters(parameters: dict[str, str], body: str) -> dict[str, str]:
     """Return the value of each parameter that the template declares: the given one, or the default."""
     declared = templates.parse_template(body).get("Parameters", {})
     return {name: parameters.get(name, str(parameter.get("Default", ""))) for name, parameter in declared.items()}
+
+
+def describe_rest(environment: str) -> str:
+    """Return what becomes of the platform if the artifacts stack is no longer watched, and how to continue."""
+    return f"will not be deployed; when {ARTIFACTS_STACK} is complete, continue with scripts/deploy.sh {environment}"
 
 
 def fits_into_request(body: str) -> bool:
@@ -81,10 +102,12 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
     if is_deployed(cloudformation, stack, body, parameters):
         return None
     pseudo = session.target.pseudo_parameters()
-    old = templates.parse_template(read_original_template(cloudformation, stack.name))
+    deployed_text = read_original_template(cloudformation, stack.name)
+    old = templates.parse_template(deployed_text)
     deployed = transition.Release.from_template(old, stack.parameters, pseudo)
     new = transition.Release.from_template(templates.parse_template(body), parameters, pseudo)
-    other_environments = tuple(_list_other_environments(session, {*transition.list_environments(old)}))
+    environments = read_environments(session, transition.list_environments(old))
+    other_environments = tuple(name for name, state in environments.items() if state)
     end = transition.add_kept_rights(deployed, new, transition.keep_of(other_environments))
     compared = _compare(session, (old, stack.parameters), (end, parameters))
     if compared.is_empty:
@@ -93,7 +116,15 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
     check_ready(stack)
     kept_for = other_environments if end != new.template else ()
     text = emit.to_yaml(end) if kept_for else body
-    change = BootstrapChange(stack, compared, text, parameters, kept_for=kept_for)
+    change = BootstrapChange(
+        stack,
+        compared,
+        text,
+        parameters,
+        kept_for=kept_for,
+        deployed_text=deployed_text,
+        environments=environments,
+    )
     try:
         during = transition.add_kept_rights(deployed, new, transition.keep_all)
     except UserError as error:
@@ -114,10 +145,16 @@ def _compare(session: Session, before: _Source, after: _Source) -> Comparison:
     return compare_trees(ARTIFACTS_STACK, old, new, session.target.pseudo_parameters())
 
 
-def _list_other_environments(session: Session, environments: set[str]) -> Iterator[str]:
-    for environment in sorted(environments - {session.options.environment}):
-        if describe_stack(session.cloudformation, stack_name(environment)).exists:
-            yield environment
+def read_environments(session: Session, environments: Iterable[str]) -> dict[str, str]:
+    """Return the state of each environment but that of the session: its stack's id and last change, or an empty text.
+
+    The text is empty if the stack does not exist. Any deployment of the environment makes it another text.
+    """
+    states = {}
+    for environment in sorted({*environments} - {session.options.environment}):
+        stack = describe_stack(session.cloudformation, stack_name(environment))
+        states[environment] = f"{stack.id} {stack.changed_at}" if stack.exists else ""
+    return states
 
 
 @dataclass
@@ -134,6 +171,11 @@ class BootstrapProposal:
     # Of the template while the platform is deployed, if the stack is updated twice.
     first: Proposal | None = None
     sets: ExitStack = field(default_factory=ExitStack)
+    # The stack and its template before this deployment, and then as the first change set has left it.
+    expected: tuple[Stack, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.expected = (self.change.stack, self.change.deployed_text)
 
     def join_platform(self) -> None:
         """Prepare for a deployment of the platform between the steps. Raises ``UserError`` if that is not possible."""
@@ -157,35 +199,100 @@ class BootstrapProposal:
             return (f"{ARTIFACTS_STACK} takes this away only after {platform} has been deployed",)
         return (f"{ARTIFACTS_STACK} is updated before {platform}",)
 
-    def execute_alone(self) -> None:
-        """Execute the whole change at once, without a deployment of the platform."""
+    def execute_alone(self) -> ArtifactsResult:
+        """Execute the whole change at once, without a deployment of the platform.
+
+        Raises ``Overtaken`` if another environment was deployed since the plan was made: it may need what is removed.
+        """
+        if reason := self.find_deployed_environment():
+            raise Overtaken(f"{reason}; {NOT_EXECUTED}")
         self._execute(self.require_final())
         self._tidy_up()
+        return ArtifactsResult("updated", f"{ARTIFACTS_STACK} was deployed")
 
     def execute_before(self) -> None:
         """Add what the deployment of the platform needs."""
-        if self.change.steps.before:
-            self._execute(self.first or self.require_final())
-            if not self.change.steps.after:
-                self._tidy_up()
-
-    def execute_after(self) -> None:
-        """Take away what nothing needs after the deployment of the platform.
-
-        Raises ``UserError`` if the change is another one than in the plan.
-        """
-        if not self.change.steps.after:
-            return
         if not self.change.steps.before:
-            self._execute(self.require_final())
+            return
+        options = self.session.options
+        try:
+            self._execute(self.first or self.require_final())
+        except StillRunning as error:
+            raise_both(error, f"{options.stack_name} {describe_rest(options.environment)}")
+        if self.change.steps.after:
+            self.expected = self._read_stack()
         else:
-            # The execution of the first change set has deleted that of the plan.
-            stack = describe_stack(self.session.cloudformation, ARTIFACTS_STACK)
-            with _create(self.session, replace(self.change, stack=stack), self.change.text) as proposal:
-                if proposal is not None:
-                    check_within(proposal.changes, self.plan.stack)
-                    self._execute(proposal)
-        self._tidy_up()
+            self._tidy_up()
+
+    def narrow(self) -> ArtifactsResult:
+        """Take away what nothing needs after the deployment of the platform, and return what became of the stack.
+
+        The change is executed only if the stack is as this deployment left it, and the other environments are as the
+        plan saw them. No expected error is raised, because the platform is deployed.
+        """
+        try:
+            if self.change.steps.after:
+                self._execute_after()
+        except StillRunning as error:
+            return ArtifactsResult("continues", f"{describe_error(error)}; it removes permissions no longer needed")
+        except DeploymentFailed as error:
+            with suppress(OSError):
+                self.session.report.show_failure(error.failure)
+            return self._keep_rights(describe_error(error), error.failure.next_step)
+        except (UserError, KeyboardInterrupt, *AWS_ERRORS) as error:
+            # Of a denial, what is said of the plan is beside the point.
+            denial = (
+                error.__cause__ if isinstance(error.__cause__, ClientError) and is_denied(error.__cause__) else None
+            )
+            return self._keep_rights(describe_obstacle(denial or error))
+        except OSError as error:
+            if not is_output_error(error):
+                raise
+            return self._keep_rights(describe_output_error(error))
+        if self.change.steps.after:
+            self._tidy_up()
+        return ArtifactsResult("updated", f"{ARTIFACTS_STACK} was deployed")
+
+    def _keep_rights(self, reason: str, next_step: str = "") -> ArtifactsResult:
+        next_run = f"the next scripts/deploy.sh {self.session.options.environment} removes those no longer needed"
+        steps = "; then ".join(filter(None, (next_step, next_run)))
+        return ArtifactsResult("kept", f"{KEEPS_RIGHTS}, because {reason}; {steps}")
+
+    def _execute_after(self) -> None:
+        if not self.change.steps.before:
+            self._check_unchanged()
+            self._execute(self.require_final())
+            return
+        # The execution of the first change set has deleted that of the plan.
+        stack = self.expected[0]
+        with _create(self.session, replace(self.change, stack=stack), self.change.text) as proposal:
+            # Only now: a change of the stack after the creation would make the change set obsolete.
+            self._check_unchanged()
+            if proposal is not None:
+                check_within(proposal.changes, self.plan.stack)
+                self._execute(proposal)
+
+    def _read_stack(self) -> tuple[Stack, Any]:
+        stack = describe_stack(self.session.cloudformation, ARTIFACTS_STACK)
+        return stack, read_original_template(self.session.cloudformation, ARTIFACTS_STACK)
+
+    def _check_unchanged(self) -> None:
+        """Raise ``UserError`` if the stack is not as this deployment left it, or another environment was deployed."""
+        (expected, expected_text), (stack, text) = self.expected, self._read_stack()
+        # What this deployment has executed, whatever the stack had when it was read again.
+        expected_text = self.change.text_during if self.change.steps.before else expected_text
+        is_same = all(getattr(stack, name) == getattr(expected, name) for name in ("id", "changed_at", "parameters"))
+        if not is_same or templates.parse_template(text) != templates.parse_template(expected_text):
+            raise UserError(f"{ARTIFACTS_STACK} was changed while {self.session.options.stack_name} was deployed")
+        if reason := self.find_deployed_environment():
+            raise UserError(reason)
+
+    def find_deployed_environment(self) -> str:
+        """Return the other environment that was deployed since the plan was made, as a sentence, or an empty text."""
+        for environment, state in read_environments(self.session, self.change.environments).items():
+            if state != self.change.environments[environment]:
+                return f"{stack_name(environment)} was deployed since the plan was made"
+        return ""
 
     def require_final(self) -> Proposal:
         if self.final is None:
@@ -207,7 +314,7 @@ class BootstrapProposal:
         key = destination.content_key(self.change.text.encode(), ".yaml")
         try:
             delete_unneeded_artifacts(target.client("s3"), destination, target.account, {key})
-        except ClientError as error:
+        except (*AWS_ERRORS, KeyboardInterrupt) as error:
             reason = describe_error(error)
             self.session.report.announce_step("Deployed,", f"but earlier templates stay in the bucket: {reason}")
 
@@ -257,16 +364,30 @@ def propose_change(session: Session, change: BootstrapChange | None) -> Iterator
 
 
 def read_proposal(
-    session: Session, stack: Stack, final: Proposal, steps: tuple[bool, bool], remarks: list[str]
+    session: Session,
+    stack: Stack,
+    final: Proposal,
+    steps: Steps,
+    environments: dict[str, str],
+    remarks: list[str],
 ) -> BootstrapProposal:
     """Return the proposal of a saved change set, with the plan that follows from it."""
-    old = templates.parse_template(read_original_template(session.cloudformation, stack.name))
+    deployed_text = read_original_template(session.cloudformation, stack.name)
+    old = templates.parse_template(deployed_text)
     text = read_proposed_template(final)
     new = templates.parse_template(text)
     compared = _compare(session, (old, stack.parameters), (new, final.parameters))
     # A template in JSON is returned parsed.
     body = text if isinstance(text, str) else emit.to_yaml(new)
-    change = BootstrapChange(stack, compared, body, final.parameters, Steps(*steps))
+    change = BootstrapChange(
+        stack,
+        compared,
+        body,
+        final.parameters,
+        steps,
+        deployed_text=deployed_text,
+        environments=environments,
+    )
     return BootstrapProposal(session, change, final, compared.make_plan(final.changes, final.notices), remarks)
 
 

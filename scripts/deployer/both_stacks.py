@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
-from scripts.common.errors import AWS_ERRORS, UserError
+from scripts.common.errors import AWS_ERRORS, UserError, raise_both
 
-from .bootstrap_change import BootstrapProposal
-from .change_set import Overtaken, Proposal
+from .bootstrap_change import KEEPS_RIGHTS, BootstrapProposal
+from .change_set import Overtaken, Proposal, describe_obstacle
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import execute_plan, finish_deployment
@@ -62,6 +63,7 @@ def save_both(session: Session, path: Path, artifacts: BootstrapProposal | None,
             stack_name=session.options.stack_name,
             platform=_plan_platform(platform) if platform else None,
             artifacts=_plan_artifacts(artifacts) if artifacts else None,
+            environments=artifacts.change.environments if artifacts else {},
             runs_before=artifacts.change.steps.before if artifacts else False,
             runs_after=artifacts.change.steps.after if artifacts else False,
             first_change_set_id=artifacts.first.change_set_id if artifacts and artifacts.first else "",
@@ -100,35 +102,49 @@ def execute_both(
 ) -> Deployed:
     """Execute the confirmed change sets: what adds rights, then the platform, then what takes rights away.
 
-    Raises ``DeploymentFailed`` and ``UserError`` as ``execute_plan`` does; the rights of both releases then stay.
+    Raises ``DeploymentFailed`` and ``UserError`` as ``execute_plan`` does; the rights of both releases then stay. Once
+    the platform is deployed and complete, the result is so, whatever becomes of the artifacts stack.
     """
     if artifacts is not None:
         artifacts.execute_before()
     try:
         execute_plan(session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late)
     except _FAILURES as error:
-        if artifacts is not None:
-            _announce_kept_rights(session, artifacts)
-        if isinstance(error, Overtaken) and artifacts is not None and artifacts.change.steps.before:
-            raise Overtaken(f"{error}; only {ARTIFACTS_STACK} was updated, before it") from error
+        _raise_unfinished(session, artifacts, platform, error)
+    try:
+        deployed = finish_deployment(session, platform.before.template_tree, platform.late)
+    except _FAILURES as error:
+        if artifacts is not None and artifacts.change.steps.after:
+            raise_both(error, f"{KEEPS_RIGHTS} until then")
         raise
-    deployed = finish_deployment(session, platform.before.template_tree, platform.late)
-    if artifacts is not None:
-        try:
-            artifacts.execute_after()
-        except _FAILURES:
-            session.report.announce_step("Deployed", f"{session.options.stack_name}, but not {ARTIFACTS_STACK}")
-            _announce_kept_rights(session, artifacts)
-            raise
-    return deployed
+    return replace(deployed, artifacts=artifacts.narrow()) if artifacts is not None else deployed
 
 
-def _announce_kept_rights(session: Session, artifacts: BootstrapProposal) -> None:
-    """Say what the artifacts stack still allows after a deployment that has not succeeded."""
-    steps, options = artifacts.change.steps, session.options
-    if steps.after:
-        rights = "the rights of both releases" if steps.before else "the rights of the earlier release"
-        next_step = f"the next scripts/deploy.sh {options.environment} that succeeds takes away what nothing needs"
-        session.report.announce_step("Rights", f"{ARTIFACTS_STACK} has {rights}; {next_step}")
-    elif steps.before:
-        session.report.announce_step("Rights", f"{ARTIFACTS_STACK} is updated already, and stays as it is")
+def _raise_unfinished(
+    session: Session, artifacts: BootstrapProposal | None, platform: PlatformPlan, error: BaseException
+) -> NoReturn:
+    """Raise the error that has ended the platform's step, with what it does not say of both stacks."""
+    options = session.options
+    is_widened = artifacts is not None and artifacts.change.steps.before
+    is_interrupted = isinstance(error, KeyboardInterrupt)
+    notes = []
+    if platform.proposal.is_executed and is_interrupted:
+        # While it runs, an interrupt is ``StillRunning``.
+        notes.append(f"the deployment of {options.stack_name} has ended; see scripts/status.sh {options.environment}")
+    elif is_widened and not platform.proposal.is_executed:
+        notes.append(f"{options.stack_name} was not deployed; continue with scripts/deploy.sh {options.environment}")
+    if artifacts is not None and (is_widened or platform.proposal.is_executed):
+        notes.append(_describe_rights(artifacts))
+    if isinstance(error, Overtaken) and is_widened:
+        raise Overtaken("; ".join([describe_obstacle(error), *notes])) from error
+    if not notes:
+        raise error
+    raise_both(error, "; ".join(notes))
+
+
+def _describe_rights(artifacts: BootstrapProposal) -> str:
+    """Return what the artifacts stack allows after a deployment of the platform that has not succeeded."""
+    if not artifacts.change.steps.after:
+        return f"{ARTIFACTS_STACK} is updated already, and stays as it is"
+    command = f"scripts/deploy.sh {artifacts.session.options.environment}"
+    return f"{KEEPS_RIGHTS}; the next {command} that succeeds removes those no longer needed"

@@ -38,12 +38,17 @@ CLEANUP_SECONDS = 60
 NEW_ROLE_SECONDS = 30
 
 
-_NOT_EXECUTED = "nothing of this deployment was executed"
+NOT_EXECUTED = "nothing of this deployment was executed"
 _BUSY = re.compile(r"is in (\w+_IN_PROGRESS) state and can ?not be updated")
 
 
 class Overtaken(UserError):
     """Another deployment has changed the stack, so that nothing of this one was executed; it can be planned again."""
+
+
+def describe_obstacle(error: BaseException) -> str:
+    """Return the cause of an error, without what ``Overtaken`` says of the deployment: another step may have run."""
+    return describe_error(error).replace(f"; {NOT_EXECUTED}", "")
 
 
 class RefusedChangeSet(UserError):
@@ -176,7 +181,7 @@ class Proposal:
         stack = describe_stack(self.cloudformation, self.stack_id)
         state = f"its change set is {execution or 'deleted'}, and the stack {stack.status or 'is deleted'}"
         if execution in ("", "OBSOLETE") or stack.is_busy:
-            raise Overtaken(f"{stack.name}: another deployment was faster: {state}; {_NOT_EXECUTED}") from error
+            raise Overtaken(f"{stack.name}: another deployment was faster: {state}; {NOT_EXECUTED}") from error
 
 
 @contextmanager
@@ -245,7 +250,7 @@ def _await_proposal(
         if not _is_missing(error):
             raise
         name = created["StackId"].split("/")[1]
-        raise Overtaken(f"{name}: another deployment has deleted the change set; {_NOT_EXECUTED}") from error
+        raise Overtaken(f"{name}: another deployment has deleted the change set; {NOT_EXECUTED}") from error
     proposal.keeps_failed = options.keeps_failed
     return proposal
 
@@ -265,7 +270,7 @@ def _request_change_set(cloudformation: CloudFormationClient, **arguments: Any) 
         except ClientError as error:
             if busy := _BUSY.search(str(error)):
                 meaning = STATUSES[busy[1]].meaning if busy[1] in STATUSES else "another operation is running"
-                raise Overtaken(f"{arguments['StackName']} is {busy[1]}: {meaning}; {_NOT_EXECUTED}") from error
+                raise Overtaken(f"{arguments['StackName']} is {busy[1]}: {meaning}; {NOT_EXECUTED}") from error
             if "is invalid or cannot be assumed" not in str(error):
                 if arguments.get("DeploymentMode") and error.response["Error"]["Code"] == "ValidationError":
                     raise UserError(
@@ -289,7 +294,7 @@ def read_change_set(cloudformation: CloudFormationClient, change_set_id: str) ->
     status, execution = change_set["Status"], change_set["ExecutionStatus"]
     if execution == "OBSOLETE":
         raise Overtaken(
-            f"its change set is OBSOLETE: another deployment has run since; {_NOT_EXECUTED}; create a new plan"
+            f"its change set is OBSOLETE: another deployment has run since; {NOT_EXECUTED}; create a new plan"
         )
     if (status, execution) != ("CREATE_COMPLETE", "AVAILABLE"):
         raise UserError(f"its change set is {status} and {execution}; plan again")

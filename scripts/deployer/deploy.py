@@ -137,9 +137,9 @@ def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: Bootst
         return Deployed(stack.outputs, changed=True)
     if confirm_plans(session, plans) is None:
         raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set was deleted")
-    bootstrap_proposal.execute_alone()
+    result = bootstrap_proposal.execute_alone()
     message = f"no changes; {ARTIFACTS_STACK} was deployed"
-    return Deployed(stack.outputs, changed=True, message=message)
+    return Deployed(stack.outputs, changed=True, message=message, artifacts=result)
 
 
 def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tuple[bool, Snapshot | None]:

@@ -59,6 +59,17 @@ class DeploymentOptions:
 
 
 @dataclass(frozen=True)
+class ArtifactsResult:
+    """What a deployment has made of the artifacts stack."""
+
+    # "updated", "kept" if it still has permissions that nothing needs, or "continues" if its update was not watched to
+    # its end.
+    result: str
+    # A sentence that names the stack.
+    message: str
+
+
+@dataclass(frozen=True)
 class Deployed:
     """A stack's outputs, and whether it was changed (or would be, by a plan)."""
 
@@ -66,6 +77,8 @@ class Deployed:
     changed: bool
     # What to say instead of "deployed".
     message: str = ""
+    # None if the deployment has not changed the artifacts stack.
+    artifacts: ArtifactsResult | None = None
 
 
 def stack_name(environment: str) -> str:

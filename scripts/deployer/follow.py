@@ -16,6 +16,7 @@ from .failure import DeploymentFailed, Event, describe_failure
 from .operations import USER_INITIATED, Operation
 from .report.reporter import EventListener
 from .stack import Stack, StackTree, describe_tree
+from .statuses import list_commands
 
 # Longer than the longest monitoring time of rollback triggers, which is three hours.
 LONGEST_SECONDS = 4 * 60 * 60
@@ -33,9 +34,11 @@ _ALL_STACKS = ("CLEANUP", "ROLLBACK", "DELETE")
 class FollowOptions:
     """How to follow an operation: the environment that the advice names (or none), the receiver, and the interval."""
 
+    # Empty for a stack that is no environment's, which the advice then names as ``stack_name``.
     environment: str
     receive_events: EventListener
     poll_seconds: float = POLL_SECONDS
+    stack_name: str = ""
 
 
 def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> None:
@@ -46,11 +49,11 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
     reader = EventReader(proposal.cloudformation, proposal.stack_id, tree, token=proposal.token)
     try:
         proposal.execute()
+        follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
     except KeyboardInterrupt:
         if not proposal.is_executed:
             raise
         raise StillRunning(f"interrupted; {_describe_continuation(options, 'deployment')}") from None
-    follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
 
 
 def follow_running(cloudformation: CloudFormationClient, stack: Stack, options: FollowOptions) -> str:
@@ -87,7 +90,8 @@ def follow_until_ended(
 
 def _describe_continuation(options: FollowOptions, operation: str) -> str:
     if not options.environment:
-        return f"the {operation} continues"
+        events = list_commands(options.stack_name, "")["events"]
+        return f"the {operation} of {options.stack_name} continues; watch it: {events}"
     if operation == "deletion":
         return f"the deletion continues; watch it: scripts/status.sh {options.environment}"
     command = f"scripts/deploy.sh {options.environment}"

@@ -14,7 +14,16 @@ from .json_files import check_texts, read_document, write_document
 from .plan.model import Plan
 from .plan.serialization import plan_from_json, to_json
 
-_NO_TEXTS = ("platform", "artifacts", "runs_before", "runs_after", "late_parameters", "late_paths", "keeps_failed")
+_NO_TEXTS = (
+    "platform",
+    "artifacts",
+    "environments",
+    "runs_before",
+    "runs_after",
+    "late_parameters",
+    "late_paths",
+    "keeps_failed",
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,8 @@ class SavedPlan:
     stack_name: str
     platform: PlannedStack | None
     artifacts: PlannedStack | None = None
+    # The states of the other environments that the artifacts stack has rights of (bootstrap_change.py).
+    environments: dict[str, str] = field(default_factory=dict)
     # Whether the artifacts stack is updated before the platform, and after it; if both, the change set of the former.
     runs_before: bool = False
     runs_after: bool = False
@@ -111,6 +122,7 @@ def load_plan(path: Path) -> SavedPlan:
         plan = SavedPlan(**document | stacks)
         check_texts(vars(plan), exceptions=_NO_TEXTS)
         check_texts(plan.late_parameters)
+        check_texts(plan.environments)
         if not plan.stacks:
             raise TypeError("platform")
         return plan

@@ -34,4 +34,4 @@ class Session:
         # The commands that follow and cancel a deployment know the environments' stacks only.
         environment = self.options.environment if stack_name == self.options.stack_name else ""
         with self.report.follow_events(plan, stack_name) as watching:
-            yield FollowOptions(environment, watching, self.target.poll_seconds)
+            yield FollowOptions(environment, watching, self.target.poll_seconds, stack_name)

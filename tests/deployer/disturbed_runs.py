@@ -44,7 +44,9 @@ RUNS = [(situation, name) for situation, names in SITUATIONS.items() for name in
 UNCHANGED = re.compile(
     r"nothing was (changed|done|deployed)|no stack was changed|was not (changed|deleted)|not deployed"
 )
-CONTINUES = re.compile(r"the (deployment|deletion|rollback) continues|whether the deployment began could not be read")
+CONTINUES = re.compile(
+    r"the (deployment|deletion|rollback)( of [\w-]+)? continues|whether the deployment began could not be read"
+)
 
 
 def make_service(situation: str) -> Service:

@@ -3,8 +3,6 @@
 In an earlier release the ledger had another name, so that the boundary both gains and loses a right.
 """
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,22 @@ import pytest
 from scripts.deployer import transition
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.aws.stacks import Stack
-from tests.deployer.conftest import Command, add_platform
-from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
-from tests.emitted import ROOT, load_template, resources
+from tests.deployer.both_stacks import (
+    ARTIFACTS,
+    BODY,
+    EARLIER,
+    NOTICE,
+    PLATFORM,
+    add_earlier_release,
+    add_earlier_release_of_two_environments,
+    find_artifacts,
+    list_ledgers,
+)
+from tests.deployer.conftest import Command
+from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
+from tests.emitted import load_template, resources
 
-ARTIFACTS, PLATFORM = "payment-artifacts", "payment-platform-dev"
-BODY = (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
-EARLIER = BODY.replace("dynamodb-payment-ledger-", "dynamodb-ledger-")
 QUESTION = f"Deploy {ARTIFACTS} and {PLATFORM}? [y/N]"
-
-
-def find_artifacts(aws: Service) -> Stack:
-    (stack,) = [stack for stack in aws.stacks.values() if stack.name == ARTIFACTS]
-    return stack
 
 
 def remove_right(text: str) -> str:
@@ -35,12 +35,6 @@ def remove_right(text: str) -> str:
     parts = text.split(start)
     assert len(parts) == 5
     return parts[0] + "".join(end + part.split(end, 1)[1] for part in parts[1:])
-
-
-def list_ledgers(stack: Stack, environment: str = "dev") -> list[str]:
-    """Return the names of the ledger that the boundary of an environment allows."""
-    text = json.dumps(stack.template["Resources"][f"Boundary{environment.title()}"]["Properties"]["PolicyDocument"])
-    return [name for name in ("dynamodb-ledger", "dynamodb-payment-ledger") if f"table/{name}-{environment}" in text]
 
 
 @pytest.fixture
@@ -54,13 +48,6 @@ def executed(aws: Service) -> list[tuple[str, list[str]]]:
 
     aws.before["ExecuteChangeSet"] = record_execution
     return executions
-
-
-def add_earlier_release(aws: Service, text: str = EARLIER, edit: Callable[[str, str], str] | None = None) -> Stack:
-    add_platform(aws, edit or edit_harmlessly)
-    artifacts = find_artifacts(aws)
-    artifacts.text = text
-    return artifacts
 
 
 def test_a_plan_shows_both_stacks_and_changes_neither(command: Command, aws: Service) -> None:
@@ -140,7 +127,7 @@ def test_a_deployment_that_fails_leaves_the_rights_of_both_releases_and_the_next
     artifacts = add_earlier_release(aws)
     aws.fails = {"Data/DeadLetters": "no"}
     result = command("dev", "--yes", code=1)
-    assert f"Rights {ARTIFACTS} has the rights of both releases; the next scripts/deploy.sh dev that " in result.stdout
+    assert f"; {NOTICE}; the next scripts/deploy.sh dev that succeeds removes those no longer needed\n" in result.stderr
     assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
     aws.fails = {}
     executed.clear()
@@ -159,7 +146,8 @@ def test_a_platform_that_may_not_be_executed_leaves_the_rights_of_both_releases_
 
     aws.before = {"ExecuteChangeSet": deny_the_second}
     result = command("dev", "--yes", code=1)
-    assert f"Rights {ARTIFACTS} has the rights of both releases; " in result.stdout
+    not_deployed = f"; {PLATFORM} was not deployed; continue with scripts/deploy.sh dev; {NOTICE}; the next "
+    assert not_deployed in result.stderr
     assert (list_ledgers(artifacts), aws.remaining_names) == (["dynamodb-ledger", "dynamodb-payment-ledger"], [])
 
 
@@ -187,12 +175,7 @@ def test_another_environment_keeps_its_rights_until_it_is_deployed(
     command: Command, aws: Service, executed: list[tuple[str, list[str]]]
 ) -> None:
     """It still runs the earlier release. An environment without a stack runs nothing."""
-    add_platform(aws, edit_harmlessly, environment="prod")
-    (former,) = [stack for stack in aws.stacks.values() if stack.name == ARTIFACTS]
-    del aws.stacks[former.id]
-    artifacts = add_earlier_release(aws)
-    for name in list(aws.alarms):
-        aws.alarms[name.replace("-dev", "-prod")] = "OK"
+    artifacts = add_earlier_release_of_two_environments(aws)
     planned = command("plan", "dev", code=2).stdout
     assert "are taken from dev, and stay for payment-platform-prod until that is deployed as well\n" in planned
     command("dev", "--yes", code=0)

@@ -95,6 +95,11 @@ class CommonOptions:
         return f"interrupted; {changes}; see scripts/status.sh {self.environment}" if changes else ""
 
     @property
+    def may_have_begun_operation(self) -> bool:
+        """Whether an operation may continue that an interrupted command does not report itself."""
+        return any(target.requests.may_have_begun_operation for target in self._targets)
+
+    @property
     def record(self) -> Path:
         """The file that keeps the templates of the last deployment from this machine."""
         return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{self.environment}.json"

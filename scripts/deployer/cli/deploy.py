@@ -16,6 +16,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from scripts.common.command import exit_with_error
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError
 from scripts.common.terminal import create_console
 from scripts.deployer import apply as saved_plans
@@ -325,12 +326,15 @@ def _open_reporter(
 
 @contextmanager
 def _explain_interrupt(common: CommonOptions) -> Iterator[None]:
-    """Raise ``StillRunning`` for an interrupt after the first request that has changed a stack, or may have."""
+    """Raise ``UserError`` for an interrupt after the first request that has changed a stack, or may have.
+
+    It is ``StillRunning`` if an operation may continue.
+    """
     try:
         yield
     except KeyboardInterrupt as error:
         if message := common.describe_interrupt():
-            raise StillRunning(message) from error
+            raise (StillRunning if common.may_have_begun_operation else UserError)(message) from error
         raise
 
 
@@ -379,7 +383,11 @@ def _run_operation(
 
 def _end_deployment(session: Session, deployed: Deployed) -> None:
     result, message = ("deployed", deployed.message) if deployed.changed else ("no changes", _NOTHING_DONE)
-    session.report.show_result(result, stack_name=session.options.stack_name, outputs=deployed.outputs, message=message)
+    name, artifacts = session.options.stack_name, deployed.artifacts
+    session.report.show_result(result, stack_name=name, outputs=deployed.outputs, message=message, artifacts=artifacts)
+    if artifacts is not None and artifacts.result == "continues":
+        # No error, which would be another result.
+        exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)
 
 
 def _end_plan(options: DeploymentOptions, report: Reporter, changed: bool) -> None:

@@ -17,6 +17,7 @@ from scripts.common.wording import join_names
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
 
+from ..deployment_options import ArtifactsResult
 from ..finding import Finding, Verdict
 from . import findings as findings_report
 from . import markdown, plan_text
@@ -94,7 +95,15 @@ class ConsoleReporter:
         if self._markdown and not self._is_stopped:
             self._print_raw(markdown.render_error(f"Deployment of `{stack_name}`", message))
 
-    def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
+    def show_result(
+        self,
+        result: str,
+        *,
+        stack_name: str,
+        outputs: dict[str, str],
+        message: str = "",
+        artifacts: ArtifactsResult | None = None,
+    ) -> None:
         if self._markdown:
             if result == "no changes":
                 self._print_raw(markdown.render_no_changes(f"Deployment of `{stack_name}`"))
@@ -103,7 +112,9 @@ class ConsoleReporter:
             self._console.print()
             plan_text.print_outputs(self._console, outputs)
             self._console.print()
-        self._console.print(f"{stack_name}: {message or result}", highlight=False, soft_wrap=True)
+        self._console.print(f"{stack_name}: {message or result}", markup=False, highlight=False, soft_wrap=True)
+        if artifacts and artifacts.result == "kept":
+            self._console.print(artifacts.message, markup=False, highlight=False, soft_wrap=True)
 
     def _print_raw(self, text: str) -> None:
         self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True, end="")

@@ -13,6 +13,7 @@ from scripts.deployer.plan.model import Plan, count_changes
 from scripts.deployer.plan.serialization import to_json
 
 from ..deletion_commands import deletion_command
+from ..deployment_options import ArtifactsResult
 from ..finding import Finding
 from .reporter import EventListener
 
@@ -65,8 +66,17 @@ class JsonReporter:
     def show_error(self, stack_name: str, message: str) -> None:
         self.show_result("failed", stack_name=stack_name, outputs={}, message=message)
 
-    def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
-        self._write_record("result", result=result, stack_name=stack_name, outputs=outputs, message=message)
+    def show_result(
+        self,
+        result: str,
+        *,
+        stack_name: str,
+        outputs: dict[str, str],
+        message: str = "",
+        artifacts: ArtifactsResult | None = None,
+    ) -> None:
+        members = {"artifacts": asdict(artifacts)} if artifacts else {}
+        self._write_record("result", result=result, stack_name=stack_name, outputs=outputs, message=message, **members)
 
     def _write_record(self, kind: str, **content: Any) -> None:
         record = {"type": kind, "at": datetime.now(UTC).isoformat(), **content}

@@ -7,6 +7,7 @@ from typing import Protocol
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Count, Plan, count_changes
 
+from ..deployment_options import ArtifactsResult
 from ..finding import Finding
 
 # Receives the new events after each poll of a running deployment; there may be none.
@@ -31,8 +32,19 @@ class Reporter(Protocol):
     def show_error(self, stack_name: str, message: str) -> None:
         """Report that the command failed, for readers of stdout alone; stderr has the message in any case."""
 
-    def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
-        """Report the end: ``result`` is "deployed", "no changes", "planned" or similar."""
+    def show_result(
+        self,
+        result: str,
+        *,
+        stack_name: str,
+        outputs: dict[str, str],
+        message: str = "",
+        artifacts: ArtifactsResult | None = None,
+    ) -> None:
+        """Report the end: ``result`` is "deployed", "no changes", "planned" or similar.
+
+        ``artifacts`` is what became of the artifacts stack, if the command has changed it or was to.
+        """
 
 
 def show_plans(report: Reporter, plans: Sequence[Plan]) -> None:
