@@ -63,13 +63,13 @@ check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/
 	$(BIN)/python generate.py
 
-pictures: $(VENV)/browser/installed  ## Draw the dashboard and the live page from a run on the emulator
+pictures: $(VENV)/browser/installed  ## Draw the dashboard, and the live page at two sizes in light and dark, from runs on the emulator
 	scripts/python.sh scripts.pictures.demo_run
 	scripts/python.sh tests.browser.picture
 
 validate: $(VENV)/installed  ## Check that templates/ and diagrams are fresh, and run cfn-lint
 	$(BIN)/python generate.py --check
-	$(BIN)/cfn-lint
+	@scripts/python.sh scripts.deployer.cli.lint
 
 lint: $(VENV)/installed  ## Check style, security rules, format, names, complexity, and who imports whom
 	$(BIN)/ruff check .

@@ -54,13 +54,17 @@ def _draw_pictures(templates: dict[str, dict[str, Any]], only_checks: bool) -> i
 
 
 def write_files(files: dict[str, str], folder: Path, kind: str = "templates") -> int:
+    from scripts.common.errors import UserError
+    from scripts.common.files import write_file
+
     try:
         for name, text in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Whoever reads a fresh file at this moment does not find half of it.
             if not path.is_file() or path.read_bytes() != text.encode():
-                path.write_bytes(text.encode())
+                write_file(path, text.encode())
+    except UserError as error:
+        return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename}: cannot be written: {error.strerror}")
     print(f"{len(files)} {kind} written to {folder}/")

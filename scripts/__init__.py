@@ -16,16 +16,25 @@ weak_names.py  the names in the sources, counted
 complexity.py  the functions that have too many branches
 """
 
+import signal
 import sys
-from types import TracebackType
+import threading
+from types import FrameType, TracebackType
 
 
 def _report_early_interrupt(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Print one line on Ctrl-C while a command still imports its modules; later, commands report it themselves."""
+    """Print one line if a command is interrupted while it imports its modules; later, commands report it themselves."""
     if issubclass(kind, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
     else:
         sys.__excepthook__(kind, error, traceback)
 
 
+def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 sys.excepthook = _report_early_interrupt
+# SIGTERM ends a command as Ctrl-C does. Whoever ignores it, or has a handler, keeps that.
+if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, _raise_interrupt)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripts.common.files import write_file
 from scripts.common.paths import ROOT
 
 LOCKS = ROOT / "locks"
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"make lock: stale: {', '.join(f'locks/{lock}' for lock in stale)}; run `make lock`", file=sys.stderr)
         return 1 if stale else 0
     for lock in stale:
-        (LOCKS / lock).write_text(locks[lock], encoding="utf-8")
+        write_file(LOCKS / lock, locks[lock].encode())
     print(f"{len(stale)} of {len(locks)} locks written to locks/")
     return 0
 

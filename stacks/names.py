@@ -6,8 +6,15 @@ contain the exact ARN of a resource that a later stack creates, and the stacks n
 """
 
 import string
+from dataclasses import dataclass
 
 from troposphere import AWSHelperFn, Sub
+
+
+def _list_names(kind: str) -> tuple[str, ...]:
+    """Return the names above whose constants end with the kind of resource: policies list all names of a type."""
+    return tuple(name for constant, name in globals().items() if constant.endswith(kind))
+
 
 TABLE = "dynamodb-transactions-${Environment}"
 LEDGER_TABLE = "dynamodb-payment-ledger-${Environment}"
@@ -17,10 +24,9 @@ QUEUE = "payment-dlq-${Environment}"
 # Holds the notices that SNS could not deliver. The operator's commands read only QUEUE.
 NOTIFICATION_QUEUE = "sqs-notification-dlq-${Environment}"
 TOPIC = "sns-payment-notifications-${Environment}"
-# Policies list the names of a resource type by these tuples: add each new name to its tuple.
-TABLES = (TABLE, LEDGER_TABLE)
-QUEUES = (QUEUE, NOTIFICATION_QUEUE)
-TOPICS = (TOPIC,)
+TABLES = _list_names("TABLE")
+QUEUES = _list_names("QUEUE")
+TOPICS = _list_names("TOPIC")
 
 DYNAMODB_KEY_ALIAS = "alias/dynamodb-transactions-${Environment}"
 SNS_KEY_ALIAS = "alias/sns-payment-notifications-${Environment}"
@@ -28,30 +34,52 @@ LOGS_KEY_ALIAS = "alias/cloudwatch-logs-${Environment}"
 QUEUE_KEY_ALIAS = "alias/sqs-payment-dlq-${Environment}"
 FUNCTIONS_KEY_ALIAS = "alias/lambda-payment-functions-${Environment}"
 WORKFLOW_KEY_ALIAS = "alias/sfn-payment-workflow-${Environment}"
-KEY_ALIASES = (
-    DYNAMODB_KEY_ALIAS, SNS_KEY_ALIAS, LOGS_KEY_ALIAS, QUEUE_KEY_ALIAS, FUNCTIONS_KEY_ALIAS, WORKFLOW_KEY_ALIAS,
-)  # fmt: skip
+KEY_ALIASES = _list_names("KEY_ALIAS")
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function: ``purpose`` is the name of its module in lambda/handlers, and part of the names around it."""
+
+    purpose: str
+
+    @property
+    def name(self) -> str:
+        return f"lambda-payment-{self.purpose}-${{Environment}}"
+
+    @property
+    def role(self) -> str:
+        return f"role-lambda-{self.purpose}-${{Environment}}"
+
+    @property
+    def policy(self) -> str:
+        return f"policy-lambda-{self.purpose}-${{Environment}}"
+
+    @property
+    def log_group(self) -> str:
+        return f"/aws/lambda/{self.name}"
+
+
+VALIDATION = Function("validation")
+PROCESSING = Function("processing")
+RECONCILIATION = Function("reconciliation")
+FUNCTIONS = (VALIDATION, PROCESSING, RECONCILIATION)
+STRIPE_LAYER = "layer-stripe-${Environment}"
+# The alias that the workflow invokes; it points to the deployed version.
+LIVE = "live"
 
 WORKFLOW_ROLE = "role-sfn-payment-workflow-${Environment}"
-VALIDATION_ROLE = "role-lambda-validation-${Environment}"
-PROCESSING_ROLE = "role-lambda-processing-${Environment}"
-RECONCILIATION_ROLE = "role-lambda-reconciliation-${Environment}"
 BACKUP_ROLE = "role-backup-payments-${Environment}"
-FUNCTION_ROLES = (VALIDATION_ROLE, PROCESSING_ROLE, RECONCILIATION_ROLE)
+FUNCTION_ROLES = tuple(function.role for function in FUNCTIONS)
 ROLES = (WORKFLOW_ROLE, *FUNCTION_ROLES, BACKUP_ROLE)
 
 WORKFLOW_KEY_POLICY = "policy-sfn-payment-workflow-key-${Environment}"
 WORKFLOW_POLICY = "policy-sfn-payment-workflow-${Environment}"
-VALIDATION_POLICY = "policy-lambda-validation-${Environment}"
-PROCESSING_POLICY = "policy-lambda-processing-${Environment}"
-RECONCILIATION_POLICY = "policy-lambda-reconciliation-${Environment}"
 GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
 BACKUP_POLICY = "policy-backup-payments-${Environment}"
 POLICIES = (
     WORKFLOW_POLICY,
-    VALIDATION_POLICY,
-    PROCESSING_POLICY,
-    RECONCILIATION_POLICY,
+    *(function.policy for function in FUNCTIONS),
     GATEWAY_POLICY,
     BACKUP_POLICY,
     WORKFLOW_KEY_POLICY,
@@ -61,14 +89,6 @@ BOUNDARY_POLICY = "policy-payment-boundary-${Environment}"
 # The service role of CloudFormation, one for each account.
 SERVICE_ROLE = "role-payment-cloudformation"
 
-VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
-PROCESSING_FUNCTION = "lambda-payment-processing-${Environment}"
-RECONCILIATION_FUNCTION = "lambda-payment-reconciliation-${Environment}"
-STRIPE_LAYER = "layer-stripe-${Environment}"
-FUNCTIONS = (VALIDATION_FUNCTION, PROCESSING_FUNCTION, RECONCILIATION_FUNCTION)
-# The alias that the workflow invokes; it points to the deployed version.
-LIVE = "live"
-
 RECONCILIATION_RULE = "rule-payment-reconciliation-${Environment}"
 
 WORKFLOW = "sfn-payment-workflow-${Environment}"
@@ -76,10 +96,7 @@ WORKFLOW = "sfn-payment-workflow-${Environment}"
 BACKUP_VAULT = "backup-vault-payments-${Environment}"
 BACKUP_PLAN = "backup-plan-payments-${Environment}"
 
-VALIDATION_LOG_GROUP = f"/aws/lambda/{VALIDATION_FUNCTION}"
-PROCESSING_LOG_GROUP = f"/aws/lambda/{PROCESSING_FUNCTION}"
-RECONCILIATION_LOG_GROUP = f"/aws/lambda/{RECONCILIATION_FUNCTION}"
-FUNCTION_LOG_GROUPS = (VALIDATION_LOG_GROUP, PROCESSING_LOG_GROUP, RECONCILIATION_LOG_GROUP)
+FUNCTION_LOG_GROUPS = tuple(function.log_group for function in FUNCTIONS)
 WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{WORKFLOW}"
 LOG_GROUPS = (*FUNCTION_LOG_GROUPS, WORKFLOW_LOG_GROUP)
 

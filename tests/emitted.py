@@ -27,6 +27,13 @@ def stand_in(templates: dict[str, dict[str, Any]]) -> None:
     _loaded.update(templates)
 
 
+def how_to_update(golden: Path, tests: str) -> str:
+    """Return the advice for a file of what was last reviewed; ``tests`` select those that write it."""
+    file = golden.relative_to(ROOT)
+    command = f"UPDATE_GOLDEN=1 .venv/bin/python -m pytest {file.parent} -k {tests}"
+    return f"{file} is what was last reviewed. If the change is meant, write it again, and review the diff: {command}"
+
+
 def load_template(name: str) -> dict[str, Any]:
     """Return a template, with intrinsic functions in their long form. It is shared: do not change it."""
     if name not in _loaded:

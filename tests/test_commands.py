@@ -38,7 +38,7 @@ print("went on")
         ("raise SettingsError('no environment')", 1, "test: no environment\n"),
         ("raise KeyboardInterrupt", 130, "test: interrupted; it goes on\n"),
         ("raise Interrupted('two were sent')", 130, "test: interrupted; two were sent\n"),
-        ("raise BrokenPipeError", 1, ""),
+        ("raise BrokenPipeError", 1, "test: the output is no longer being read (broken pipe)\n"),
         (
             "raise OSError(28, 'No space left on device')",
             1,
@@ -110,14 +110,45 @@ def test_a_full_a_closed_or_an_unread_output_gives_no_traceback(redirection: str
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("module", ["deployer.cli.deploy", "deployer.cli.destroy", "deployer.cli.status", "operator"])
+@pytest.mark.parametrize(
+    ("arguments", "redirection", "ending"),
+    [
+        ("--help", ">/dev/full", "the output cannot be written: No space left on device\n"),
+        ("--help", ">&-", ""),
+        ("--help", "| true", "the output is no longer being read (broken pipe)\n"),
+        ("nowhere", ">&-", "no environment [nowhere]; it has dev, local, prod, staging\n"),
+    ],
+)
+def test_help_and_errors_without_an_output_are_one_line(
+    module: str, arguments: str, redirection: str, ending: str
+) -> None:
+    if module == "operator" and arguments == "nowhere":
+        arguments = "--env nowhere list"
+    name = "payments" if module == "operator" else module.rpartition(".")[2]
+    result = subprocess.run(
+        ["bash", "-c", f"'{sys.executable}' -m scripts.{module} {arguments} {redirection}"],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.stderr == "") if not ending else result.stderr.startswith(f"{name}: ")
+    assert result.stderr.endswith(ending)
+    assert len(result.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("module", ["operator", "deployer.cli.deploy", "verify", "demo"])
-def test_an_interrupt_while_a_command_still_imports_is_one_line(module: str) -> None:
-    """A module that is imported late raises what Ctrl-C raises."""
+def test_an_interrupt_while_a_command_still_imports_is_one_line(module: str, number: signal.Signals) -> None:
+    """The signal arrives when a module is imported late."""
     code = (
-        "import builtins, runpy, sys\n"
+        "import builtins, os, runpy, sys\n"
         "load = builtins.__import__\n"
         "def interrupt(name, *rest, **others):\n"
-        "    if name.startswith('botocore'): raise KeyboardInterrupt\n"
+        f"    if name.startswith('botocore'): os.kill(os.getpid(), {number})\n"
         "    return load(name, *rest, **others)\n"
         "builtins.__import__ = interrupt\n"
         f"runpy.run_module('scripts.{module}', run_name='__main__', alter_sys=True)\n"

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from scripts.common.templates import STACK
-from scripts.demo import summary
+from scripts.demo import payer, summary
 from scripts.demo.quiet import Quiet
 from scripts.demo.subscriber import receive_objects
 from scripts.deployer.failure import Event
@@ -48,7 +48,7 @@ def test_the_table_has_a_row_for_each_payment_and_fits() -> None:
     received: Any = [SimpleNamespace(execution_arn="arn:1")], [{"execution_arn": "arn:1"}, {"no": "execution"}]
     table = summary.make_table(
         [(EXAMPLES[0], failed)],
-        {"T-1": SimpleNamespace(status="FAILED")},
+        {"T-1": SimpleNamespace(status="FAILED", attempts=3)},
         *received,
         summary.WIDTH,  # type: ignore[dict-item]
     )
@@ -56,5 +56,25 @@ def test_the_table_has_a_row_for_each_payment_and_fits() -> None:
     console.print(table)
     lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert lines[0][-5:] == ["Attempts", "Final", "status", "Seconds", "Notified"]
-    assert lines[2][-4:] == ["4", "FAILED", "123.4", "DLQ"]
+    assert lines[2][-4:] == ["3", "FAILED", "123.4", "DLQ"]
     assert lines[3] == ["Validate→Process", "×4→Record→DLQ→Notify→Failed", "GatewayUnavailable", "subscribers"]  # noqa: RUF001
+
+
+def test_the_list_shows_the_status_of_each_payment_while_it_runs() -> None:
+    executions = [
+        Execution("arn:1", "RUNNING", ["ValidatePayment"], transaction_id="T-1"),
+        Execution("arn:2", "RUNNING", ["ValidatePayment", "ProcessPayment"], transaction_id="T-2"),
+        Execution("arn:3", "SUCCEEDED", ["ValidatePayment", "PaymentUnsuccessful"], transaction_id="T-3"),
+        Execution("arn:4", "FAILED", ["PaymentFailed"], error="GatewayUnavailable", transaction_id="T-4"),
+    ]
+    statuses = {"T-2": "PROCESSING", "T-3": "DECLINED", "T-4": "FAILED"}
+    payments: Any = {name: SimpleNamespace(status=status) for name, status in statuses.items()}
+    console = Console(file=io.StringIO(), width=80)
+    console.print(payer.make_progress_table(list(zip(EXAMPLES, executions, strict=False)), payments))
+    lines = [line.split("  ") for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert [[cell.strip() for cell in line if cell.strip()][1:] for line in lines] == [
+        ["not recorded yet", "Validate"],
+        ["PROCESSING", "Process"],
+        ["DECLINED"],
+        ["FAILED", "GatewayUnavailable"],
+    ]

@@ -1,6 +1,8 @@
 """Files that a user names: written whole or not at all, and only where a regular file is or can be."""
 
+import ast
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from scripts.common.errors import UserError
 from scripts.common.files import PRIVATE, parse_json, write_file
+from tests.emitted import ROOT
 
 
 def test_a_file_is_replaced_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
@@ -37,6 +40,61 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"there is no folder {tmp_path}/none"):
         write_file(tmp_path / "none" / "plan.json", b"new")
+
+
+def test_a_link_to_a_missing_folder_names_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "none" / "plan.json")
+    with pytest.raises(UserError, match=rf"there is no folder {tmp_path}/none"):
+        write_file(tmp_path / "link", b"new")
+
+
+# What writes otherwise than by `write_file`, and why it may: nobody else reads the file, or nothing is in it.
+OTHER_WRITERS = {
+    "scripts/common/files.py": "the function itself",
+    "scripts/common/command.py": "/dev/null, for a closed stream",
+    "scripts/deployer/offline.py": "in a temporary folder",
+    "scripts/audit/recorded_runs.py": "in a folder of recordings that counts only with this file",
+    "scripts/audit/deployed.py": "in a temporary folder",
+    "scripts/bench/deployments.py": "in a temporary folder",
+    "scripts/bench/payments.py": "in a temporary folder",
+    "scripts/local/emulator_process.py": "a lock without content",
+    "scripts/local/recorder.py": "appends each request as it comes",
+    "scripts/local/server.py": "a lock without content, and a log",
+    "scripts/locks.py": "in a temporary folder",
+}
+
+
+def test_every_other_file_is_written_by_the_function_that_replaces_it_as_a_whole() -> None:
+    sources = [ROOT / "generate.py", *(ROOT / "scripts").rglob("*.py"), *(ROOT / "stacks").rglob("*.py")]
+    writers = {str(path.relative_to(ROOT)) for path in sources if writes_files(path.read_text(encoding="utf-8"))}
+    assert writers == set(OTHER_WRITERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "is_writing"),
+    [
+        ("path.write_text('x')", True),
+        ("path.write_bytes(b'x')", True),
+        ("open(path, 'w')", True),
+        ("path.open(mode='ab')", True),
+        ("os.fdopen(1, 'wb')", True),
+        ("open(path)", False),
+        ("path.open('rb')", False),
+    ],
+)
+def test_a_writer_is_recognised(source: str, is_writing: bool) -> None:
+    assert writes_files(source) is is_writing
+
+
+def writes_files(source: str) -> bool:
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        modes = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+        texts = [mode.value for mode in modes if isinstance(mode, ast.Constant) and isinstance(mode.value, str)]
+        is_open_to_write = name in ("open", "fdopen") and any(re.fullmatch(r"[wax]b?\+?|r\+b?", text) for text in texts)
+        if name in ("write_text", "write_bytes") or is_open_to_write:
+            return True
+    return False
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(

@@ -1,5 +1,8 @@
 """Runs `python generate.py` as a user does."""
 
+import os
+import resource
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -24,6 +27,37 @@ def test_it_writes_all_templates_wherever_it_is_called_from(tmp_path: Path) -> N
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     for name in FILES:
         assert (tmp_path / "out" / name).read_text() == (ROOT / "templates" / name).read_text()
+
+
+def test_a_full_disk_leaves_every_file_whole(tmp_path: Path) -> None:
+    assert run_generate("--output", str(tmp_path)).returncode == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    compute = tmp_path / "compute.yaml"
+    compute.write_bytes(before["compute.yaml"] + b"# stale\n")
+
+    def allow_small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    process = subprocess.run(
+        [sys.executable, ROOT / "generate.py", "--output", tmp_path],
+        preexec_fn=allow_small_files_only,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (process.returncode, process.stderr) == (
+        1, f"generate.py: {compute}: cannot be written: File too large\n",
+    )  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+    assert compute.read_bytes() == before["compute.yaml"] + b"# stale\n"
+
+
+def test_a_template_that_is_a_link_to_a_device_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "parent.yaml").symlink_to("/dev/null")
+    process = run_generate("--output", str(tmp_path))
+    assert process.returncode == 1
+    assert f"{tmp_path / 'parent.yaml'}: not a regular file, so it is not written" in process.stderr
 
 
 def test_the_templates_can_be_written_as_json(tmp_path: Path) -> None:

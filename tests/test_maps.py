@@ -29,4 +29,8 @@ def list_contents(package: Path) -> list[str]:
 @pytest.mark.parametrize("name", sorted(PACKAGES))
 def test_the_map_is_true(name: str) -> None:
     docstring = ast.get_docstring(ast.parse((PACKAGES[name] / "__init__.py").read_text(encoding="utf-8")))
-    assert sorted(list_mapped_names(docstring or "")) == sorted(list_contents(PACKAGES[name]))
+    mapped, contents = set(list_mapped_names(docstring or "")), set(list_contents(PACKAGES[name]))
+    assert mapped == contents, (
+        f"the docstring of {name}/__init__.py maps the package: "
+        f"add a line for {sorted(contents - mapped)}, and remove those of {sorted(mapped - contents)}"
+    )

@@ -87,7 +87,9 @@ def test_a_state_that_is_added_makes_the_pictures_stale(monkeypatch: pytest.Monk
     definition = state_machine.define_states()
     definition["States"]["Another"] = {"Type": "Succeed"}
     monkeypatch.setattr(state_machine, "define_states", lambda: definition)
-    assert 'Another(["Another"])' in pictures.render_pictures(DOCUMENTS, README)["docs/architecture.md"]
+    assert (
+        'Another(["<b>Another</b><br/>Another"])' in pictures.render_pictures(DOCUMENTS, README)["docs/architecture.md"]
+    )
 
 
 def test_every_status_and_every_transition_is_drawn() -> None:

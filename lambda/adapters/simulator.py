@@ -12,6 +12,7 @@ The minor units of the amount, modulo 100, select::
     .08  charged, but a refund is refused
     .09  charged, but a refund gets no answer, nor does a lookup of it
     .10  not charged: the customer has to authenticate
+    .11  unavailable four times, which is all that one execution tries, then charged: a redrive completes the payment
     any other: charged
 
 It has no memory: the key and the amount determine what it did. The same key always returns the same reference, as with
@@ -51,6 +52,8 @@ class Simulator:
             case 1:
                 return Declined("insufficient_funds")
             case 2 if charge.attempt <= 2:
+                return NotCharged("gateway temporarily unavailable")
+            case 11 if charge.attempt <= 4:
                 return NotCharged("gateway temporarily unavailable")
             case 3:
                 return NotCharged("gateway temporarily unavailable")

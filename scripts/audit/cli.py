@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from scripts.common.command import report_errors
+from scripts.common.command import GuardedCommand, report_errors
 from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
 from scripts.deployer.validate import check_fresh
@@ -18,7 +18,10 @@ from . import deployed, environments, packs, recorded_runs, scanners, table, wor
 from .results import Result, Suppressions
 
 
-@click.command(help="Audit the templates and the platform by scanners, rule packs and the project's own proofs.")
+@click.command(
+    cls=GuardedCommand,
+    help="Audit the templates and the platform by scanners, rule packs and the project's own proofs.",
+)
 @click.option("--lists", is_flag=True, help="Print each grant and each recorded call.")
 @click.option("--scans-only", is_flag=True, help="Run the scanners only: no end-to-end tests, no mutations.")
 @click.option(

@@ -12,6 +12,7 @@ conditions.py what hangs on a condition whose result no template tells
 evaluate.py   a template with its parameters resolved: resources whose properties are values
 loops.py      Fn::ForEach, expanded
 terminal.py   prints texts from elsewhere without letting them control the terminal
+states.py     the short names of the workflow's states
 waiting.py    polling with growing pauses, until a timeout
 wording.py    words that messages share
 paths.py      paths in this repository

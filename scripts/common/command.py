@@ -13,12 +13,15 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import click
 
 from stacks.settings import SettingsError
 
-from .errors import AWS_ERRORS, UserError, describe_error
+from .errors import AWS_ERRORS, UnwritableOutput, UserError, describe_error
 from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -41,7 +44,7 @@ def report_errors(
 
     ``interrupt_message`` is printed on Ctrl-C, and ``describe_end`` describes an error.
     """
-    _prepare_streams()
+    prepare_streams()
     for number in _SIGNALS:
         # `nohup` ignores SIGHUP, so that the command outlives its terminal.
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -62,8 +65,35 @@ def report_errors(
     except OSError as error:
         if not is_output_error(error):
             raise
-        # `| head` has read enough: that is no error to report.
-        exit_with_error(name, "" if isinstance(error, BrokenPipeError) else describe_output_error(error))
+        exit_with_error(name, describe_end(UnwritableOutput(describe_output_error(error))))
+
+
+class GuardedCommand(click.Command):
+    """A command whose help and usage errors, too, end in one line if they cannot be written."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*arguments, **options)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _end_on_unwritable_output(parent.find_root().info_name if parent else info_name):
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _end_on_unwritable_output(ctx.find_root().info_name):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _end_on_unwritable_output(script: str | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not is_output_error(error):
+            raise
+        exit_with_error(Path(script or "").stem, describe_output_error(error))
 
 
 def is_output_error(error: OSError) -> bool:
@@ -79,7 +109,8 @@ def describe_output_error(error: OSError) -> str:
     return f"the output cannot be written: {error.strerror}"
 
 
-def _prepare_streams() -> None:
+def prepare_streams() -> None:
+    """Make standard output and error usable, whatever the caller has closed, and whatever characters they lack."""
     # A stream that is closed is None.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

@@ -41,6 +41,10 @@ class StillRunning(UserError):
     exit_code = 3
 
 
+class UnwritableOutput(UserError):
+    """The output can no longer be written: nobody reads it, or its device is full or gone."""
+
+
 class Aborted(UserError):
     """The user declined; nothing was changed."""
 

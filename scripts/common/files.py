@@ -20,8 +20,9 @@ def check_writable(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        if not path.resolve().parent.is_dir():
-            raise UserError(f"{path}: cannot be written: there is no folder {path.parent}") from None
+        folder = path.resolve().parent if path.is_symlink() else path.parent
+        if not folder.is_dir():
+            raise UserError(f"{path}: cannot be written: there is no folder {folder}") from None
         return
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error

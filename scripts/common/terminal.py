@@ -1,5 +1,7 @@
 """Prints texts that come from elsewhere, such as AWS's reasons and names, so that they cannot control the terminal."""
 
+import errno
+import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -28,6 +30,10 @@ class SafeConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(make_printable(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error, for the command to report; rich would end the process at once, without a message."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def create_console(**arguments: Any) -> Console:

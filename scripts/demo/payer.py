@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -11,9 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.common.errors import UserError
+from scripts.common.states import shorten_name
 from scripts.local.examples import Example
+from scripts.operator.cli.views import style_status
 from scripts.operator.executions import Execution, read_execution
 from scripts.operator.platform import Platform
+from scripts.operator.records import Record, read_payments
 
 LONGEST_SECONDS = 180
 
@@ -38,15 +41,18 @@ def run_payments(
             for position, (example, execution) in enumerate(executions):
                 if not execution.has_ended:
                     executions[position] = example, read_execution(stepfunctions, execution.execution_arn)
-            live.update(_make_progress_table(executions), refresh=True)
+            # An execution that has not been looked at yet has no id.
+            payments = read_payments(platform, filter(None, (execution.transaction_id for _, execution in executions)))
+            live.update(make_progress_table(executions, payments), refresh=True)
     return executions
 
 
-def _make_progress_table(executions: list[tuple[Example, Execution]]) -> Table:
+def make_progress_table(executions: Sequence[tuple[Example, Execution]], payments: Mapping[str, Record]) -> Table:
+    """Return a row for each payment with its status so far, and the state that its execution is in or why it failed."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for example, execution in executions:
-        status = f"{execution.status}: {execution.error}" if execution.error else execution.status
-        style = {"SUCCEEDED": "green", "RUNNING": "yellow"}.get(execution.status, "red")
-        state = "" if execution.has_ended else execution.path.split("→")[-1]
-        table.add_row(example.description, Text(status, style=style), Text(state, style="dim"))
+        payment = payments.get(execution.transaction_id)
+        state = shorten_name(execution.states[-1]) if execution.states and not execution.has_ended else ""
+        status = style_status(payment.status) if payment else Text("not recorded yet", style="dim")
+        table.add_row(example.description, status, Text(execution.error or state, style="dim"))
     return table

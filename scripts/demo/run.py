@@ -35,7 +35,7 @@ from .quiet import Quiet
 ENVIRONMENT = "local"
 
 
-@click.command(context_settings=command.HELP)
+@click.command(cls=command.GuardedCommand, context_settings=command.HELP)
 @click.option(
     "--keep",
     is_flag=True,
@@ -83,7 +83,7 @@ def run_demonstration(platform: Platform, console: Console, page: Page) -> None:
     _deploy_quietly(target, parameters, console)
     # Asynchronously: one alarm stays in ALARM until reconciliation has run once.
     platform.client("lambda").invoke(
-        FunctionName=_name_in_environment(names.RECONCILIATION_FUNCTION),
+        FunctionName=_name_in_environment(names.RECONCILIATION.name),
         Qualifier=names.LIVE,
         InvocationType="Event",
         Payload=json.dumps({"action": "reconcile"}),
@@ -140,7 +140,7 @@ def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console
 def _print_next_steps(target: Target, console: Console) -> None:
     console.rule("The emulator is still running")
     machine = f"arn:aws:states:{server.REGION}:{server.ACCOUNT}:stateMachine:{_name_in_environment(names.WORKFLOW)}"
-    logs = _name_in_environment(names.PROCESSING_LOG_GROUP)
+    logs = _name_in_environment(names.PROCESSING.log_group)
     for line in (
         "scripts/payments.sh --env local list    # also show, tail, start, dlq list; see --help",
         "scripts/deploy.sh local --plan    # would remove the demo's own subscription, and nothing else",

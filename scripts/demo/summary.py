@@ -37,11 +37,12 @@ def make_table(
     }
     for example, execution in executions:
         receivers = [name for name, arns in notified_of.items() if execution.execution_arn in arns]
-        status = style_status(payments[execution.transaction_id].status)
+        payment = payments[execution.transaction_id]
+        status = style_status(payment.status)
         path = execution.path.replace("→", " →") if is_narrow else execution.path
         table.add_row(
             f"{example.description}\n[dim]{path}[/]",
-            str(execution.tries["ProcessPayment"]),
+            str(payment.attempts),
             status if not execution.error else status.append(f"\n{execution.error}", style="dim"),
             f"{execution.seconds:.1f}",
             "\n".join(receivers) or "nobody",

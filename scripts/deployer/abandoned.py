@@ -1,16 +1,18 @@
 """Finds the change sets that a run has left behind because it was killed, or interrupted twice, and counts them all.
 
 The description of each change set that is not a saved plan names the run that made it. Such a change set is abandoned
-once the process has ended, if that was on this machine, and a day later otherwise: until then, somebody may be asked
-whether to execute it.
+once the process has ended, if that can be seen from here, and a day later in any case: until then, somebody may be
+asked whether to execute it.
 """
 
+import contextlib
 import hashlib
 import os
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from scripts.common.clients import ChangeSetSummaryTypeDef, CloudFormationClient
 from scripts.common.errors import AWS_ERRORS
@@ -22,6 +24,9 @@ _LONGEST_RUN, _LONGEST_PLANNING = timedelta(days=1), timedelta(hours=1)
 # https://github.com/aws/serverless-application-model/pull/3807
 MOST_CHANGE_SETS = 1000
 WARNING_COUNT = 800
+# Linux names each start of the machine, and each space of process numbers; other systems have neither.
+# https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
+_PROCESS_SPACE = (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid"))
 # What keeps a plan that --out has saved; see ``describe_run`` for the other change sets.
 SAVED_PLAN = "a saved plan"
 
@@ -87,14 +92,19 @@ def is_abandoned(summary: ChangeSetSummaryTypeDef) -> bool:
     run = _RUN.fullmatch(summary.get("Description", ""))
     if run is None:
         return False
-    if run[2] == _name_machine():
-        return not _is_running(int(run[1]))
+    if run[2] == _name_machine() and not _is_running(int(run[1])):
+        return True
     created = summary.get("CreationTime")
     return created is not None and datetime.now(UTC) - created > _LONGEST_RUN
 
 
 def _name_machine() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    """Return a name of what numbers the processes: containers may have equal host names, and numbers of their own."""
+    names = [socket.gethostname()]
+    for path in _PROCESS_SPACE:
+        with contextlib.suppress(OSError):
+            names.append(os.readlink(path) if path.is_symlink() else path.read_text(encoding="ascii"))
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:12]
 
 
 def _is_running(process: int) -> bool:

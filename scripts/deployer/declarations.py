@@ -30,6 +30,16 @@ def find_declaration(path: str) -> Declaration | None:
     return None
 
 
+def find_source_of_line(template: Path, line: int) -> str:
+    """Return the line in ``stacks/`` of the resource around a line of a template; empty if it is found nowhere."""
+    lines = template.read_text(encoding="utf-8").splitlines()[:line]
+    headings = [text for text in lines if re.match(r"(?:  )?\w+:", text)]
+    section = next((text for text in reversed(headings) if not text.startswith(" ")), "")
+    if section != "Resources:" or not headings[-1].startswith(" "):
+        return ""
+    return _find_in_source(template.stem, headings[-1].strip().removesuffix(":"))
+
+
 def _find_in_template(path: Path, logical_id: str) -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     resources = lines.index("Resources:") if "Resources:" in lines else len(lines)
@@ -48,7 +58,7 @@ def _find_in_source(name: str, logical_id: str) -> str:
     package = ROOT / "stacks" / name
     files = sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]
     places: dict[tuple[int, bool], list[str]] = {}
-    for path in files:
+    for path in filter(Path.is_file, files):
         for literal, line, is_declaration in _literals(ast.parse(path.read_text(encoding="utf-8"))):
             # ``Validation`` is the title of ``ValidationRole``, and not of ``ValidationsRole``; ``{}`` is a number.
             pattern = re.escape(literal).replace(r"\{\}", r"\d+")

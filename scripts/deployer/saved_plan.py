@@ -111,6 +111,8 @@ def check_destination(path: Path) -> None:
 
 
 def save_plan(path: Path, saved: SavedPlan) -> None:
+    """Save the plan. Raises ``UserError`` if the file cannot be written, or holds the plan of another run by now."""
+    check_destination(path)
     write_document(path, _to_document(replace(saved, digest=_digest_plan(saved))))
 
 

@@ -12,6 +12,8 @@ from scripts.common.paths import ROOT
 from stacks.compute.layers import RequirementError
 from stacks.render import DeclarationError, render_files
 
+from .declarations import find_source_of_line
+
 RULES = ROOT / ".cfnlintrc"
 LINTED = ROOT / ".local" / "linted"
 # The end of a runtime's support: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
@@ -66,10 +68,13 @@ def _lint_digest(paths: list[Path]) -> str:
 
 
 def lint_templates(paths: list[Path]) -> list[str]:
-    """Return a line for each finding of cfn-lint, including informational ones."""
-    return [
-        f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}" for match in create_linter(paths).run()
-    ]
+    """Return a line for each finding of cfn-lint, including informational ones, with the line of ``stacks/``."""
+    findings = []
+    for match in create_linter(paths).run():
+        source = find_source_of_line(Path(match.filename), match.linenumber)
+        place = f" ({source} declares it)" if source else ""
+        findings.append(f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}{place}")
+    return findings
 
 
 def create_linter(paths: list[Path]) -> Any:

@@ -33,8 +33,8 @@ EXAMPLES = (
     Example("suspicious", "high-value bank transfer", 7500.00, method="bank_transfer"),
     Example("hiccup", "gateway unavailable twice, then back", 150.02),
     Example("lost-answer", "charged, but the response was lost", 150.04),
-    Example("gateway-down", "gateway stays unavailable", 150.03),
-    Example("never-charged", "response lost, confirmed not charged", 150.05),
+    Example("gateway-down", "gateway down, back for a redrive", 150.11),
+    Example("never-charged", "response lost, never charged, even redriven", 150.05),
 )
 # The same request, sent again after the first has ended.
 REPLAYED = EXAMPLES[0]

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts.common.errors import UserError
+from scripts.common.files import write_file
 from scripts.common.paths import ROOT
 
 from . import runtime
@@ -189,7 +190,7 @@ def find_or_start_server() -> tuple[Server, bool]:
         if (running := find_kept_server()) is not None:
             return running, False
         server = start_server(keep=True)
-        STATE.write_text(json.dumps(asdict(server)))
+        write_file(STATE, json.dumps(asdict(server)).encode())
         return server, True
 
 

@@ -56,7 +56,8 @@ class DeadLetter:
     @property
     def explanation(self) -> str:
         if self.error == "LedgerRefused" and "ConditionalCheckFailed" in self.cause:
-            return "the ledger is ahead of the table for this payment (was the table restored?); see docs/runbook.md"
+            section = "docs/runbook.md#restore-the-table-to-a-point-in-time"
+            return f"the ledger is ahead of the table for this payment (was the table restored?); see {section}"
         return _EXPLANATIONS.get(self.error, "see the execution's history")
 
     @property

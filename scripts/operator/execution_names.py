@@ -43,6 +43,11 @@ def name_redrive(transaction_id: str) -> str:
     return f"{encode_id(transaction_id)}{_REDRIVE}{secrets.token_hex(_REDRIVE_DIGITS // 2)}"
 
 
+def is_redrive(name: str, transaction_id: str) -> bool:
+    """Return whether ``name_redrive`` may have named an execution of this payment."""
+    return bool(re.fullmatch(rf"{_REDRIVE}[0-9a-f]{{{_REDRIVE_DIGITS}}}", name.removeprefix(encode_id(transaction_id))))
+
+
 def is_named_after(name: str, transaction_id: str) -> bool:
     """Return whether a command or the demonstration may have named an execution after this payment.
 

@@ -7,29 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from scripts.common.clients import SFNClient
+from scripts.common.states import BOOKKEEPING, shorten_name
 
 from .records import hide_card_numbers
 
-# What operators call the states, in the order of a payment's path; states for bookkeeping have no label.
-STATE_LABELS = {
-    "ValidatePayment": "Validate",
-    "ProcessPayment": "Process",
-    "PaymentOutcome": "Outcome",
-    "PaymentComplete": "Complete",
-    "NotifyUnsuccessful": "Notify",
-    "RecordUnsuccessful": "",
-    "PaymentUnsuccessful": "Unsuccessful",
-    "RecordFailure": "Record",
-    "FailureOutcome": "",
-    "SendToDeadLetterQueue": "DLQ",
-    "NotifyFailure": "Notify",
-    "RecordNotice": "",
-    "PaymentFailed": "Failed",
-}
-
 _MOMENT_KINDS = {
     "ExecutionStarted": "started",
-    "TaskScheduled": "tried",
+    "TaskScheduled": "run",
     "TaskSucceeded": "succeeded",
     **dict.fromkeys(("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "EvaluationFailed"), "failed"),
     **dict.fromkeys(("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"), "ended"),
@@ -42,14 +26,15 @@ NOT_FOUND_CODES = ("ExecutionDoesNotExist", "InvalidArn", "ValidationException")
 class Moment:
     """An event of an execution.
 
-    ``kind`` is ``started``, ``entered``, ``tried``, ``failed``, ``succeeded`` (a task), or ``ended``. ``state`` is the
-    state in which it happened, ``error`` and ``cause`` say why it failed, ``message_id`` is the answer of SQS or SNS.
+    ``kind`` is ``started``, ``entered``, ``run``, ``failed``, ``succeeded`` (a task), or ``ended``. ``state`` is the
+    state in which it happened, and ``runs`` how often its task was started before. ``error`` and ``cause`` say why it
+    failed, ``message_id`` is the answer of SQS or SNS.
     """
 
     at: datetime
     kind: str
     state: str = ""
-    tries: int = 0
+    runs: int = 0
     error: str = ""
     cause: str = ""
     message_id: str = ""
@@ -60,7 +45,8 @@ class Execution:
     execution_arn: str
     status: str = "RUNNING"
     states: list[str] = field(default_factory=list)
-    tries: Counter[str] = field(default_factory=Counter)
+    # How often the task of each state was started. Not each of these runs is an attempt: a later one may only look up.
+    runs: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     error: str = ""
     output: dict[str, Any] = field(default_factory=dict)
@@ -76,9 +62,9 @@ class Execution:
     def path(self) -> str:
         steps = []
         for state in self.states:
-            label, tries = STATE_LABELS.get(state, state), self.tries[state]
-            if label:
-                steps.append(label + (f" ×{tries}" if tries > 1 else ""))  # noqa: RUF001
+            if state not in BOOKKEEPING:
+                runs = self.runs[state]
+                steps.append(shorten_name(state) + (f" ×{runs}" if runs > 1 else ""))  # noqa: RUF001
         return "→".join(steps)
 
     @property
@@ -88,7 +74,7 @@ class Execution:
     @property
     def transition_count(self) -> int:
         """The transitions that AWS bills: each entered state and each retry."""
-        return len(self.states) + sum(tries - 1 for tries in self.tries.values())
+        return len(self.states) + sum(runs - 1 for runs in self.runs.values())
 
 
 def read_execution(stepfunctions: SFNClient, execution_arn: str) -> Execution:
@@ -112,7 +98,7 @@ def _add_event(execution: Execution, event: Any) -> None:
     if "stateEnteredEventDetails" in event:
         execution.states.append(event["stateEnteredEventDetails"]["name"])
     elif kind == "TaskScheduled":
-        execution.tries[execution.states[-1]] += 1
+        execution.runs[execution.states[-1]] += 1
     state = execution.states[-1] if execution.states else ""
     details: dict[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
     moment_kind = "entered" if kind.endswith("StateEntered") else _MOMENT_KINDS.get(kind)
@@ -121,7 +107,7 @@ def _add_event(execution: Execution, event: Any) -> None:
             event["timestamp"],
             moment_kind,
             state,
-            execution.tries[state],
+            execution.runs[state],
             # Whoever stops an execution chooses its error and cause.
             error=hide_card_numbers(details.get("error", "")),
             cause=hide_card_numbers(parse_cause(details.get("cause", ""))),

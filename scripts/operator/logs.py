@@ -19,9 +19,9 @@ from .platform import Platform
 from .records import format_time, hide_card_numbers
 
 GROUPS = {
-    "validation": names.VALIDATION_LOG_GROUP,
-    "processing": names.PROCESSING_LOG_GROUP,
-    "reconciliation": names.RECONCILIATION_LOG_GROUP,
+    "validation": names.VALIDATION.log_group,
+    "processing": names.PROCESSING.log_group,
+    "reconciliation": names.RECONCILIATION.log_group,
 }
 _WARNING_LEVELS = ("WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
 _NAMED_IN_DETAIL = re.compile(r"transaction ([A-Za-z0-9][A-Za-z0-9._:-]{0,63}?)(?=[:,]? |:?$)")

@@ -63,7 +63,7 @@ class Platform:
         """Return the reconciliation function's answer. Raises ``UserError`` with its message if it fails or refuses."""
         self.check_deployed()
         response = self._lambda_client.invoke(
-            FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, self.environment),
+            FunctionName=names.in_environment(names.RECONCILIATION.name, self.environment),
             Qualifier=names.LIVE,
             Payload=json.dumps(event).encode(),
         )

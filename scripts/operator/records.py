@@ -22,6 +22,7 @@ BATCH = 100
 _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 # The attributes of fields that have other names. Of a notice, older versions wrote the second one.
 _ATTRIBUTES = {
+    "attempts": ("attempt",),
     "method": ("payment_method",),
     "notified_status": ("notified_status", "told"),
     "announced_by": ("notifier", "announced_by"),
@@ -36,6 +37,7 @@ _ATTRIBUTES = {
 class Record:
     """The current state of a payment. Times are ISO 8601 in UTC; what does not apply is empty.
 
+    ``attempts`` is how often the payment was claimed in order to charge it, in all of its executions.
     ``overdue_at`` is when reconciliation handles it. ``notified_status`` is the status in the last notification,
     ``confirmed`` whether that was certainly sent, ``announced_by`` who is sending it. ``letter`` is whether this
     attempt left a dead letter, ``notice_due`` whether a dead letter or a notification is still to be sent. ``salt`` is
@@ -46,7 +48,7 @@ class Record:
     status: str
     amount: str
     method: str
-    attempt: int
+    attempts: int
     gateway_reference: str
     refund_reference: str
     failure: str
@@ -118,7 +120,7 @@ def parse_item(item: dict[str, Any]) -> Record:
         ("fingerprint", "salt"): lambda value: value or "",
         ("letter", "notice_due", "confirmed", "closed"): bool,
         ("created_at", "updated_at", "overdue_at"): format_timestamp,
-        ("attempt",): lambda value: int(value or 0),
+        ("attempts",): lambda value: int(value or 0),
         ("reasons",): lambda value: tuple(hide_card_numbers(str(reason)) for reason in json.loads(value or "[]")),
     }
     amount = str(Money(int(values["amount_minor"]), values.get("currency", ""))) if "amount_minor" in values else ""

@@ -33,7 +33,7 @@ class Redrives:
         letter = letter.with_status_of(payments.get(letter.transaction_id))
         dead_letter_queue.extend_hold(self._platform, letter)
         if letter.current_status in SETTLED and not letter.is_of_another_request:
-            return self._delete_letter(letter, "has its outcome")
+            return self._delete_letter(letter, "has its outcome; cleared its dead letter")
         if self._is_started(letter):
             return self._delete_letter(letter, "started already; cleared this dead letter of the same request")
         if not letter.is_redrivable:

@@ -13,11 +13,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 from payments.payment import OPEN, Status
 
+from scripts.common.states import shorten_name
 from stacks import names
 
 from . import logs, records
 from .execution_names import is_named_after
-from .executions import NOT_FOUND_CODES, STATE_LABELS, Execution, Moment, read_execution
+from .executions import NOT_FOUND_CODES, Execution, Moment, read_execution
 from .platform import Platform
 from .records import Record, format_time, format_timestamp, hide_card_numbers
 from .statuses import FAILED
@@ -121,13 +122,13 @@ def _describe_execution(execution: Execution) -> list[Entry]:
 
 def _describe_moment(execution: Execution, moment: Moment) -> Entry | None:
     """Return the entry of an event of the execution, or None if it is not shown."""
-    label = STATE_LABELS.get(moment.state) or moment.state
+    label = shorten_name(moment.state)
     source, detail, bad = "workflow", "", False
     match moment.kind:
         case "started":
             summary, detail = "started", hide_card_numbers(execution.name)
-        case "tried" if moment.tries > 1:
-            summary = f"{label}, attempt {moment.tries}"
+        case "run" if moment.runs > 1:
+            summary = f"{label}, run {moment.runs}"
         case "entered" if moment.state in ("ValidatePayment", "ProcessPayment", "RecordFailure"):
             summary = label
         case "failed":

@@ -12,7 +12,7 @@ from scripts.operator.platform import Platform
 from . import server
 
 
-@click.command(context_settings=command.HELP)
+@click.command(cls=command.GuardedCommand, context_settings=command.HELP)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free port]")
 def main(port: int) -> None:
     """Show the payments of the running AWS emulator on a web page, until Ctrl-C."""

@@ -23,10 +23,28 @@ function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A text in which `this` is code. */
+/** A text in which `this` is code, and the path of a document, or its address, is a link. */
 function putWords(element, text) {
   if (element.textContent === text.replaceAll("`", "")) return;
-  element.replaceChildren(...text.split("`").map((part, n) => n % 2 ? make("code", "", part) : document.createTextNode(part)));
+  const parts = text.split(/(`[^`]+`|(?:https:\/\/|\bdocs\/)[\w./-]+\.md(?:#[\w-]+)?)/);
+  element.replaceChildren(...parts.map((part, n) => {
+    if (n % 2 === 0) return document.createTextNode(part);
+    return part.startsWith("`") ? make("code", "", part.slice(1, -1)) : link(part);
+  }));
+}
+
+function link(address) {
+  const anchor = make("a", "", address);
+  anchor.href = address.startsWith("docs/") ? `/${address}` : address;
+  anchor.target = "_blank";
+  anchor.rel = "noopener";
+  return anchor;
+}
+
+/** A time in UTC, to the minute, with its date unless that is today. */
+function utc(at) {
+  const [day, time] = [at.slice(0, 10), at.slice(11, 16)];
+  return `${day === new Date().toISOString().slice(0, 10) ? "" : `${day} `}${time} UTC`;
 }
 
 /** Let `container` have a child for each item, in their order; what stays keeps its focus. */
@@ -130,6 +148,17 @@ function middle(state) {
   return { x: at.e + box.width / 2, y: at.f + box.height / 2 };
 }
 
+/** Say that there is more beside what is seen, until it has been seen. */
+function showHint() {
+  const frame = $("flow-frame"), hidden = frame.scrollWidth - frame.clientWidth;
+  $("flow-hint").hidden = hidden < 2;
+  frame.classList.toggle("more", hidden - frame.scrollLeft > 1);
+  frame.tabIndex = hidden < 2 ? -1 : 0;
+}
+
+$("flow-frame").addEventListener("scroll", showHint, { passive: true });
+addEventListener("resize", showHint);
+
 // ---- payments
 
 let first = true;
@@ -149,11 +178,13 @@ function showPayments(payments) {
     put(name.lastElementChild, one.why);
     status.firstElementChild.className = `status ${tone(one.status)}`;
     put(status.firstElementChild, one.status);
-    put(status.lastElementChild, one.state ? `in ${one.state}` : "");
+    const progress = [REDRIVES[one.redrive]?.[0], one.state && `in ${one.state}`];
+    put(status.lastElementChild, progress.filter(Boolean).join(", "));
     put(amount, one.amount || "–");
     put(method, one.method || "–");
     put(tries, String(one.attempts));
     age.dataset.since = one.created_at;
+    age.title = `created ${utc(one.created_at)}`;
     if (row.dataset.updated && row.dataset.updated !== one.updated_at && $("story").dataset.of === one.id) readStory(one.id);
     row.dataset.updated = one.updated_at;
   });
@@ -198,19 +229,52 @@ async function readStory(id) {
     `${payment.attempts} ${payment.attempts === 1 ? "attempt" : "attempts"}`, payment.why, `notified: ${story.told.join("; ") || "nobody"}`];
   $("story-head").replaceChildren(make("span", `status ${tone(payment.status)}`, payment.status),
     document.createTextNode(`  ${head.filter(Boolean).join(" · ")}`));
-  $("timeline").replaceChildren(...story.timeline.map(entry => {
+  let day = "";
+  $("timeline").replaceChildren(...story.timeline.flatMap(entry => {
+    const date = entry.at.slice(0, 10), lines = date === day ? [] : [make("li", "day", `${date} UTC`)];
+    day = date;
     const line = make("li", entry.bad ? "bad" : ""), what = make("span", "what");
     const at = make("time", "", entry.at.slice(11, 23));
     at.dateTime = entry.at;
-    what.append(make("b", "", entry.what), make("small", "", entry.detail));
+    what.append(make("b", "", entry.what), makeBreakable(entry.detail));
     line.append(at, make("span", "source", entry.source), what);
-    return line;
+    return [...lines, line];
   }));
+}
+
+/** A detail that breaks between the states of a path, rather than in their names. */
+function makeBreakable(text) {
+  const element = make("small");
+  element.append(...text.split(/(?<=→)/).flatMap(part => [part, make("wbr")]));
+  return element;
 }
 
 $("story").addEventListener("close", () => delete $("story").dataset.of);
 
 // ---- dead letters
+
+// What came of a redrive, by the status of its execution: in a list, and in full.
+const REDRIVES = {
+  RUNNING: ["redriven", "redriven: running"],
+  SUCCEEDED: ["redriven", "redriven: it has its outcome now"],
+  FAILED: ["redriven, failed again", "redriven: it failed again, and left a new dead letter"],
+  TIMED_OUT: ["redriven, timed out", "redriven: its execution timed out"],
+  ABORTED: ["redriven, aborted", "redriven: its execution was aborted"],
+};
+
+function showRedrives(redrives) {
+  keep($("redrives"), redrives, one => one.payment, one => {
+    const line = make("li"), id = make("button", "link", one.payment);
+    id.addEventListener("click", () => openStory(one.payment));
+    line.append(id, make("span"), make("small"));
+    return line;
+  }, (line, one) => {
+    const [, status, words] = line.children;
+    status.className = `status ${tone(one.status)}`;
+    put(status, one.status);
+    put(words, REDRIVES[one.redrive]?.[1] ?? "redriven");
+  });
+}
 
 function showLetters(letters) {
   keep($("letters"), [...letters].reverse(), one => one.id, one => {
@@ -219,11 +283,11 @@ function showLetters(letters) {
     id.addEventListener("click", () => openStory(one.payment));
     again.addEventListener("click", () => redrive(one, again, letter.lastElementChild));
     top.append(id, again);
-    letter.append(top, make("span", "status bad"), make("small", "why"), make("small", "advice"), make("p", "answer bad"));
+    letter.append(top, make("span", "status bad"), make("small", "at"), make("small", "why"), make("small", "advice"), make("p", "answer bad"));
     letter.lastElementChild.setAttribute("role", "alert");
     return letter;
   }, (letter, one) => {
-    const [top, error, why, advice] = letter.children, [id, again] = top.children;
+    const [top, error, at, why, advice] = letter.children, [id, again] = top.children;
     put(id, one.payment || "no payment");
     id.disabled = !one.payment;
     again.setAttribute("aria-label", `Redrive ${one.payment}`);
@@ -231,8 +295,10 @@ function showLetters(letters) {
     again.title = one.can_be_redriven ? "" : one.advice.replaceAll("`", "");
     offer(again);
     put(error, one.state ? `${one.error} in ${one.state}` : one.error);
-    put(why, one.explanation);
-    putWords(advice, `${one.now ? `now ${one.now}: ` : ""}${one.advice}`);
+    put(at, one.at ? utc(one.at) : "");
+    putWords(why, one.explanation);
+    const advices = [one.redrive === "FAILED" && "its last redrive failed, too", one.advice].filter(Boolean).join("; ");
+    putWords(advice, `${one.now ? `now ${one.now}: ` : ""}${advices}`);
   });
   put($("letters-count"), letters.length ? String(letters.length) : "");
   $("no-letters").hidden = letters.length > 0;
@@ -245,13 +311,14 @@ function showAlarms(alarms) {
   for (const [list, some] of [[$("ringing"), ringing], [$("alarms"), quiet]]) {
     keep(list, some, one => one.name, () => {
       const alarm = make("li");
-      alarm.append(make("b"), make("small", "what"), make("small", "to-do"));
+      alarm.append(make("b"), make("small", "since"), make("small", "what"), make("small", "to-do"));
       return alarm;
     }, (alarm, one) => {
-      const [name, what, toDo] = alarm.children;
+      const [name, since, what, toDo] = alarm.children;
       put(name, one.state === "INSUFFICIENT_DATA" ? `${one.name} (no data yet)` : one.name);
+      put(since, `${one.state === "ALARM" ? "in ALARM" : "unchanged"} since ${utc(one.since)}`);
       put(what, one.what);
-      put(toDo, one.to_do ? `what to do: ${one.to_do}` : "");
+      putWords(toDo, one.to_do ? `what to do: ${one.to_do}` : "");
     });
   }
   put($("alarms-count"), ringing.length ? `${ringing.length} of ${alarms.length} in ALARM` : "");
@@ -279,9 +346,13 @@ async function redrive(one, button, complaint) {
   button.classList.add("asking");
   offer(button);
   const answer = await ask("/redrive", { letter: one.id });
-  button.classList.remove("asking");
+  // The letter goes with one of the next snapshots.
+  if (answer.problem) button.classList.remove("asking");
   offer(button);
-  put($("redriven"), answer.said ?? "");
+  // A letter that somebody else has redriven takes its complaint along.
+  const isGone = !complaint.isConnected;
+  $("redriven").classList.toggle("bad", isGone && Boolean(answer.problem));
+  put($("redriven"), answer.said ?? (isGone ? `${one.payment}: ${answer.problem}` : ""));
   putWords(complaint, answer.problem ?? "");
 }
 
@@ -315,6 +386,7 @@ function show(snapshot) {
   showFlow(snapshot.executions, snapshot.running);
   showPayments(snapshot.payments);
   showLetters(snapshot.letters);
+  showRedrives(snapshot.redrives);
   showAlarms(snapshot.alarms);
 }
 
@@ -341,4 +413,5 @@ function connect() {
 }
 
 showCounts({});
+showHint();
 connect();

@@ -3,6 +3,7 @@
     GET  /                 the page; /page.css, /page.js
     GET  /events           server-sent events: ``hello`` once, then a ``snapshot`` whenever something has changed,
                            which is ``Source.take_snapshot``, ``{"problem": "..."}`` or ``{"waiting": "..."}``
+    GET  /docs/runbook.md  and the documents beside it, as HTML
     GET  /payments/ID      a payment's story
     POST /pay              ``{"example": NAME}``, one of the simulator's
     POST /redrive          ``{"letter": ID}``
@@ -17,6 +18,7 @@ https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Si
 
 import hmac
 import json
+import re
 import secrets
 import select
 import socketserver
@@ -35,10 +37,12 @@ from urllib.parse import unquote
 from payments.money import Money
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
+from scripts.common.states import SHORT_NAMES
 from scripts.local.examples import EXAMPLES
 from scripts.operator.platform import Platform
 
 from .connections import REQUEST_SECONDS, BoundedServer
+from .documents import list_documents, render_document
 from .feed import Feed, TooManyFollowers
 from .snapshot import Source
 
@@ -130,7 +134,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path in _FILES:
             name, kind = _FILES[self.path]
             text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-            self._send_text(HTTPStatus.OK, kind, text.replace("{{token}}", self.server.token))
+            values = {"token": self.server.token} | SHORT_NAMES
+            self._send_text(HTTPStatus.OK, kind, re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], text))
+            return
+        if self.path in list_documents():
+            self._send_text(HTTPStatus.OK, "text/html", render_document(self.path))
             return
         if self.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             raise Refused(HTTPStatus.FORBIDDEN, "cross-site request refused")

@@ -10,13 +10,15 @@ from typing import Any
 from payments.request import is_transaction_id
 
 from scripts.common.errors import UserError
+from scripts.common.states import shorten_name
 from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.stack import describe_stack
 from scripts.local.examples import Example
 from scripts.operator.batch import Batch
 from scripts.operator.dead_letter_queue import hold_letters, read_letters
 from scripts.operator.dead_letters import DeadLetter
-from scripts.operator.executions import STATE_LABELS, Execution, read_execution
+from scripts.operator.execution_names import is_redrive
+from scripts.operator.executions import Execution, read_execution
 from scripts.operator.json_output import to_json
 from scripts.operator.payment_lists import list_recent_payments
 from scripts.operator.payment_requests import read_arguments
@@ -28,6 +30,7 @@ from scripts.operator.story import read_story
 # Far more than a demonstration sends; the counts are of these.
 MOST_COUNTED = 10_000
 MOST_LISTED = 20
+MOST_REDRIVES = 5
 # Executions whose path is read; of those that run at once, fewer.
 MOST_EXECUTIONS = 100
 MOST_RUNNING = 30
@@ -63,20 +66,33 @@ class Source:
         running, executions = self._read_executions(platform)
         payments = list_recent_payments(platform, limit=MOST_COUNTED)
         pending = (execution for execution in executions if execution.states and not execution.has_ended)
-        states = {execution.transaction_id: STATE_LABELS.get(execution.states[-1], "") for execution in pending}
+        states = {execution.transaction_id: shorten_name(execution.states[-1]) for execution in pending}
         newest = sorted(payments, key=lambda payment: payment.created_at, reverse=True)[:MOST_LISTED]
         payments_by_id = {payment.transaction_id: payment for payment in payments}
+        redrives = _find_redrives(executions)
         return {
             "environment": platform.environment,
             "counts": dict(sorted(Counter(payment.status for payment in payments).items())),
             "running": running,
             "executions": [_describe_execution(execution) for execution in executions],
             "payments": [
-                _describe_payment(payment) | {"state": states.get(payment.transaction_id, "")} for payment in newest
+                _describe_payment(payment)
+                | {
+                    "state": states.get(payment.transaction_id, ""),
+                    "redrive": redrives.get(payment.transaction_id, ""),
+                }
+                for payment in newest
+            ],
+            "redrives": [
+                {"payment": payment.transaction_id, "status": payment.status, "redrive": execution_status}
+                for transaction_id, execution_status in list(redrives.items())[:MOST_REDRIVES]
+                if (payment := payments_by_id.get(transaction_id))
             ],
             "alarms": _read_alarms(platform),
             "letters": [
-                _describe_letter(letter, payments_by_id.get(letter.transaction_id)) for letter in self._letters
+                _describe_letter(letter, payments_by_id.get(letter.transaction_id))
+                | {"redrive": redrives.get(letter.transaction_id, "")}
+                for letter in self._letters
             ],
         }
 
@@ -133,7 +149,7 @@ class Source:
                 outcome = Redrives(platform).redrive_letter(letters[0])
             # A new list, because another thread may be reading the old one.
             self._letters = [letter for letter in self._letters if letter.letter_id != letter_id]
-        return f"{letters[0].transaction_id}: {outcome.partition(' arn:')[0]}"
+        return f"{letters[0].transaction_id}: {'redriven' if ' arn:' in outcome else outcome}"
 
     def forget_platform(self) -> None:
         """Reach the platform again after an error, because another emulator may run then."""
@@ -177,13 +193,21 @@ class Source:
         return count, executions
 
 
+def _find_redrives(executions: list[Execution]) -> dict[str, str]:
+    """Return the status of each redriven payment's latest redrive by the payment's id, the newest first."""
+    redrives: dict[str, str] = {}
+    for execution in reversed(executions):
+        if is_transaction_id(execution.transaction_id) and is_redrive(execution.name, execution.transaction_id):
+            redrives.setdefault(execution.transaction_id, execution.status)
+    return redrives
+
+
 def _describe_execution(execution: Execution) -> dict[str, Any]:
     """Return the path of the execution through the states; of its input, only a valid transaction id."""
     return {
         "id": hide_card_numbers(execution.name),
         "payment": execution.transaction_id if is_transaction_id(execution.transaction_id) else "",
         "path": list(execution.states),
-        "tries": max(execution.tries.values(), default=0),
         "status": execution.status,
     }
 
@@ -194,7 +218,7 @@ def _describe_payment(payment: Record) -> dict[str, Any]:
         "status": payment.status,
         "amount": payment.amount,
         "method": payment.method.replace("_", " "),
-        "attempts": payment.attempt,
+        "attempts": payment.attempts,
         "why": ", ".join(payment.reasons) or payment.failure,
         "reference": payment.gateway_reference,
         "created_at": payment.created_at,
@@ -226,7 +250,7 @@ def _describe_letter(letter: DeadLetter, payment: Record | None) -> dict[str, An
         "id": letter.letter_id,
         "payment": letter.transaction_id,
         "error": letter.error,
-        "state": STATE_LABELS.get(letter.state, letter.state),
+        "state": shorten_name(letter.state),
         "now": letter.current_status,
         "at": letter.timestamp,
         "explanation": letter.explanation,

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from scripts.common.files import write_file
 from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
@@ -52,7 +53,7 @@ def main() -> None:
         states = _run_payments(platform, outputs["StepFunctionsStateMachineArn"])
         body = _dashboard_body(platform)
         picture = dashboard.draw_dashboard(body, _measure_series(platform, body, started_at), states)
-    PICTURE.write_text(picture)
+    write_file(PICTURE, picture.encode())
     print(f"{PICTURE.relative_to(ROOT)} written")
 
 
@@ -103,7 +104,7 @@ def _wait_for_execution(stepfunctions: Any, execution: str) -> None:
 def _reconcile_on_schedule(platform: Target, ended: threading.Event) -> None:
     """Invoke reconciliation like the schedule, every five minutes of the alarms' time."""
     client = platform.client("lambda")
-    function = names.in_environment(names.RECONCILIATION_FUNCTION, ENVIRONMENT)
+    function = names.in_environment(names.RECONCILIATION.name, ENVIRONMENT)
     while not ended.wait(PERIOD_SECONDS):
         client.invoke(FunctionName=function, Qualifier=names.LIVE, Payload=b"{}")
 

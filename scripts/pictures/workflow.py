@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from scripts.common.states import shorten_name
 from stacks.workflow import errors as workflow_errors
 from stacks.workflow import state_machine
 
@@ -35,6 +36,7 @@ def draw_section() -> list[str]:
         if state["Type"] == "Task"
     ]
     return [
+        "Above the name of each state is its short name, which the commands, the demo and its page use.",
         "A dashed arrow is taken when a state fails for good; each task is tried again before (↻).",
         "Which errors of AWS each case covers is in [`workflow/errors.py`](../stacks/workflow/errors.py).",
         "",
@@ -65,12 +67,12 @@ def draw_diagram(states: dict[str, State]) -> str:
 def _draw_box(name: str, state: State) -> str:
     match state["Type"]:
         case "Choice":
-            return f'{name}{{"{name}"}}'
+            return f'{name}{{"<b>{shorten_name(name)}</b><br/>{name}"}}'
         case "Task":
             retried = "↻ " if state.get("Retry") else ""
-            return f'{name}["<b>{name}</b><br/>{retried}{_called_function(state)}"]'
+            return f'{name}["<b>{shorten_name(name)}</b><br/>{name}<br/>{retried}{_called_function(state)}"]'
         case _:
-            return f'{name}(["{name}"])'
+            return f'{name}(["<b>{shorten_name(name)}</b><br/>{name}"])'
 
 
 def _called_function(state: State) -> str:

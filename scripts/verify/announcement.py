@@ -37,7 +37,7 @@ def estimate_price(run: Run, groups: Sequence[Group]) -> float:
     if "payments" in names:
         payments = make_samples(run.settings)
         # A payment that fails passes nine states, and its retries.
-        transitions = sum(4 + 5 * sample.leaves_letter + sample.attempts for sample in [*payments, payments[0]])
+        transitions = sum(4 + 5 * sample.leaves_letter + sample.process_runs for sample in [*payments, payments[0]])
         calls = 3 * len(payments) + transitions
         total += transitions * PRICES["state transitions"] + calls * PRICES["function calls"]
         # A transaction writes an item and a ledger entry, each at twice the price of a write.

@@ -20,11 +20,11 @@ GROUP = "payments"
 LONGEST_SECONDS = 180
 NOTIFICATION_SECONDS = 60
 _ROLES = {
-    "ValidatePayment": names.VALIDATION_ROLE,
-    "ProcessPayment": names.PROCESSING_ROLE,
-    "RecordFailure": names.PROCESSING_ROLE,
-    "RecordNotice": names.PROCESSING_ROLE,
-    "RecordUnsuccessful": names.PROCESSING_ROLE,
+    "ValidatePayment": names.VALIDATION.role,
+    "ProcessPayment": names.PROCESSING.role,
+    "RecordFailure": names.PROCESSING.role,
+    "RecordNotice": names.PROCESSING.role,
+    "RecordUnsuccessful": names.PROCESSING.role,
 }
 
 
@@ -96,15 +96,15 @@ def _check_outcome(run: Run, sample: Sample, executions: list[Execution]) -> str
     transaction_id = sample.request(run.name)["transaction_id"]
     record = records.read_payments(run.platform, [transaction_id]).get(transaction_id)
     status = record.status if record else "not recorded"
-    attempts = execution.tries["ProcessPayment"]
+    runs = execution.runs["ProcessPayment"]
     problems = [] if status == sample.status else [f"payment is {status}, must be {sample.status}"]
     if execution.error != sample.error:
         problems.append(_describe_error(run, execution, sample))
-    if not problems and attempts != sample.attempts:
-        problems.append(f"{attempts} attempts, must be {sample.attempts}")
+    if not problems and runs != sample.process_runs:
+        problems.append(f"Process ran {runs} times, must be {sample.process_runs}")
     if problems:
         raise Failed(f"{transaction_id}: {'; '.join(problems)}")
-    return f"{sample.amount}: {status}{f' after {attempts} attempts' if attempts > 1 else ''}"
+    return f"{sample.amount}: {status}{f' after {runs} runs of Process' if runs > 1 else ''}"
 
 
 def _describe_error(run: Run, execution: Execution, sample: Sample) -> str:

@@ -45,8 +45,8 @@ def _check_finalisation(run: Run) -> str:
         status = records.read_payment(run.platform, transaction_id).status
         raise Failed(
             f"{transaction_id} is still {status} after {SETTLED_SECONDS} s; see the log of "
-            f"{run.resource_name(names.RECONCILIATION_FUNCTION)}, and FindOverduePayments of "
-            f"{run.resource_name(names.RECONCILIATION_ROLE)}"
+            f"{run.resource_name(names.RECONCILIATION.name)}, and FindOverduePayments of "
+            f"{run.resource_name(names.RECONCILIATION.role)}"
         )
     return f"{transaction_id}: UNKNOWN, then {sample.status} by a lookup at the gateway"
 
@@ -54,9 +54,9 @@ def _check_finalisation(run: Run) -> str:
 def _leave_open(run: Run, sample: Sample) -> None:
     request = sample.request(run.name)
     execution = {"id": f"{run.name}-reconciliation"}
-    validated = _invoke_function(run, names.VALIDATION_FUNCTION, {"request": request, "execution": execution})
+    validated = _invoke_function(run, names.VALIDATION.name, {"request": request, "execution": execution})
     charge = {"action": "process", "transaction_id": request["transaction_id"], "execution": execution}
-    answer = _invoke_function(run, names.PROCESSING_FUNCTION, charge | {"record_id": validated.get("record_id", "")})
+    answer = _invoke_function(run, names.PROCESSING.name, charge | {"record_id": validated.get("record_id", "")})
     if answer.get("errorType") != "ChargeOutcomeUnknown":
         raise Failed(f"the processing function answers {answer.get('errorType') or answer}, must not know the outcome")
 
@@ -66,7 +66,7 @@ def _invoke_function(run: Run, function: str, event: dict[str, Any]) -> dict[str
         FunctionName=run.resource_name(function), Qualifier=names.LIVE, Payload=json.dumps(event).encode()
     )
     payload: dict[str, Any] = json.loads(answer["Payload"].read())
-    if function == names.VALIDATION_FUNCTION and "FunctionError" in answer:
+    if function == names.VALIDATION.name and "FunctionError" in answer:
         raise Failed(f"the validation function fails: {payload.get('errorType')}: {payload.get('errorMessage')}")
     return payload
 

@@ -16,7 +16,7 @@ _BASE_MINOR_UNITS = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """A payment, its expected status, and the number of attempts that the workflow makes for it."""
+    """A payment, its expected status, and the number of times that the workflow runs the task that processes it."""
 
     name: str
     minor_units: int
@@ -24,7 +24,7 @@ class Sample:
     status: str
     # The error of its execution; empty if it succeeds.
     error: str = ""
-    attempts: int = 1
+    process_runs: int = 1
     leaves_letter: bool = False
     method: str = "credit_card"
 
@@ -53,15 +53,15 @@ def make_samples(settings: Mapping[str, str]) -> list[Sample]:
         return Sample(name, _BASE_MINOR_UNITS + cents, currency, status, **options)
 
     rejected = Sample("rejected", above_limit, currency, "REJECTED")
-    failed = make_sample("failed", 3, "FAILED", error="GatewayUnavailable", attempts=4, leaves_letter=True)
+    failed = make_sample("failed", 3, "FAILED", error="GatewayUnavailable", process_runs=4, leaves_letter=True)
     if settings["Gateway"] != "simulator":
         return [make_sample("declined", 1, "DECLINED", method="bank_transfer"), rejected, failed]
     return [
         make_sample("completed", 0, "COMPLETED"),
         make_sample("declined", 1, "DECLINED"),
         rejected,
-        make_sample("retried", 2, "COMPLETED", attempts=3),
-        make_sample("looked-up", 4, "COMPLETED", attempts=2),
+        make_sample("retried", 2, "COMPLETED", process_runs=3),
+        make_sample("looked-up", 4, "COMPLETED", process_runs=2),
         failed,
     ]
 

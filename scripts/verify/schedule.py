@@ -42,7 +42,7 @@ def check_heartbeat(run: Run) -> str:
     if not runs:
         raise Failed(
             f"none in {RECENT.seconds // 60} minutes; see the log of "
-            f"{run.resource_name(names.RECONCILIATION_FUNCTION)} and the metric filter "
+            f"{run.resource_name(names.RECONCILIATION.name)} and the metric filter "
             f"{run.resource_name(names.RECONCILIATION_HEARTBEAT_FILTER)}"
         )
     return f"{runs:.0f} in {RECENT.seconds // 60} minutes"

@@ -83,9 +83,9 @@ def check_traces(run: Run) -> str:
     run.check_gap("X-Ray traces")
     sample = make_samples(run.settings)[0]
     trace = run.traces[sample.name]
-    required = {run.resource_name(name) for name in (names.WORKFLOW, names.VALIDATION_FUNCTION)}
+    required = {run.resource_name(name) for name in (names.WORKFLOW, names.VALIDATION.name)}
     if sample.status != "REJECTED":
-        required.add(run.resource_name(names.PROCESSING_FUNCTION))
+        required.add(run.resource_name(names.PROCESSING.name))
 
     def read_segments() -> set[str]:
         answer = run.client("xray").batch_get_traces(TraceIds=[trace])

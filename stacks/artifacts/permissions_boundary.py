@@ -62,7 +62,7 @@ def _allowed_statements(environment: str) -> list[Statement]:
         allow(
             "Functions",
             "lambda:InvokeFunction",
-            arns("lambda", *(f"function:{function}:{names.LIVE}" for function in names.FUNCTIONS)),
+            arns("lambda", *(f"function:{function.name}:{names.LIVE}" for function in names.FUNCTIONS)),
         ),
         allow(
             "Backups",

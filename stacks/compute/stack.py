@@ -12,7 +12,7 @@ from ..policies import ACCOUNT
 from ..security import keys
 from ..settings import Settings
 from ..suppressions import in_packs, suppress
-from ..wiring import ENVIRONMENT, Value, platform_tags
+from ..wiring import ENVIRONMENT, Value, platform_tags, to_pascal_case
 from .runtime import ARCHITECTURE, RUNTIME
 from .versions import describe_version
 
@@ -84,8 +84,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     add_function = functools.partial(_add_function, template, inputs)
     validation = add_function(
         "Validation",
-        name=names.VALIDATION_FUNCTION,
-        log_group_name=names.VALIDATION_LOG_GROUP,
+        names.VALIDATION,
         description="Checks a payment and records it once",
         role_arn=inputs.validation_role_arn,
         variables={
@@ -97,8 +96,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
     processing = add_function(
         "Processing",
-        name=names.PROCESSING_FUNCTION,
-        log_group_name=names.PROCESSING_LOG_GROUP,
+        names.PROCESSING,
         description="Claims a recorded payment, charges it once and records the outcome",
         role_arn=inputs.processing_role_arn,
         variables={**gateway, "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes},
@@ -108,8 +106,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     validation.alias.DependsOn = processing.alias.title
     reconciliation = add_function(
         "Reconciliation",
-        name=names.RECONCILIATION_FUNCTION,
-        log_group_name=names.RECONCILIATION_LOG_GROUP,
+        names.RECONCILIATION,
         description="Settles what the workflow left behind; refunds and reopens for an operator",
         role_arn=inputs.reconciliation_role_arn,
         variables={
@@ -187,9 +184,8 @@ def _add_function(
     template: Template,
     inputs: Inputs,
     title: str,
+    named: names.Function,
     *,
-    name: str,
-    log_group_name: str,
     description: str,
     role_arn: Value,
     variables: dict[str, Value],
@@ -199,7 +195,7 @@ def _add_function(
     log_group = log_groups.add_log_group(
         template,
         f"{title}Logs",
-        log_group_name,
+        named.log_group,
         key_arn=inputs.logs_key_arn,
         retention_days=inputs.log_retention_days,
         masked=inputs.log_data_protection,
@@ -210,11 +206,11 @@ def _add_function(
     function = template.add_resource(
         awslambda.Function(
             f"{title}Function",
-            FunctionName=names.in_template(name),
+            FunctionName=names.in_template(named.name),
             Description=description,
             Runtime=RUNTIME,
             Architectures=[ARCHITECTURE],
-            Handler=f"handlers.{title.lower()}.handler",
+            Handler=f"handlers.{named.purpose}.handler",
             Code=LocalFolder("../lambda"),
             Role=role_arn,
             MemorySize=256,
@@ -256,7 +252,7 @@ def _add_function(
     # Sorted by name, so that reordering the variables here publishes no version.
     values = [*(variables[name] for name in sorted(variables)), inputs.function_log_level]
     parameters = [str(value.data["Ref"]) for value in values]
-    resources = {**_resource_names(), f"{title}Logs": log_group_name}
+    resources = {**_resource_names(), f"{title}Logs": named.log_group}
     version = template.add_resource(
         awslambda.Version(
             f"{title}Version",
@@ -290,9 +286,7 @@ def _resource_names() -> dict[str, str]:
         "QueueUrl": names.QUEUE,
         "TopicArn": names.TOPIC,
         "FunctionsKeyArn": keys.FUNCTIONS_KEY,
-        "ValidationRoleArn": names.VALIDATION_ROLE,
-        "ProcessingRoleArn": names.PROCESSING_ROLE,
-        "ReconciliationRoleArn": names.RECONCILIATION_ROLE,
+        **{to_pascal_case(f"{function.purpose}_role_arn"): function.role for function in names.FUNCTIONS},
     }
 
 

@@ -14,7 +14,7 @@ from troposphere import If, Sub
 from .. import names
 from ..policies import ACCOUNT, ACCOUNT_ROOT, ACCOUNT_ROOT_ARN, allow, only_in_context, only_through
 
-_PUBLISHERS = (names.WORKFLOW_ROLE, names.RECONCILIATION_ROLE)
+_PUBLISHERS = (names.WORKFLOW_ROLE, names.RECONCILIATION.role)
 
 
 def allow_administration() -> Statement:
@@ -135,7 +135,7 @@ def allow_functions() -> list[Statement]:
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
     use = "kms:CreateGrant Decrypt Encrypt GenerateDataKey"
-    condition = only_through("lambda", FunctionArn=[names.function_arn(name) for name in names.FUNCTIONS])
+    condition = only_through("lambda", FunctionArn=[names.function_arn(function.name) for function in names.FUNCTIONS])
     return [
         _allow_use("EnvironmentVariablesThroughLambda", ACCOUNT_ROOT, use, condition),
         _by_cloudformation("CloudFormationMakesFunctions", use, condition),

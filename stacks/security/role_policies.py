@@ -10,14 +10,14 @@ from .keys import Keys
 def validation_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         _allow_record("dynamodb:PutItem"),
-        *_allow_function_basics(names.VALIDATION_FUNCTION, names.VALIDATION_LOG_GROUP, keys),
+        *_allow_function_basics(names.VALIDATION, keys),
     )
 
 
 def processing_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         _allow_record("dynamodb:GetItem PutItem"),
-        *_allow_function_basics(names.PROCESSING_FUNCTION, names.PROCESSING_LOG_GROUP, keys),
+        *_allow_function_basics(names.PROCESSING, keys),
     )
 
 
@@ -27,7 +27,7 @@ def reconciliation_policy(keys: Keys) -> PolicyDocument:
         _allow_record("dynamodb:BatchGetItem GetItem PutItem"),
         allow("FindOverduePayments", "dynamodb:Query", [names.OPEN_INDEX_ARN]),
         *_publish_notices(keys),
-        *_allow_function_basics(names.RECONCILIATION_FUNCTION, names.RECONCILIATION_LOG_GROUP, keys),
+        *_allow_function_basics(names.RECONCILIATION, keys),
     )
 
 
@@ -37,8 +37,8 @@ def workflow_policy(keys: Keys) -> PolicyDocument:
             "InvokeLiveFunctions",
             "lambda:InvokeFunction",
             [
-                names.live_function_arn(names.VALIDATION_FUNCTION),
-                names.live_function_arn(names.PROCESSING_FUNCTION),
+                names.live_function_arn(names.VALIDATION.name),
+                names.live_function_arn(names.PROCESSING.name),
             ],
         ),
         *_send_dead_letters("DeadLetterPayments", keys),
@@ -95,7 +95,7 @@ def backup_policy(keys: Keys) -> PolicyDocument:
     )
 
 
-def _allow_function_basics(name: str, log_group: str, keys: Keys) -> list[Statement]:
+def _allow_function_basics(function: names.Function, keys: Keys) -> list[Statement]:
     return [
         allow("AppendToLedger", "dynamodb:PutItem", [names.LEDGER_TABLE_ARN]),
         allow(
@@ -109,11 +109,15 @@ def _allow_function_basics(name: str, log_group: str, keys: Keys) -> list[Statem
             "UseFunctionsKeyThroughLambda",
             "kms:Decrypt",
             [keys.functions.get_att("Arn")],
-            only_through("lambda", FunctionArn=names.function_arn(name)),
+            only_through("lambda", FunctionArn=names.function_arn(function.name)),
         ),
         *_send_dead_letters("DeadLetterAsyncInvocations", keys),
         # Lambda chooses the names of the streams. https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
-        allow("LogStreamsAreNamedByLambda", "logs:CreateLogStream PutLogEvents", [names.log_streams_arn(log_group)]),
+        allow(
+            "LogStreamsAreNamedByLambda",
+            "logs:CreateLogStream PutLogEvents",
+            [names.log_streams_arn(function.log_group)],
+        ),
         _allow_tracing("xray:PutTraceSegments PutTelemetryRecords"),
     ]
 

@@ -63,31 +63,13 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         _add_workflow_key_policy(template, created_keys),
         wildcards=["*"],
     )
-    validation = add_role(
-        "Validation",
-        names.VALIDATION_ROLE,
-        trust_policy("lambda.amazonaws.com"),
-        names.VALIDATION_POLICY,
-        role_policies.validation_policy(created_keys),
-        wildcards=["*", names.log_streams_arn(names.VALIDATION_LOG_GROUP)],
+    add_function_role = functools.partial(_add_function_role, template, inputs)
+    validation = add_function_role("Validation", names.VALIDATION, role_policies.validation_policy(created_keys))
+    processing = add_function_role(
+        "Processing", names.PROCESSING, role_policies.processing_policy(created_keys), gateway
     )
-    processing = add_role(
-        "Processing",
-        names.PROCESSING_ROLE,
-        trust_policy("lambda.amazonaws.com"),
-        names.PROCESSING_POLICY,
-        role_policies.processing_policy(created_keys),
-        gateway,
-        wildcards=["*", names.log_streams_arn(names.PROCESSING_LOG_GROUP)],
-    )
-    reconciliation = add_role(
-        "Reconciliation",
-        names.RECONCILIATION_ROLE,
-        trust_policy("lambda.amazonaws.com"),
-        names.RECONCILIATION_POLICY,
-        role_policies.reconciliation_policy(created_keys),
-        gateway,
-        wildcards=["*", names.log_streams_arn(names.RECONCILIATION_LOG_GROUP)],
+    reconciliation = add_function_role(
+        "Reconciliation", names.RECONCILIATION, role_policies.reconciliation_policy(created_keys), gateway
     )
     backups = add_role(
         "Backup",
@@ -151,6 +133,27 @@ def _add_role(
         )
     )
     return role
+
+
+def _add_function_role(
+    template: Template,
+    inputs: Inputs,
+    title: str,
+    function: names.Function,
+    policy: PolicyDocument,
+    *conditional_policies: If,
+) -> iam.Role:
+    return _add_role(
+        template,
+        inputs,
+        title,
+        function.role,
+        trust_policy("lambda.amazonaws.com"),
+        function.policy,
+        policy,
+        *conditional_policies,
+        wildcards=["*", names.log_streams_arn(function.log_group)],
+    )
 
 
 def _add_gateway_policy(template: Template, inputs: Inputs) -> If:

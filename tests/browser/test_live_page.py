@@ -5,7 +5,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +17,7 @@ from scripts.page.server import serve_page
 from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 # Chromium reconnects every second, and a payment takes less than two seconds here.
 TIMEOUT_MILLISECONDS = 20_000
@@ -81,20 +80,6 @@ def send_letter(platform: Platform, body: dict[str, str]) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(body))
 
 
-@contextmanager
-def disable_retries(platform: Platform) -> Iterator[None]:
-    """Let a payment fail for good where it would have been retried."""
-    workflow, arn = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
-    original = workflow.describe_state_machine(stateMachineArn=arn)["definition"]
-    changed = json.loads(original)
-    changed["States"]["ProcessPayment"]["Retry"] = []
-    workflow.update_state_machine(stateMachineArn=arn, definition=json.dumps(changed))
-    try:
-        yield
-    finally:
-        workflow.update_state_machine(stateMachineArn=arn, definition=original)
-
-
 def test_a_payment_arrives_in_its_state_and_completes(live_page: "Page") -> None:
     from playwright.sync_api import expect
 
@@ -112,29 +97,67 @@ def test_a_payment_arrives_in_its_state_and_completes(live_page: "Page") -> None
         expect(locator).to_have_text(str(count + 1), timeout=TIMEOUT_MILLISECONDS)
 
 
-def test_a_failed_payment_is_redriven_by_the_button_and_completes(live_page: "Page", platform: Platform) -> None:
-    with disable_retries(platform):
-        transaction_id = start_payment(live_page, "gateway unavailable twice, then back")
-        wait_for_status(live_page, transaction_id, "FAILED")
-        find_letter(live_page, transaction_id).wait_for()
+def test_a_failed_payment_is_redriven_by_the_button_and_completes(live_page: "Page") -> None:
+    transaction_id = start_payment(live_page, "gateway down, back for a redrive")
+    wait_for_status(live_page, transaction_id, "FAILED")
+    find_letter(live_page, transaction_id).wait_for()
     text = find_letter(live_page, transaction_id).inner_text()
     assert "GatewayUnavailable in Process" in text
     assert "the gateway was unavailable on every attempt; nothing was charged" in text
     assert "now FAILED: a redrive will try it again" in text
+    assert re.search(r"\d\d:\d\d UTC", text)
     find_letter(live_page, transaction_id).get_by_role("button", name="Redrive").click()
     wait_for_status(live_page, transaction_id, "COMPLETED")
     find_letter(live_page, transaction_id).wait_for(state="detached")
-    assert f"{transaction_id}: started" in live_page.locator("#redriven").inner_text()
+    assert live_page.locator("#redriven").inner_text() == f"{transaction_id}: redriven"
+    result = live_page.locator("#redrives li").filter(has_text=transaction_id)
+    result.get_by_text("redriven: it has its outcome now").wait_for()
+    row = find_row(live_page, transaction_id)
+    assert [word for word in ("COMPLETED", "redriven", "150.11 USD") if word not in row.inner_text()] == []
+    # Four of the first execution, and one of the redrive.
+    assert row.locator("td").nth(4).inner_text() == "5"
 
-    find_row(live_page, transaction_id).get_by_role("button", name=transaction_id).click()
+    row.get_by_role("button", name=transaction_id).click()
     story = live_page.get_by_role("dialog", name=transaction_id)
     story.get_by_text("PROCESSING → COMPLETED").wait_for()
     text = story.inner_text()
+    assert "5 attempts" in text
     assert "dead letter sent" in text
     assert text.index("dead letter sent") < text.index("FAILED → PENDING") < text.index("PROCESSING → COMPLETED")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d UTC", story.locator("#timeline li").first.inner_text())
     assert "CUST-12345" not in live_page.content()
     live_page.keyboard.press("Escape")
     story.wait_for(state="hidden")
+
+
+def test_a_redrive_that_fails_again_says_so_wherever_the_payment_is_shown(live_page: "Page") -> None:
+    transaction_id = start_payment(live_page, "response lost, never charged, even redriven")
+    wait_for_status(live_page, transaction_id, "FAILED")
+    find_letter(live_page, transaction_id).get_by_role("button", name="Redrive").click()
+    result = live_page.locator("#redrives li").filter(has_text=transaction_id)
+    result.get_by_text("redriven: it failed again, and left a new dead letter").wait_for()
+    wait_for_status(live_page, transaction_id, "FAILED")
+    find_row(live_page, transaction_id).get_by_text("redriven, failed again").wait_for()
+    advice = "now FAILED: its last redrive failed, too; a redrive will try it again"
+    find_letter(live_page, transaction_id).locator(".advice").get_by_text(advice).wait_for()
+
+
+def test_a_letter_that_somebody_else_has_cleared_is_reported(live_page: "Page", platform: Platform) -> None:
+    transaction_id = start_payment(live_page, "response lost, never charged, even redriven")
+    button = find_letter(live_page, transaction_id).get_by_role("button", name="Redrive")
+    button.wait_for()
+    sqs = platform.client("sqs")
+    sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
+    # As if it was pressed just before the page learned that.
+
+    def answer_late(route: "Route") -> None:
+        button.wait_for(state="detached")
+        route.continue_()
+
+    live_page.route("**/redrive", answer_late)
+    button.click()
+    expected = f"{transaction_id}: this dead letter was redriven or cleared, or somebody else is about to"
+    live_page.locator("#redriven.bad").get_by_text(expected).wait_for()
 
 
 def test_a_letter_of_another_request_is_not_redriven_and_the_page_says_why(
@@ -179,7 +202,7 @@ def test_hostile_markup_is_shown_as_text(live_page: "Page", platform: Platform) 
 
 def test_a_phone_scrolls_vertically_only(live_page: "Page") -> None:
     live_page.set_viewport_size({"width": 390, "height": 844})
-    transaction_id = start_payment(live_page, "response lost, confirmed not charged")
+    transaction_id = start_payment(live_page, "response lost, never charged, even redriven")
     wait_for_status(live_page, transaction_id, "FAILED")
     find_letter(live_page, transaction_id).wait_for()
     find_row(live_page, transaction_id).get_by_role("button", name=transaction_id).click()
@@ -201,10 +224,105 @@ def test_a_ringing_alarm_comes_first(live_page: "Page", platform: Platform) -> N
     ringing.wait_for()
     assert "The dead-letter queue holds payments that failed after all retries" in ringing.inner_text()
     assert "what to do: docs/runbook.md#alarm-dead-letters" in ringing.inner_text()
+    assert re.search(r"in ALARM since \d\d:\d\d UTC", ringing.inner_text())
     assert re.fullmatch(r"\d+ of \d\d in ALARM", live_page.locator("#alarms-count").inner_text())
     live_page.locator("#quiet summary").click()
     live_page.locator("#alarms li").first.wait_for()
     live_page.locator("#ringing li, #alarms li").filter(has_text="of-others").wait_for()
+
+
+def test_the_runbook_opens_at_the_section_of_an_alarm(live_page: "Page", platform: Platform) -> None:
+    send_letter(platform, {"transaction_id": "T-2"})
+    link = live_page.locator("#ringing").get_by_role("link", name="docs/runbook.md#alarm-dead-letters")
+    with live_page.expect_popup() as popup:
+        link.click()
+    runbook = popup.value
+    runbook.wait_for_load_state()
+    for width in (390, 1280):
+        runbook.set_viewport_size({"width": width, "height": 844})
+        assert runbook.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
+    heading = runbook.locator(":target")
+    assert (heading.inner_text(), heading.bounding_box()["y"] < 100) == ("alarm-dead-letters", True)  # type: ignore[index]
+    runbook.get_by_role("link", name="SECURITY.md").first.click()
+    runbook.get_by_role("heading", level=1).wait_for()
+    assert runbook.url.endswith("/SECURITY.md")
+
+
+def test_no_number_covers_the_name_of_its_state(live_page: "Page") -> None:
+    """The page counts a hundred executions at most."""
+    covered = """() => [...document.querySelectorAll(".state")].filter(state => {
+      const [name, count] = [".name", ".passed"].map(part => state.querySelector(part));
+      count.textContent = "100";
+      return name.getBBox().x + name.getBBox().width + 2 > count.getBBox().x;
+    }).map(state => state.dataset.state)"""
+    assert live_page.evaluate(covered) == []
+    live_page.set_viewport_size({"width": 390, "height": 844})
+    assert live_page.evaluate(covered) == []
+
+
+def test_a_phone_shows_that_the_state_machine_goes_on_until_its_end_is_seen(live_page: "Page") -> None:
+    hint, frame = live_page.locator("#flow-hint"), live_page.locator("#flow-frame")
+    live_page.set_viewport_size({"width": 1280, "height": 900})
+    hint.wait_for(state="hidden")
+    live_page.set_viewport_size({"width": 390, "height": 844})
+    hint.get_by_text("swipe sideways to see the other states").wait_for()
+    end = live_page.locator("[data-state=PaymentFailed] rect")
+    end.scroll_into_view_if_needed()
+    frame.evaluate("frame => frame.scrollTo(frame.scrollWidth, 0)")
+    live_page.locator("#flow-frame:not(.more)").wait_for()
+    box = end.bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= 390
+
+
+# The texts whose contrast with what is behind them is lower than WCAG 2.1 asks at level AA: 4.5, and 3 for large ones.
+# https://www.w3.org/TR/WCAG21/#contrast-minimum
+FIND_FAINT_TEXTS = """
+() => {
+  const parse = text => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = ([r, g, b, a], below) => [r, g, b].map((part, n) => part * a + below[n] * (1 - a));
+  const luminance = color => color.slice(0, 3).map(part => part / 255)
+    .map(part => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4)
+    .reduce((sum, part, n) => sum + part * [.2126, .7152, .0722][n], 0);
+  const behind = element => {
+    if (!element) return [255, 255, 255];
+    const rect = element.matches("g.state, g.now") && element.querySelector(":scope > rect, :scope > circle");
+    const color = parse(rect ? getComputedStyle(rect).fill : getComputedStyle(element).backgroundColor);
+    return color[3] === 1 ? color : over(color, behind(element.parentElement));
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const words = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join("");
+    const style = getComputedStyle(element);
+    if (!words || !element.checkVisibility({ visibilityProperty: true }) || element.closest(":disabled")) continue;
+    const color = parse(element instanceof SVGElement ? style.fill : style.color), ground = behind(element);
+    color[3] *= Number(style.opacity);
+    const [light, dark] = [luminance(over(color, ground)), luminance(ground)].sort((a, b) => b - a);
+    const ratio = (light + .05) / (dark + .05), size = parseFloat(style.fontSize);
+    const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if (ratio < (isLarge ? 3 : 4.5)) faint.push(`${words} ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_texts_are_readable(live_page: "Page", platform: Platform, scheme: Any) -> None:
+    live_page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    transaction_id = start_payment(live_page, "response lost, never charged, even redriven")
+    wait_for_status(live_page, start_payment(live_page, "declined by the gateway"), "DECLINED")
+    find_letter(live_page, transaction_id).wait_for()
+    live_page.locator("#ringing li").first.wait_for()
+    live_page.locator("#quiet summary").click()
+    assert live_page.evaluate(FIND_FAINT_TEXTS) == []
+    find_row(live_page, transaction_id).get_by_role("button", name=transaction_id).click()
+    live_page.locator("#timeline li").first.wait_for()
+    assert live_page.evaluate(FIND_FAINT_TEXTS) == []
+    live_page.goto(live_page.url.split("#")[0] + "docs/runbook.md")
+    assert live_page.evaluate(FIND_FAINT_TEXTS) == []
+    live_page.evaluate("document.querySelector('p').style.color = '#8888'")
+    assert [text.split()[0] for text in live_page.evaluate(FIND_FAINT_TEXTS)] == ["What", "prod"]
 
 
 def test_a_lost_server_is_reported_and_the_next_one_is_followed(page: "Page", platform: Platform) -> None:

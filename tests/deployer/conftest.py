@@ -1,6 +1,7 @@
 """Runs the deployer's commands, over HTTP, against a simulated AWS account."""
 
 import errno
+import fcntl
 import functools
 import importlib
 import json
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -138,9 +140,9 @@ class Command:
         )
 
     def run_on_terminal(
-        self, *arguments: str, types: str = "", columns: int = 100, script: str = "deploy"
+        self, *arguments: str, types: str = "", columns: int = 100, script: str = "deploy", interrupts_at: str = ""
     ) -> "Terminal":
-        """Run a command on a terminal whose user types ``types``."""
+        """Run a command on a terminal whose user types ``types``, and Ctrl-C once ``interrupts_at`` is shown."""
         leader, follower = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
@@ -150,6 +152,8 @@ class Command:
             stdout=follower,
             stderr=follower,
             start_new_session=True,
+            # Its keys send signals only to the session that it controls.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(follower)
         os.write(leader, types.encode())
@@ -167,6 +171,9 @@ class Command:
                 break
             stream.feed(chunk)
             terminal.frames.append(terminal.text)
+            if interrupts_at and interrupts_at in terminal.text:
+                os.write(leader, b"\x03")
+                interrupts_at = ""
         os.close(leader)
         terminal.code = process.wait(timeout=10)
         return terminal

@@ -1,11 +1,13 @@
 """scripts/deploy.sh in its own process: an error is one line and a non-zero exit code."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from scripts.deployer.validate import lint_templates
 from tests.emitted import ROOT
 
 NOWHERE = {
@@ -88,12 +90,29 @@ def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
 
 
 def test_a_finding_of_cfn_lint_names_its_file_and_line(tmp_path: Path) -> None:
-    from scripts.deployer.validate import lint_templates
-
     path = tmp_path / "bad.yaml"
     path.write_text("Resources:\n  A:\n    Type: AWS::SNS::Topic\n    Properties: {Nmae: x}\n")
     (finding,) = lint_templates([path])
     assert finding.startswith(f"{path}:4: E3002")
+
+
+def test_a_finding_of_cfn_lint_names_the_line_that_declares_its_resource(tmp_path: Path) -> None:
+    text = (ROOT / "templates" / "data.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "data.yaml"
+    path.write_text(text.replace("TopicName:", "TopicNames:", 1), encoding="utf-8")
+    finding = next(finding for finding in lint_templates([path]) if "TopicNames" in finding)
+    place = re.search(r" \((stacks/data/stack\.py):(\d+) declares it\)$", finding)
+    assert place, finding
+    lines = (ROOT / place[1]).read_text(encoding="utf-8").splitlines()
+    assert '"Notifications"' in lines[int(place[2]) - 1]
+
+
+def test_a_finding_outside_of_the_resources_has_no_line_of_a_resource(tmp_path: Path) -> None:
+    text = (ROOT / "templates" / "data.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "data.yaml"
+    path.write_text(text.replace("Outputs:\n", "Outputs:\n  Wrong:\n    Value: !Ref Nowhere\n", 1), encoding="utf-8")
+    (finding,) = lint_templates([path])
+    assert "declares it" not in finding
 
 
 def test_templates_that_cfn_lint_refuses_are_not_deployed_and_accepted_ones_are_linted_once(

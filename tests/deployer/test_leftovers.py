@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,8 @@ def test_change_sets_of_running_deployments_and_saved_plans_stay(command: Comman
     add_change_set(aws, stack, "deploy-running", abandoned.describe_run())
     add_change_set(aws, stack, "deploy-elsewhere", other_machine)
     add_change_set(aws, stack, "deploy-old", other_machine).created = datetime.now(UTC) - timedelta(hours=25)
+    # Another process has got the number of the one that made it.
+    add_change_set(aws, stack, "deploy-older", abandoned.describe_run()).created = datetime.now(UTC) - timedelta(days=9)
     add_change_set(aws, stack, "deploy-saved", abandoned.SAVED_PLAN)
     add_change_set(aws, stack, "theirs", "by hand")
     command("dev", "--yes", code=0)
@@ -75,6 +78,30 @@ def test_a_deployment_goes_on_if_leftovers_cannot_be_listed(command: Command, aw
     aws.errors["ListChangeSets"] = [Refused("AccessDenied", "no", 403)]
     result = command("dev", "--yes", code=0)
     assert "not authorized: cloudformation:ListChangeSets on payment-platform-dev" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["machine", "container"])
+def test_an_equal_host_name_elsewhere_is_another_machine(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of a process means nothing after another start of the machine, or in another container."""
+    boot, container = tmp_path / "boot_id", tmp_path / "pid"
+    boot.write_text("1")
+    container.symlink_to("pid:[1]")
+    monkeypatch.setattr(abandoned, "_PROCESS_SPACE", (boot, container))
+    before = abandoned.describe_run()
+    assert before == abandoned.describe_run()
+    if kind == "machine":
+        boot.write_text("2")
+    else:
+        container.unlink()
+        container.symlink_to("pid:[2]")
+    assert before != abandoned.describe_run()
+
+
+def test_without_a_name_of_the_start_the_host_name_has_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abandoned, "_PROCESS_SPACE", (tmp_path / "none",))
+    assert abandoned.describe_run() == abandoned.describe_run()
 
 
 def test_a_description_names_no_machine() -> None:

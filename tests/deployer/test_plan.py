@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from scripts.deployer.plan.model import Plan, StackChanges, StatementChange
+from scripts.deployer.report import markdown
 from tests.deployer.aws.changes import describe_property, describe_resource
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
@@ -244,3 +246,19 @@ def test_a_plan_on_an_ascii_terminal_contains_no_box_characters(command: Command
     result = command("dev", "--plan", code=2, PYTHONIOENCODING="ascii")
     assert "~ Data AWS::CloudFormation::Stack" in result.stdout
     assert "├" not in result.stdout
+
+
+def test_markdown_shows_each_action_and_condition_of_a_statement_on_a_line_of_its_own() -> None:
+    statement = StatementChange(
+        added=True,
+        holder="Security/ValidationPolicy",
+        kind="managed policy",
+        effect="Allow",
+        actions=("dynamodb:BatchGetItem", "dynamodb:DescribeTable"),
+        resource="<table>",
+        condition='{"StringEquals": {"a": "b"}, "Bool": {"c": "d"}}',
+    )
+    comment = markdown.render_plan(Plan(StackChanges("payment-platform-dev"), (statement,)), "title")
+    assert (
+        "| dynamodb:BatchGetItem<br>dynamodb:DescribeTable | &lt;table&gt; | StringEquals a b<br>Bool c d |" in comment
+    )

@@ -93,7 +93,9 @@ def test_an_edited_plan_is_refused(command: Command, aws: Service, tmp_path: Pat
     path.write_text(json.dumps(document))
     message = "the file was changed after the plan had been saved; create a new plan"
     if edited == "digest too":
-        saved_plan.save_plan(path, saved_plan.load_plan(path))
+        forged = saved_plan.load_plan(path)
+        path.unlink()
+        saved_plan.save_plan(path, forged)
         message = "the change set no longer matches the plan, and nothing was changed; create a new plan"
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
     assert (refused.stderr, refused.stdout) == (f"deploy: plan.json: {message}\n", "")
@@ -149,3 +151,18 @@ def test_the_deployment_record_contains_the_settings_of_the_saved_plan(
     command("dev", "--apply", "plan.json", "--yes", code=0)
     recorded = json.loads((tmp_path / "deployed" / "dev.json").read_text())
     assert recorded["parameters"]["LogRetentionDays"] == "7"
+
+
+def test_a_plan_that_another_run_has_saved_in_the_same_file_meanwhile_stays(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """Its change set would otherwise remain without a file that names it."""
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "first.json", code=2)
+    (first,) = aws.remaining_names
+    aws.before = {"CreateChangeSet": lambda: (tmp_path / "first.json").rename(tmp_path / "plan.json")}
+    refused = command("plan", "dev", "--out", "plan.json", code=1)
+    assert refused.stderr.startswith("deploy: plan.json: holds a plan already; run scripts/deploy.sh dev ")
+    assert aws.remaining_names == [first]
+    aws.before = {}
+    command("apply", "dev", "plan.json", "--yes", code=0)

@@ -14,9 +14,9 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
-from tests.deployer.conftest import LONGEST_SECONDS, Command, add_platform
+from tests.deployer.conftest import LONGEST_SECONDS, Command, Edit, add_platform
 from tests.deployer.disturbed_runs import EVERY_CELL, Run, end_operation, read_state, send_signal
-from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
+from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 
 COMMANDS = (
     ("first", "deploy"),
@@ -25,6 +25,24 @@ COMMANDS = (
     ("change", "apply"),
     ("change", "destroy"),
 )
+
+
+@pytest.mark.parametrize(
+    ("edit", "script", "question", "message"),
+    [
+        (edit_harmlessly, "deploy", "[y/N]", "payment-platform-dev was not changed"),
+        (edit_with_loss, "deploy", "that its data may be lost", "payment-platform-dev was not changed"),
+        (edit_harmlessly, "destroy", "Type payment-platform-dev", "payment-platform-dev was not deleted"),
+    ],
+)
+def test_an_interrupt_at_a_question_ends_as_any_other(
+    command: Command, aws: Service, edit: Edit, script: str, question: str, message: str
+) -> None:
+    add_platform(aws, edit)
+    terminal = command.run_on_terminal("dev", script=script, interrupts_at=question)
+    assert terminal.text.splitlines()[-1] == f"{script}: interrupted; {message}"
+    assert terminal.code == 130
+    assert aws.remaining_names == []
 
 
 @functools.cache

@@ -22,13 +22,16 @@ def read_result(stdout: str) -> dict[str, Any]:
     return result
 
 
-def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(command: Command, aws: Service) -> None:
+@pytest.mark.parametrize(("options", "words"), [(("--json",), '"type": "event"'), ((), "UPDATE_IN_PROGRESS")])
+def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(
+    command: Command, aws: Service, options: tuple[str, ...], words: str
+) -> None:
     add_platform(aws, edit_harmlessly)
-    process = command.start("dev", "--yes", "--json")
+    process = command.start("dev", "--yes", *options)
     assert process.stdout is not None
     reader = process.stdout
     # `| head` ends once the deployment has begun.
-    while '"type": "event"' not in reader.readline():
+    while words not in reader.readline():
         assert process.poll() is None
     reader.close()
     assert process.stderr is not None
@@ -38,6 +41,20 @@ def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(command: C
         "deploy: the output is no longer being read (broken pipe); the deployment continues; watch it: "
         "scripts/deploy.sh dev --follow, or cancel it: scripts/deploy.sh dev --cancel\n"
     )
+
+
+def test_a_plan_whose_output_nobody_reads_says_that_nothing_was_changed(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    process = command.start("plan", "dev")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    error_text = process.stderr.read()
+    assert (process.wait(timeout=LONGEST_SECONDS), error_text) == (
+        1,
+        "deploy: the output is no longer being read (broken pipe); nothing was changed\n",
+    )
+    assert aws.remaining_names == []
 
 
 def test_a_plan_is_saved_for_its_owner_only_and_never_over_anything_else(

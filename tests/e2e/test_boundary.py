@@ -24,7 +24,7 @@ from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
 pytestmark = pytest.mark.e2e
 
 BOUNDARY = f"arn:aws:iam::{server.ACCOUNT}:policy/{names.in_environment(names.BOUNDARY_POLICY, ENVIRONMENT)}"
-ROLES = (names.WORKFLOW_ROLE, names.VALIDATION_ROLE, names.PROCESSING_ROLE, names.RECONCILIATION_ROLE)
+ROLES = (names.WORKFLOW_ROLE, names.VALIDATION.role, names.PROCESSING.role, names.RECONCILIATION.role)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_payments_complete_with_every_role_under_the_boundary(platform: Platform
 
 def test_a_role_that_is_given_everything_still_does_no_more_than_the_platform(platform: Platform) -> None:
     """An attacker has taken over the role: its trust policy allows everybody."""
-    iam, name = platform.client("iam"), names.in_environment(names.VALIDATION_ROLE, ENVIRONMENT)
+    iam, name = platform.client("iam"), names.in_environment(names.VALIDATION.role, ENVIRONMENT)
     open_trust = {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{server.ACCOUNT}:root"},

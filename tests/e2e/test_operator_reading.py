@@ -45,7 +45,7 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
             break
         time.sleep(0.1)
     payment = story.payment
-    assert (payment.status, payment.amount, payment.attempt) == ("COMPLETED", "150.02 USD", 3)
+    assert (payment.status, payment.amount, payment.attempts) == ("COMPLETED", "150.02 USD", 3)
     assert payment.gateway_reference.startswith("sim_")
     assert (story.notifications, story.executions) == ((), (execution.execution_arn,))
     times = [entry.at for entry in story.timeline]
@@ -64,7 +64,7 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
         ],
         "workflow": [
             *("started", "Validate", "Process", failed),
-            *("Process, attempt 2", failed, "Process, attempt 3", "succeeded"),
+            *("Process, run 2", failed, "Process, run 3", "succeeded"),
         ],
         "processing": [*failed_attempt * 2, "gateway answered: Charged", "payment finished: COMPLETED"],
     }

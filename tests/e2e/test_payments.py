@@ -52,14 +52,14 @@ def test_a_payment_that_is_not_charged_has_its_outcome_and_reason(
 def test_a_payment_completes_after_retries(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.02)
     assert story.status == "SUCCEEDED"
-    assert story.tries["ProcessPayment"] == 3
+    assert story.runs["ProcessPayment"] == 3
     assert platform.read_item(request["transaction_id"])["attempt"] == {"N": "3"}
 
 
 def test_an_unknown_outcome_is_resolved_by_a_lookup(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.04)
     assert story.status == "SUCCEEDED"
-    assert story.tries["ProcessPayment"] == 2
+    assert story.runs["ProcessPayment"] == 2
     item = platform.read_item(request["transaction_id"])
     # The payment was claimed, and so charged, once.
     assert (item["status"], item["attempt"]) == ({"S": "COMPLETED"}, {"N": "1"})
@@ -68,7 +68,7 @@ def test_an_unknown_outcome_is_resolved_by_a_lookup(platform: Platform) -> None:
 def test_a_payment_fails_permanently(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.03)
     assert (story.status, story.error) == ("FAILED", "GatewayUnavailable")
-    assert story.tries["ProcessPayment"] == 4
+    assert story.runs["ProcessPayment"] == 4
     assert platform.read_item(request["transaction_id"])["status"] == {"S": "FAILED"}
     (letter,), (notice,) = platform.receive_dead_letters(), platform.receive_notices()
     assert notice["subject"] == "Payment FAILED"

@@ -22,7 +22,7 @@ from tests.payments.stripe_server import Stripe, serve_stripe
 pytestmark = pytest.mark.e2e
 
 API_KEY = "sk_test_of_these_tests"
-PROCESSING = names.in_environment(names.PROCESSING_FUNCTION, ENVIRONMENT)
+PROCESSING = names.in_environment(names.PROCESSING.name, ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_an_answer_that_is_lost_is_looked_up_and_charged_once(platform: Platform
     stripe.fail_next(confirm="drop_after")
     request, story = platform.pay()
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentComplete")
-    assert story.tries["ProcessPayment"] == 2
+    assert story.runs["ProcessPayment"] == 2
     assert platform.read_item(request["transaction_id"])["gateway_reference"]["S"] in stripe.intents
     assert stripe.money_moved == 15000
 

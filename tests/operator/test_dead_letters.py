@@ -197,7 +197,7 @@ def test_a_letter_of_another_request_under_the_id_is_kept(make_platform: Any) ->
 
 def test_letters_of_a_payment_with_an_outcome_are_cleared_until_none_is_left(make_platform: Any) -> None:
     make_platform(write_letter("T-1"), write_letter("T-1"), **{"T-1": "COMPLETED"})
-    assert run_dlq("redrive", "--all").output == "T-1: has its outcome\n" * 2
+    assert run_dlq("redrive", "--all").output == "T-1: has its outcome; cleared its dead letter\n" * 2
     answer = run_dlq("redrive", "--all")
     assert (answer.exit_code, answer.output) == (0, "no dead letters\n")
 

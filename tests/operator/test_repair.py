@@ -68,7 +68,7 @@ def test_the_live_function_learns_the_action_and_the_operator(
     result = run_command(monkeypatch, target, "REVIEW", *arguments)
     assert (result.exit_code, result.output) == (0, "T-1: REFUNDED\n")
     payload = event | {"transaction_id": "T-1", "operator": "alice"}
-    name = names.in_environment(names.RECONCILIATION_FUNCTION, "dev")
+    name = names.in_environment(names.RECONCILIATION.name, "dev")
     assert target.calls == [{"FunctionName": name, "Qualifier": names.LIVE, "Payload": payload}]
     # A second invocation would act on the payment at the same time.
     assert target.config.retries == {"total_max_attempts": 1}

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from scripts.common.errors import UserError
+from scripts.common.states import SHORT_NAMES
 from scripts.operator.platform import Platform
 from scripts.page import connections, feed, server, snapshot
 from scripts.page.server import Page, serve_page
@@ -93,7 +94,10 @@ def test_the_page_runs_its_own_files_and_nothing_else(client: Client) -> None:
     urls = [url for url in re.findall(r'(?:src|href)="([^"]+)"', text) if not url.startswith("data:image/svg+xml,")]
     assert urls == ["/page.css", "/page.js"]
     assert not re.search(r"<style|<script>| style=| on[a-z]+=", text)
-    for path, kind in (("/page.css", "text/css"), ("/page.js", "text/javascript")):
+    assert "{{" not in text
+    assert all(f">{name}</text>" in text for name in SHORT_NAMES.values())
+    files = (("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/docs/runbook.md", "text/html"))
+    for path, kind in files:
         status, _, headers = client.send_request(path)
         assert (status, headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
 
@@ -260,7 +264,14 @@ def test_an_invalid_body_is_refused(client: Client, body: str) -> None:
 
 
 def test_other_paths_are_not_found(client: Client) -> None:
-    for path in ("/server.py", "/../server.py", "/payments", "/page.html"):
+    for path in (
+        "/server.py",
+        "/../server.py",
+        "/docs/../setup.cfg",
+        "/docs/pictures/page.png",
+        "/payments",
+        "/page.html",
+    ):
         assert client.send_request(path)[0] == 404
     assert client.post_as_page("/nothing", {})[0] == 404
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from scripts.local import server
 from scripts.operator.dead_letters import build_letter
+from scripts.operator.execution_names import name_redrive
 from scripts.operator.executions import Execution
 from scripts.page import __main__ as command
 from scripts.page import snapshot
@@ -90,6 +91,23 @@ def test_a_second_page_of_running_executions_is_counted_as_more(
     monkeypatch.setattr(snapshot, "read_execution", lambda _, arn: Execution(arn))
     described_count, executions = Source(lambda: platform)._read_executions(platform)
     assert (described_count, [execution.execution_arn for execution in executions]) == (count, ["0", "1"])
+
+
+def test_the_latest_redrive_of_each_payment_is_shown() -> None:
+    def make_execution(name: str, transaction_id: str, status: str) -> Execution:
+        return Execution(f"arn:aws:states:::execution:w:{name}", status, transaction_id=transaction_id)
+
+    executions = [  # the oldest first
+        make_execution("T-1", "T-1", "FAILED"),
+        make_execution(name_redrive("T-1"), "T-1", "FAILED"),
+        make_execution(name_redrive("T_2"), "T_2", "SUCCEEDED"),
+        make_execution(name_redrive("T-1"), "T-1", "RUNNING"),
+        # Anybody can choose a name.
+        make_execution(name_redrive("T-3"), "T-4", "FAILED"),
+        make_execution("T-5_redrive", "T-5", "FAILED"),
+        make_execution(name_redrive("<b>"), "<b>", "FAILED"),
+    ]
+    assert list(snapshot._find_redrives(executions).items()) == [("T-1", "RUNNING"), ("T_2", "SUCCEEDED")]
 
 
 @pytest.mark.parametrize("transaction_id", ["<b>", "4111111111111111", "a b", ""])

@@ -26,6 +26,8 @@ def build_charge(cents: int, attempt: int = 1) -> Charge:
         (6, 1, Unknown, Unknown),
         (7, 1, Charged, NotCharged),
         (10, 1, ActionRequired, NotCharged),
+        (11, 4, NotCharged, NotCharged),
+        (11, 5, Charged, NotCharged),
     ],
 )
 def test_the_amount_selects_the_outcome(cents: int, attempt: int, charge: type, lookup: type) -> None:

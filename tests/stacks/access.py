@@ -46,6 +46,16 @@ DEFAULT_KEY_POLICY = {
 # The environment in the names of the evaluated resources.
 ENVIRONMENT = "prod"
 
+# The functions, by the beginning of their logical ids, with their variables beyond EVERY_VARIABLE. A function that is
+# added to stacks/names.py is added here, and all tests of the stacks know it.
+EVERY_VARIABLE = {"ENVIRONMENT", "DYNAMODB_TABLE_NAME", "LEDGER_TABLE_NAME"}
+_GATEWAY = {"GATEWAY", "GATEWAY_SECRET_ARN"}
+FUNCTIONS = {
+    "Validation": {"NOTIFY_BUSINESS_OUTCOMES", "MAXIMUM_AMOUNTS", "HIGH_VALUE_AMOUNTS", "FRAUD_SCORE_LIMIT"},
+    "Processing": {"NOTIFY_BUSINESS_OUTCOMES", *_GATEWAY},
+    "Reconciliation": {"NOTIFY_BUSINESS_OUTCOMES", "SNS_TOPIC_ARN", "DLQ_URL", *_GATEWAY},
+}
+
 Document = dict[str, Any]
 Context = Mapping[str, Any]
 

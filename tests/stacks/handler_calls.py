@@ -237,6 +237,7 @@ def _roles(kind: str, properties: Properties) -> list[str]:
 
 def _arns(kind: str, properties: Properties) -> list[str]:
     """Return each ARN of the resource itself that AWS may ask for."""
+    assert kind in _SHAPES, f"say in _SHAPES of tests/stacks/handler_calls.py which ARNs {kind} has"
     return [arn if arn.startswith("arn:") else f"arn:aws:{arn}" for arn in _SHAPES[kind](properties)]
 
 

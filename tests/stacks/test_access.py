@@ -12,6 +12,7 @@ from tests.stacks.access import (
     ACCOUNT,
     ALL_RIGHTS,
     ANOTHER_ACCOUNT,
+    FUNCTIONS,
     PLACE,
     ROOT,
     Principal,
@@ -22,7 +23,7 @@ from tests.stacks.access import (
 
 WORKFLOW, VALIDATION, PROCESSING = "WorkflowRole", "ValidationRole", "ProcessingRole"
 RECONCILIATION, BACKUP = "ReconciliationRole", "BackupRole"
-PLATFORM_ROLES = (WORKFLOW, VALIDATION, PROCESSING, RECONCILIATION, BACKUP)
+PLATFORM_ROLES = (WORKFLOW, *(f"{title}Role" for title in FUNCTIONS), BACKUP)
 
 FUNCTION = f"arn:aws:lambda:{PLACE}:function:"
 LIVE_VALIDATION = f"{FUNCTION}lambda-payment-validation-prod:live"
@@ -204,16 +205,16 @@ def test_the_policies_deny_that(sentence: str, world: World) -> None:
 # Trust: the service that assumes each role, and the resource on whose behalf it does.
 TRUST = {
     WORKFLOW: ("states", STATE_MACHINE),
-    VALIDATION: ("lambda", LIVE_VALIDATION[:-5]),
-    PROCESSING: ("lambda", LIVE_PROCESSING[:-5]),
-    RECONCILIATION: ("lambda", LIVE_RECONCILIATION[:-5]),
+    **{f"{title}Role": ("lambda", f"{FUNCTION}lambda-payment-{title.lower()}-prod") for title in FUNCTIONS},
     BACKUP: ("backup", VAULT),
     "CloudFormationRole": ("cloudformation", f"arn:aws:cloudformation:{PLACE}:stack/payment-platform-prod/id"),
 }
 
 
 def test_every_role_is_in_the_table_of_trust(world: World) -> None:
-    assert set(TRUST) | {"GitHubPlanRole", "GitHubDeployRole"} == set(world.roles)
+    assert set(TRUST) | {"GitHubPlanRole", "GitHubDeployRole"} == set(world.roles), (
+        "list the role of a function in FUNCTIONS of tests/stacks/access.py, and any other in TRUST, by who assumes it"
+    )
 
 
 @pytest.mark.parametrize("role", TRUST)

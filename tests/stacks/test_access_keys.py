@@ -9,6 +9,7 @@ from tests.stacks.access import (
     ALL_RIGHTS,
     ANOTHER_ACCOUNT,
     DEFAULT_KEY_POLICY,
+    FUNCTIONS,
     PLACE,
     ROOT,
     Principal,
@@ -191,7 +192,7 @@ def test_cloudwatch_logs_uses_its_key_for_our_log_groups_only(world: World) -> N
     groups = [
         f"arn:aws:logs:{PLACE}:log-group:{p['LogGroupName']}" for p in world.of_type("AWS::Logs::LogGroup").values()
     ]
-    assert len(groups) == 4
+    assert len(groups) == len(FUNCTIONS) + 1, "of each function, and of the workflow"
     use = (*ALL_OF_KMS, "kms:DescribeKey")
     for group in groups:
         for action in use:

@@ -13,7 +13,8 @@ import pytest
 from adapters.metrics import METRICS, NAMESPACE
 
 from scripts.local.alarms import evaluate_alarm
-from tests.stacks.access import PLACE, World
+from tests.emitted import how_to_update
+from tests.stacks.access import FUNCTIONS, PLACE, World
 
 STATES, LAMBDA, SQS, SNS, DYNAMODB, BACKUP, PLATFORM = (
     "AWS/States", "AWS/Lambda", "AWS/SQS", "AWS/SNS", "AWS/DynamoDB", "AWS/Backup", "PaymentWorkflow",
@@ -56,6 +57,7 @@ TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
 ALARM_TYPE = "AWS::CloudWatch::Alarm"
 # Every alarm of prod as it was last reviewed. UPDATE_GOLDEN=1 writes the file; review it before you commit it.
 GOLDEN = Path(__file__).with_name("alarms.json")
+UPDATE = how_to_update(GOLDEN, "in_the_tables")
 ALARMS: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 # In prod the composite alarm notifies for its parts.
 PARTS_OF_COMPOSITE = {title for title, alarm in ALARMS.items() if "AlarmActions" not in alarm}
@@ -111,8 +113,10 @@ def test_every_alarm_and_every_filter_is_in_the_tables(world: World) -> None:
         ]
         GOLDEN.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    assert set(alarms) == {f"Monitoring/{title}Alarm" for title in golden}, f"UPDATE_GOLDEN=1 writes {GOLDEN}"
-    assert set(world.of_type("AWS::Logs::MetricFilter")) == {f"Monitoring/{title}" for title in FILTERS}
+    assert set(alarms) == {f"Monitoring/{title}Alarm" for title in golden}, UPDATE
+    assert set(world.of_type("AWS::Logs::MetricFilter")) == {f"Monitoring/{title}" for title in FILTERS}, (
+        "describe each metric filter in FILTERS of tests/stacks/test_alarms.py"
+    )
 
 
 @pytest.mark.parametrize("title", ALARMS)
@@ -130,7 +134,7 @@ def test_an_alarm_watches_a_metric_that_exists(title: str, world: World) -> None
 @pytest.mark.parametrize("title", ALARMS)
 def test_an_alarm_is_as_it_was_last_reviewed(title: str, world: World) -> None:
     alarm = describe_alarm(world.properties(f"Monitoring/{title}Alarm"))
-    assert alarm == ALARMS[title], f"UPDATE_GOLDEN=1 writes {GOLDEN}"
+    assert alarm == ALARMS[title], UPDATE
     if alarm["Period"] == 300:
         assert 300 <= alarm["Period"] * alarm["EvaluationPeriods"] <= 900
 
@@ -197,7 +201,9 @@ def test_a_filter_makes_the_metric_that_an_alarm_watches(title: str, world: Worl
 
 def test_the_resources_that_dimensions_name_exist(world: World) -> None:
     names = {p["FunctionName"] for p in world.of_type("AWS::Lambda::Function").values()}
-    assert {f"lambda-payment-{name}-prod" for name in ("validation", "processing", "reconciliation")} == names
+    assert {f"lambda-payment-{title.lower()}-prod" for title in FUNCTIONS} == names, (
+        "list the functions in FUNCTIONS of tests/stacks/access.py"
+    )
     assert world.properties("Workflow/PaymentWorkflow")["StateMachineName"] == MACHINE.rsplit(":", 1)[1]
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from tests.emitted import ROOT, find_arguments, load_template
-from tests.stacks.access import ACCOUNT, PLACE, REGION, World, key_arn
+from tests.stacks.access import ACCOUNT, EVERY_VARIABLE, FUNCTIONS, PLACE, REGION, World, key_arn
 
 STATE_MACHINE_TYPE = "AWS::StepFunctions::StateMachine"
 TABLES = ("Data/Transactions", "Data/PaymentLedger")
-FUNCTIONS = ("Validation", "Processing", "Reconciliation")
 QUEUE = f"arn:aws:sqs:{PLACE}:payment-dlq-prod"
 NOTIFICATION_QUEUE = f"arn:aws:sqs:{PLACE}:sqs-notification-dlq-prod"
 QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/payment-dlq-prod"
@@ -36,7 +35,7 @@ def test_every_reference_is_to_a_resource(world: World) -> None:
         values[path] = {name: value for name, value in resource.properties.items() if name != "Definition"}
     for path, value in values.items():
         for name in re.findall(r"\$\{([A-Za-z0-9/]+)(?:\.[A-Za-z0-9.]+)?\}", str(value)):
-            assert name in world.resources, f"{path} refers to {name}"
+            assert name in world.resources, f"{path} refers to {name}, which no template declares: see stacks/"
 
 
 # Data
@@ -85,7 +84,10 @@ def test_every_store_is_encrypted(world: World) -> None:
     types = (*RETAINED - {"AWS::KMS::Key", "AWS::S3::Bucket"}, "AWS::SNS::Topic", "AWS::Lambda::Function")
     assert {store.rsplit("-", 1)[0] for store in STORES} == {
         path for path, resource in world.resources.items() if resource.type in (*types, STATE_MACHINE_TYPE)
-    }
+    }, (
+        "list what holds data in STORES of tests/stacks/test_deployed.py, with the property that names its key; "
+        "a function in FUNCTIONS of tests/stacks/access.py"
+    )
 
 
 def test_tables_and_executions_are_encrypted_with_a_customer_managed_key(worlds: list[World]) -> None:
@@ -107,8 +109,9 @@ def test_resources_with_data_outlive_their_stack(worlds: list[World]) -> None:
     for world in worlds:
         for path, resource in world.resources.items():
             if resource.type in RETAINED:
-                assert resource.deletion_policy == "RetainExceptOnCreate", path
-                assert resource.update_replace_policy == "Retain", path
+                advice = f"{path} holds data: pass **RETAINED (stacks/wiring.py) where stacks/ declares it"
+                assert resource.deletion_policy == "RetainExceptOnCreate", advice
+                assert resource.update_replace_policy == "Retain", advice
     assert {resource.type for resource in worlds[0].resources.values()} >= RETAINED
 
 
@@ -171,7 +174,7 @@ def test_the_buckets_are_closed_versioned_and_encrypted(world: World) -> None:
 
 def test_logs_are_kept_for_more_than_a_year_and_masked(world: World) -> None:
     groups = world.of_type("AWS::Logs::LogGroup")
-    assert len(groups) == 4
+    assert len(groups) == len(FUNCTIONS) + 1, "of each function, and of the workflow"
     for path, group in groups.items():
         assert group.get("RetentionInDays") == "400", path
         statements = group.get("DataProtectionPolicy", {}).get("Statement", [])
@@ -202,14 +205,6 @@ def test_everything_is_traced(world: World) -> None:
 
 # Functions, workflow and schedule
 
-EVERY_VARIABLE = {"ENVIRONMENT", "DYNAMODB_TABLE_NAME", "LEDGER_TABLE_NAME", "NOTIFY_BUSINESS_OUTCOMES"}
-GATEWAY = {"GATEWAY", "GATEWAY_SECRET_ARN"}
-VARIABLES = {
-    "Validation": EVERY_VARIABLE | {"MAXIMUM_AMOUNTS", "HIGH_VALUE_AMOUNTS", "FRAUD_SCORE_LIMIT"},
-    "Processing": EVERY_VARIABLE | GATEWAY,
-    "Reconciliation": EVERY_VARIABLE | GATEWAY | {"SNS_TOPIC_ARN", "DLQ_URL"},
-}
-
 
 def test_processing_goes_live_before_validation() -> None:
     """The workflow passes validation's answer to processing, which must already understand it."""
@@ -233,7 +228,7 @@ def test_a_function_has_its_name_role_variables_and_alias(title: str, worlds: li
     assert function["LoggingConfig"].items() >= {"LogGroup": f"/aws/lambda/{name}", "LogFormat": "JSON"}.items()
     assert "ReservedConcurrentExecutions" not in dev.properties(f"Compute/{title}Function")
     variables = function["Environment"]["Variables"]
-    assert set(variables) == VARIABLES[title]
+    assert set(variables) == EVERY_VARIABLE | FUNCTIONS[title]
     targets = {
         "DYNAMODB_TABLE_NAME": "dynamodb-transactions-prod",
         "LEDGER_TABLE_NAME": "dynamodb-payment-ledger-prod",

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import botocore
 import pytest
 
 from scripts.audit.deployed import ACCOUNT, PSEUDO
@@ -78,18 +79,35 @@ def test_each_setting_creates_its_roles(parameters: dict[str, str], count: int) 
     assert len(evaluate(TEMPLATE, parameters, PSEUDO).resources) - 4 == count
 
 
+def list_places() -> list[tuple[str, str]]:
+    """Return each partition with its Region of the longest name."""
+    file = Path(botocore.__file__).with_name("data") / "partitions.json"
+    partitions = json.loads(file.read_text(encoding="utf-8"))["partitions"]
+    return [
+        (partition["id"], max((name for name in partition["regions"] if not name.endswith("global")), key=len))
+        for partition in partitions
+    ]
+
+
 @pytest.mark.parametrize("environments", [1, 3, 5])
 def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int) -> None:
-    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters; 10 policies"""
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters; 10 policies
+
+    The partitions and Regions are those that botocore knows.
+    """
     names = ("dev", "prod", "staging", "qa1", "sandbox")[:environments]
     template = emit.document(artifacts.build(Environments(names, unprotected=names)))
-    pseudo = PSEUDO | {"AWS::Partition": "aws-us-gov", "AWS::Region": "us-gov-east-1"}
-    stack = evaluate(Tree(to_plain_types(template)), ALL_ROLES, pseudo)
-    for name, resource in stack.resources.items():
-        if resource.type == "AWS::IAM::ManagedPolicy":
-            text = json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))
-            bucket = f"arn:aws-us-gov:s3:::payment-artifacts-{ACCOUNT}-us-gov-east-1"
-            assert len(text.replace("${Artifacts.Arn}", bucket)) <= 6144, name
+    stack = evaluate(Tree(to_plain_types(template)), ALL_ROLES, {"AWS::AccountId": ACCOUNT})
+    policies = {
+        name: json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))
+        for name, resource in stack.resources.items()
+        if resource.type == "AWS::IAM::ManagedPolicy"
+    }
+    for name, text in policies.items():
+        for partition, region in list_places():
+            bucket = f"arn:{partition}:s3:::payment-artifacts-{ACCOUNT}-{region}"
+            filled_in = text.replace("${AWS::Partition}", partition).replace("${AWS::Region}", region)
+            assert len(filled_in.replace("${Artifacts.Arn}", bucket)) <= 6144, (name, partition)
     assert len(stack.resources["CloudFormationRole"].properties["ManagedPolicyArns"]) <= 10
 
 

@@ -84,8 +84,9 @@ def test_the_role_may_do_every_operation_on_every_resource(environment: str, ope
         if not world.may(ROLE, call.action, call.resource, call.context)
     ]
     assert not denied, (
-        "add to artifacts/deployers/service_rights.py, or to tests/stacks/handler_calls.py why not:\n"
-        + ("\n".join(denied))
+        "CloudFormation's role may not do this. A resource's name belongs into stacks/names.py; its type's actions "
+        "into stacks/artifacts/deployers/service_rights.py, or into tests/stacks/handler_calls.py with why not. "
+        "Then run `python generate.py`.\n" + ("\n".join(denied))
     )
     assert len({path for path, _ in requests}) > 20
 

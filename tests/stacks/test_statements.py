@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.emitted import how_to_update
 from tests.stacks.access import World
 
 GOLDEN = Path(__file__).with_name("statements.txt")
@@ -46,7 +47,7 @@ def test_every_statement_is_as_it_was_last_reviewed(world: World) -> None:
     text = describe_statements(world)
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
-    assert text == GOLDEN.read_text(encoding="utf-8"), f"{GOLDEN} says otherwise; UPDATE_GOLDEN=1 writes it"
+    assert text == GOLDEN.read_text(encoding="utf-8"), how_to_update(GOLDEN, "last_reviewed")
 
 
 def test_only_the_schedule_may_invoke_a_function(world: World) -> None:

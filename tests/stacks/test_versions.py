@@ -67,6 +67,15 @@ class Change:
     def set(self, module: Any, name: str, value: Any) -> None:
         self.monkeypatch.setattr(module, name, value)
 
+    def rename(self, kind: str, purpose: str) -> None:
+        """Rename the ``kind`` of one function, such as its role."""
+        name_by_purpose = getattr(names.Function, kind).fget
+        self.set(
+            names.Function,
+            kind,
+            property(lambda named: "other-${Environment}" if named.purpose == purpose else name_by_purpose(named)),
+        )
+
     def edit_requirements(self, edit: Callable[[str], str]) -> None:
         text = self.requirements.read_text()
         self.requirements.write_text(edit(text))
@@ -172,9 +181,9 @@ CHANGES: dict[str, tuple[Callable[[Change], Any], set[str], set[str]]] = {
     "the topic's name": (
         lambda c: c.set(names, "TOPIC", "other-${Environment}"), {"Reconciliation"}, {"Reconciliation"}),
     "a role's name": (
-        lambda c: c.set(names, "PROCESSING_ROLE", "other-${Environment}"), {"Processing"}, {"Processing"}),
+        lambda c: c.rename("role", "processing"), {"Processing"}, {"Processing"}),
     "a log group's name": (
-        lambda c: c.set(names, "VALIDATION_LOG_GROUP", "other-${Environment}"), {"Validation"}, {"Validation"}),
+        lambda c: c.rename("log_group", "validation"), {"Validation"}, {"Validation"}),
     "another key": (lambda c: c.set(keys, "FUNCTIONS_KEY", "OtherKey"), FUNCTIONS, FUNCTIONS),
 }  # fmt: skip
 

@@ -8,4 +8,5 @@ status.py   status.sh
 outputs.py  outputs.sh
 destroy.py  destroy.sh
 sbom.py     make sbom
+lint.py     make validate: cfn-lint
 """

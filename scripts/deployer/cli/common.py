@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from scripts.common import command
-from scripts.common.errors import AWS_ERRORS, StillRunning, describe_error
+from scripts.common.errors import AWS_ERRORS, StillRunning, UnwritableOutput, describe_error
 from scripts.common.paths import ROOT
 from scripts.common.requests import NO_STACK, NOTHING
 from scripts.common.target import Target
@@ -32,7 +32,7 @@ def _exit_with_1() -> Iterator[None]:
         raise
 
 
-class ExitsWith1(click.Command):
+class ExitsWith1(command.GuardedCommand):
     """A command whose usage errors exit with 1, because 2 means that a plan has changes."""
 
     @_exit_with_1()
@@ -72,8 +72,9 @@ class CommonOptions:
         )
 
     def describe_end(self, error: BaseException) -> str:
-        """Return the message of an error that ends the command; after an error of AWS, also what has been changed.
+        """Return the message of an error that ends the command.
 
+        After an error of AWS, or if the output cannot be written, it says what has been changed, too.
         An error that explains one of AWS, or a refused change set, says so only if no stack was changed.
         """
         message = describe_error(error)
@@ -84,7 +85,7 @@ class CommonOptions:
         is_unfinished = (
             isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
         )
-        if isinstance(error, AWS_ERRORS) or (is_explained and not is_unfinished):
+        if isinstance(error, (UnwritableOutput, *AWS_ERRORS)) or (is_explained and not is_unfinished):
             return f"{message}; {changes}"
         return message
 

@@ -36,8 +36,8 @@ def _confirm_name(question: str, name: str) -> bool:
     _check_terminal()
     try:
         answer = click.prompt(question, default="", show_default=False, err=True)
-    except click.Abort:  # Ctrl-C or Ctrl-D at the prompt
-        echo(err=True)
+    except click.Abort as abort:
+        _raise_interrupt(abort)
         return False
     if answer and answer != name:
         echo(f"The name does not match {name}; nothing was changed.", err=True)
@@ -48,9 +48,17 @@ def confirm_question(question: str) -> bool:
     _check_terminal()
     try:
         return click.confirm(question, err=True)
-    except click.Abort:
-        echo(err=True)
+    except click.Abort as abort:
+        _raise_interrupt(abort)
         return False
+
+
+def _raise_interrupt(abort: click.Abort) -> None:
+    """End the line of the question, and raise ``KeyboardInterrupt`` for Ctrl-C, which click turns into the same error
+    as Ctrl-D, the end of the input."""
+    echo(err=True)
+    if isinstance(abort.__context__, KeyboardInterrupt):
+        raise KeyboardInterrupt from None
 
 
 def _check_terminal() -> None:

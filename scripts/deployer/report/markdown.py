@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator
 
 from scripts.common.terminal import make_printable
-from scripts.deployer.plan.danger import find_dangers
+from scripts.deployer.plan.danger import Danger, find_dangers
 from scripts.deployer.plan.model import Plan, StackChanges
 from scripts.deployer.plan.serialization import map_texts
 
@@ -26,7 +26,7 @@ def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGE
     plan = map_texts(plan, make_printable)
     head = [MARKER, f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
     all_dangers = find_dangers(plan.stack)
-    dangers = [f"> :warning: **{escape_cell(str(danger))}**" for danger in all_dangers if not danger.is_unprotection]
+    dangers = [line for danger in all_dangers if not danger.is_unprotection for line in _danger_lines(danger)]
     head += ["> [!CAUTION]", *dangers, ""] if dangers else []
     warnings = (*plan_text.join_unprotections(all_dangers), *plan_text.list_notices(plan))
     notices = [f"> - {escape_cell(warning)}" for warning in warnings]
@@ -34,7 +34,7 @@ def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGE
     head += [findings] if findings else []
     tail = []
     if plan.statements:
-        tail += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(plan), "", "</details>"]
+        tail += ["", "<details><summary>Policy changes</summary>", "", *_statement_rows(plan), "", "</details>"]
     tail += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
     changes = list(_diff_lines(plan, plan.stack, ""))
     shown_lines = _count_fitting_lines(changes, longest - sum(len(line) + 1 for line in (*head, *tail)))
@@ -42,6 +42,12 @@ def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGE
     if shown_lines < len(changes):
         body += ["", f"({len(changes) - shown_lines} more lines: the whole plan is in the log of the workflow)"]
     return "\n".join([*head, *body, *tail]) + "\n"
+
+
+def _danger_lines(danger: Danger) -> Iterator[str]:
+    yield f"> - :warning: **{escape_cell(str(danger))}**"
+    for prop in danger.causes:
+        yield f">   - {escape_cell(plan_text.describe_property(prop))}"
 
 
 def _count_fitting_lines(lines: list[str], characters: int) -> int:
@@ -69,8 +75,7 @@ def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") ->
         parts = [f"{mark} {indent}{sign} {change.logical_id}", change.resource_type, names, word]
         yield " ".join(part for part in parts if part)
         for prop in plan_text.shown_properties(plan, resource_path, change):
-            values = "".join(text for text, _ in plan_text.list_values(prop, is_added=change.action == "Add"))
-            yield f"  {indent}    {prop.name}: {values}{plan_text.recreation_note(prop)}"
+            yield f"  {indent}    {plan_text.describe_property(prop, is_added=change.action == 'Add')}"
         for line in plan_text.ignored_drift_lines(change):
             yield f"  {indent}    {line}"
         if change.nested:
@@ -80,18 +85,19 @@ def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") ->
 
 
 def _statement_rows(plan: Plan) -> Iterator[str]:
-    yield "| | Policy | Effect | Action | Resource, or for whom | Condition |"
+    yield "| | Policy | Effect | Action | Resource / principal | Condition |"
     yield "|---|---|---|---|---|---|"
     for statement in plan.statements:
+        # Each cell as its lines, which are escaped before they are joined with mark-up.
         cells = (
-            "➕" if statement.added else "➖",  # noqa: RUF001
-            f"{statement.holder} ({statement.kind})",
-            statement.effect,
-            "<br>".join(statement.actions),
-            statement.resource,
-            "<br>".join(plan_text.condition_lines(statement.condition)),
+            ["➕" if statement.added else "➖"],  # noqa: RUF001
+            [f"{statement.holder} ({statement.kind})"],
+            [statement.effect],
+            statement.actions,
+            [statement.resource],
+            plan_text.condition_lines(statement.condition),
         )
-        yield "| " + " | ".join(escape_cell(cell) for cell in cells) + " |"
+        yield "| " + " | ".join("<br>".join(map(escape_cell, lines)) for lines in cells) + " |"
 
 
 def escape_cell(cell: str) -> str:

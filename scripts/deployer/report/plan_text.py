@@ -285,7 +285,12 @@ def ignored_drift_lines(change: Change) -> list[str]:
     return [f"drift is left as it is: {', '.join(change.ignored_drift)}"] if change.ignored_drift else []
 
 
-def recreation_note(prop: PropertyChange) -> str:
+def describe_property(prop: PropertyChange, *, is_added: bool = False) -> str:
+    values = "".join(text for text, _ in list_values(prop, is_added=is_added))
+    return f"{prop.name}: {values}{_recreation_note(prop)}"
+
+
+def _recreation_note(prop: PropertyChange) -> str:
     return {"Always": " (forces replacement)", "Conditionally": " (may force replacement)"}.get(prop.recreation, "")
 
 
@@ -368,7 +373,7 @@ def _change_line(plan: Plan, path: str, change: Change) -> Text:
 
 
 def _property_line(prop: PropertyChange, *, is_added: bool = False) -> Text:
-    return Text.assemble(f"{prop.name}: ", *list_values(prop, is_added=is_added), (recreation_note(prop), "red"))
+    return Text.assemble(f"{prop.name}: ", *list_values(prop, is_added=is_added), (_recreation_note(prop), "red"))
 
 
 def _print_statements(console: Console, statements: Iterable[StatementChange]) -> None:

@@ -23,7 +23,7 @@ ReachPlatform = Callable[[], Platform]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class OneLineErrors(click.Group):
+class OneLineErrors(command.GuardedCommand, click.Group):
     def invoke(self, context: click.Context) -> Any:
         with command.report_errors(NAME, debug=context.params["debug"]):
             return super().invoke(context)

@@ -57,7 +57,7 @@ def explain(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -
     for letter in letters:
         echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
         echo(f"  id         {letter.letter_id[:8]}")
-        echo(f"  why        {letter.explanation}")
+        views.print_reason(make_console(), letter.explanation)
         echo(f"  status     {letter.payment_status}, now {letter.current_status or 'not recorded'}")
         echo(f"  advice     {letter.advice}")
         echo(f"  cause      {letter.cause}")

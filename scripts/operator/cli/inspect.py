@@ -96,12 +96,13 @@ def tail(reach_platform: ReachPlatform, since: str | None, as_json: bool) -> Non
     platform.check_deployed()
     if not as_json:
         echo(f"payments of {platform.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
+    day = ""
     try:
         for line in follow_lines(platform, time.time() if since is None else parse_since(since)):
             if as_json:
                 echo(json.dumps(to_json(line)))
             else:
-                views.print_log_line(console, line)
+                day = views.print_log_line(console, line, day)
     except KeyboardInterrupt:
         raise Interrupted("nothing was changed") from None
 

@@ -1,5 +1,6 @@
 """Tables and lines for people: they fit 80 columns, and break no id that fits."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,8 +8,11 @@ from datetime import datetime
 from payments.payment import Status
 from rich import box
 from rich.console import Console, JustifyMethod
+from rich.style import Style
 from rich.table import Column, Table
 from rich.text import Text
+
+from scripts.common.paths import ROOT
 
 from ..batch import Result
 from ..dead_letters import DeadLetter
@@ -17,6 +21,7 @@ from ..records import Record
 from ..statuses import FAILED
 from ..story import Story
 
+_DOCUMENT = re.compile(r"(docs/[\w-]+\.md)(#[\w-]+)?")
 _SOURCE_STYLES = {"workflow": "cyan", "ledger": "bold", "notice": "yellow"}
 _STATUS_STYLES: dict[str, str] = {Status.COMPLETED: "green", Status.REFUNDED: "green"}
 _FAILURES = (*FAILED, Status.UNKNOWN, "NOT RECORDED", "NOT SENT", "CONFLICT")
@@ -41,7 +46,7 @@ def print_story(console: Console, story: Story) -> None:
     overdue = _format_minute(payment.overdue_at)
     for label, value in (
         ("why", _describe_failure(payment)),
-        ("attempts", str(payment.attempt)),
+        ("attempts", str(payment.attempts)),
         ("reference", payment.gateway_reference),
         ("refund", payment.refund_reference),
         ("notified", "; ".join(story.notifications) or "nobody"),
@@ -67,14 +72,14 @@ def print_story(console: Console, story: Story) -> None:
 
 
 def print_payments(console: Console, payments: Sequence[Record]) -> None:
-    table = _make_table("Payment", "Status", "Amount", "Attempts", "Changed UTC")
+    table = _make_table("Payment", "Status", "Amount", "Attempts", "Changed (UTC)")
     for payment in payments:
-        due = f"due {_format_minute(payment.overdue_at)}" if payment.overdue_at else ""
+        due = f"due {_format_minute(payment.overdue_at)} UTC" if payment.overdue_at else ""
         table.add_row(
             _make_id_cell(payment.transaction_id, "; ".join(filter(None, (_describe_failure(payment), due)))),
             style_status(payment.status),
             payment.amount or "-",
-            str(payment.attempt),
+            str(payment.attempts),
             _format_minute(payment.updated_at),
         )
     console.print(table)
@@ -106,14 +111,30 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
     console.print(f"{len(results)} payment{'s' if len(results) != 1 else ''}, {newly_sent} newly sent: {outcomes}")
 
 
-def print_log_line(console: Console, line: LogLine) -> None:
-    """Print a line of `tail` without breaking it, so that it can be copied."""
+def print_log_line(console: Console, line: LogLine, previous_day: str) -> str:
+    """Print a line of `tail` without breaking it, so that it can be copied. Return its day, which is printed above it.
+
+    The day is not printed again if it is that of the line before.
+    """
+    day = line.at[:10]
+    if day != previous_day:
+        console.print(f"{day} UTC")
     summary = Text(line.summary, style="red" if line.bad else "")
     if line.detail:
         summary.append(f"  {line.detail}", style="dim")
     at = (f"{line.at[11:23]}  ", "dim")
     function = (f"{line.function:<14}  ", _SOURCE_STYLES.get(line.function, "magenta"))
     console.print(Text.assemble(at, function, (f"{line.transaction_id}  ", "bold"), summary), soft_wrap=True)
+    return day
+
+
+def print_reason(console: Console, text: str) -> None:
+    """Print why a payment failed; where the terminal has links, the path of a document is one."""
+    reason = Text(f"  why        {text}")
+    for path in _DOCUMENT.finditer(reason.plain):
+        # Only a terminal with colours gets the link: rich leaves it out for files and for TERM=dumb.
+        reason.stylize(Style(link=(ROOT / path[1]).as_uri() + (path[2] or "")), *path.span())
+    console.print(reason, soft_wrap=True)
 
 
 def _make_table(*columns: str) -> Table:
@@ -135,8 +156,8 @@ def _describe_failure(payment: Record) -> str:
 
 
 def _format_minute(at: str) -> str:
-    """Format a time to the minute; return other text shortened."""
+    """Format a time to the minute, in UTC; return other text shortened."""
     try:
-        return datetime.fromisoformat(at).strftime("%m-%d %H:%M")
+        return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M")
     except ValueError:
         return at[:16]

@@ -157,7 +157,7 @@ def _allow_lookup_of_names(environment: str) -> Statement:
             *only.arns("events", f"rule/{names.RECONCILIATION_RULE}"),
             *only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False),
             *only.role_arns(*names.ROLES),
-            *only.arns("lambda", *(f"function:{name}" for name in names.FUNCTIONS)),
+            *only.arns("lambda", *(f"function:{function.name}" for function in names.FUNCTIONS)),
             *only.arns("logs", *(f"log-group:{name}" for name in names.LOG_GROUPS)),
             *only.arns("sns", *names.TOPICS),
             *only.arns("sqs", *names.QUEUES),

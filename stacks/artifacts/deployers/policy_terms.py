@@ -18,13 +18,10 @@ from ...wiring import RETAINED
 # The longest managed policy that IAM accepts, in characters without white space.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LONGEST_POLICY = 6144
-# The longest value that CloudFormation substitutes for each parameter.
-_LONGEST_VALUES = {
-    "${AWS::Partition}": "aws-iso-b",
-    "${AWS::Region}": "ap-southeast-1",
-    "${AWS::AccountId}": "123456789012",
-    "${Artifacts.Arn}": "arn:aws-iso-b:s3:::payment-artifacts-123456789012-ap-southeast-1",
-}
+# The partitions with the longest names, each with its longest Region: an ARN without a Region is longest in the first.
+# botocore lists all of them in data/partitions.json.
+_LONGEST_PLACES = (("aws-us-gov", "us-gov-east-1"), ("aws-iso-f", "us-isof-south-1"))
+_ACCOUNT_ID = "123456789012"
 
 # The wildcard ARNs that a deployer's policy may contain, as cdk-nag writes them, by the reason. Any other is a finding.
 _NAME = "[a-z0-9-]+"
@@ -119,17 +116,20 @@ def add_policies(
 
 def policy_length(statements: Sequence[Statement]) -> int:
     """Return the most characters that a policy of these statements may have after CloudFormation's substitutions."""
-    filled_in = _fill_in_parameters(encode_to_dict(policy_document(*statements)))
-    return len(json.dumps(filled_in, separators=(",", ":")))
+    text = json.dumps(_fill_in_parameters(encode_to_dict(policy_document(*statements))), separators=(",", ":"))
+    return max(
+        len(text.replace("${AWS::Partition}", partition).replace("${AWS::Region}", region))
+        for partition, region in _LONGEST_PLACES
+    )
 
 
 def _fill_in_parameters(value: object) -> object:
+    """Return a part of a policy as the text of each ``Fn::Sub``, with all parameters filled in but those of a place."""
     if isinstance(value, dict):
         if set(value) == {"Fn::Sub"}:
             text = str(value["Fn::Sub"])
-            for parameter, longest in _LONGEST_VALUES.items():
-                text = text.replace(parameter, longest)
-            return text
+            bucket = "arn:${AWS::Partition}:s3:::payment-artifacts-${AWS::AccountId}-${AWS::Region}"
+            return text.replace("${Artifacts.Arn}", bucket).replace("${AWS::AccountId}", _ACCOUNT_ID)
         return {key: _fill_in_parameters(item) for key, item in value.items()}
     return [_fill_in_parameters(item) for item in value] if isinstance(value, list) else value
 

@@ -136,9 +136,9 @@ def allow_backups(environments: Environments) -> list[Statement]:
 
 
 def allow_compute(environments: Environments) -> list[Statement]:
-    functions = [f"function:{name}{version}" for name in names.FUNCTIONS for version in ("", ":*")]
+    functions = [f"function:{function.name}{version}" for function in names.FUNCTIONS for version in ("", ":*")]
     layers = [f"layer:{names.STRIPE_LAYER}{version}" for version in ("", ":*")]
-    targets = environments.arns("lambda", f"function:{names.RECONCILIATION_FUNCTION}:{names.LIVE}")
+    targets = environments.arns("lambda", f"function:{names.RECONCILIATION.name}:{names.LIVE}")
     rules = environments.arns("events", f"rule/{names.RECONCILIATION_RULE}")
     return [
         allow(

@@ -86,9 +86,12 @@ def findings_of(subject: str, situation: Situation) -> list[tuple[str, str, str]
     return [(finding.verdict.value, finding.text, finding.next_step) for finding in findings]
 
 
-_NAMED_CONSTANTS = r".*(TABLE|QUEUE|TOPIC|_ALIAS|_ROLE|_POLICY|_FUNCTION|_RULE|_VAULT|_LOG_GROUP)|WORKFLOW|DASHBOARD"
+_NAMED_CONSTANTS = r".*(TABLE|QUEUE|TOPIC|_ALIAS|_ROLE|_POLICY|_RULE|_VAULT|_LOG_GROUP)|WORKFLOW|DASHBOARD"
 # From the catalogue of names, not from the templates that the checks read.
 _CATALOGUE = {str(value) for constant, value in vars(names).items() if re.fullmatch(_NAMED_CONSTANTS, constant)}
+_CATALOGUE |= {
+    name for function in names.FUNCTIONS for name in (function.name, function.role, function.policy, function.log_group)
+}
 _OF_ACCOUNT = {names.SERVICE_ROLE, names.BOUNDARY_POLICY, names.GATEWAY_POLICY}
 EXPECTED_NAMES = {names.in_environment(name, "prod") for name in (_CATALOGUE - _OF_ACCOUNT).union(alarm_names())}
 

@@ -1,0 +1,67 @@
+"""What commands print for people: every time with its date and UTC, and links to documents that lead there."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from scripts.common.terminal import create_console
+from scripts.operator.cli import views
+from scripts.operator.dead_letters import build_letter
+from scripts.operator.logs import LogLine
+from scripts.operator.records import Record, parse_item
+from tests.emitted import ROOT
+
+REASON = "was the table restored? see docs/runbook.md#restore-the-table-to-a-point-in-time"
+
+
+def make_record(updated_at: float, overdue_at: float) -> Record:
+    texts = {"transaction_id": {"S": "T-1"}, "status": {"S": "UNKNOWN"}}
+    times = {"created_at": updated_at, "updated_at": updated_at, "overdue_at": overdue_at}
+    return parse_item(texts | {name: {"N": str(seconds)} for name, seconds in times.items()})
+
+
+def make_line(at: str) -> LogLine:
+    return LogLine(at, "processing", "T-1", "payment finished: COMPLETED", "", False, "request", "key")
+
+
+def test_a_line_of_the_log_has_its_day_above_it_once() -> None:
+    console = create_console(file=io.StringIO(), width=120)
+    day = ""
+    for at in ("2026-11-27T23:59:59.000Z", "2026-11-28T00:00:01.000Z", "2026-11-28T00:00:02.000Z"):
+        day = views.print_log_line(console, make_line(at), day)
+    lines = [line.split("  ")[0] for line in console.file.getvalue().splitlines()]
+    assert lines == ["2026-11-27 UTC", "23:59:59.000", "2026-11-28 UTC", "00:00:01.000", "00:00:02.000"]
+
+
+def test_lists_say_date_and_zone() -> None:
+    console = create_console(file=io.StringIO(), width=80)
+    views.print_payments(console, [make_record(1795783237.784, 1795783500)])
+    text = console.file.getvalue()
+    assert [
+        part for part in ("Changed (UTC)", "2026-11-27 12:40", "due 2026-11-27 12:45 UTC") if part not in text
+    ] == []
+
+
+@pytest.mark.parametrize(("color", "is_link"), [("truecolor", True), (None, False)])
+def test_a_document_is_a_link_where_the_terminal_has_links(color: Any, is_link: bool) -> None:
+    console = create_console(file=io.StringIO(), width=80, color_system=color, force_terminal=is_link)
+    views.print_reason(console, REASON)
+    text = console.file.getvalue()
+    links = re.findall(r"\x1b]8;[^;]*;([^\x1b]+)\x1b", text)
+    assert REASON in re.sub(r"\x1b]8;[^\x1b]*\x1b\\", "", text)
+    assert len(links) == is_link
+    for link in links:
+        address = urlsplit(link)
+        assert Path(unquote(address.path)) == ROOT / "docs" / "runbook.md"
+        assert address.fragment == "restore-the-table-to-a-point-in-time"
+
+
+def test_the_document_of_an_explanation_has_that_section() -> None:
+    body = {"error": "LedgerRefused", "cause": "ConditionalCheckFailed"}
+    letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, body, {})
+    section = letter.explanation.rpartition("#")[2].replace("-", " ")
+    assert f"## {section.capitalize()}\n" in (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
