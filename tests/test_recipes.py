@@ -14,27 +14,10 @@ from tests.emitted import ROOT
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 COPIED = ("stacks", "scripts", "lambda", "lambda-layers", "locks", "templates", "tests", "docs")
-SECTION = """
-## alarm-gateway-latency
-
-**Means** Charges take more than five seconds on average.
-
-**Customers see** A slow answer.
-
-**First look**
-
-```sh
-scripts/payments.sh --env prod metrics
-```
-
-**Do** Wait for the gateway.
-
-**Stop when** The alarm is OK.
-
-"""
 RUNBOOK_CHECK = "tests/ops/test_runbook.py::test_each_section_is_of_an_alarm_or_a_procedure_and_each_of_these_has_one"
 TRIGGER_CHECK = "tests/ops/test_alarms_ring.py::test_every_alarm_has_a_cause"
 RIGHTS_CHECK = "tests/stacks/test_service_role.py::test_the_role_may_do_every_operation_on_every_resource"
+DEPLOYED = "tests/stacks/test_deployed.py"
 ALARMS, STATEMENTS = "tests/stacks/test_alarms.py", "tests/stacks/test_statements.py"
 # Importing hypothesis takes longer than most of these tests.
 PLUGINS_OFF = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
@@ -65,8 +48,12 @@ class Copy:
                 lines = [line[3:] for line in diff.splitlines(keepends=True)]
                 before = "".join(line[1:] for line in lines if line[0] in " -").rstrip("\n")
                 after = "".join(line[1:] for line in lines if line[0] in " +").rstrip("\n")
-                if path != without:
+                if path == without:
+                    continue
+                if before:
                     self.replace_text(path, before, after)
+                else:
+                    (self.root / path).write_text(f"{after}\n", encoding="utf-8")
 
     def replace_text(self, path: str, before: str, after: str) -> None:
         file = self.root / path
@@ -99,12 +86,12 @@ def tree(tmp_path: Path) -> Copy:
     ("missing", "noticed_by"), [("docs/runbook.md", RUNBOOK_CHECK), ("tests/ops/test_alarms_ring.py", TRIGGER_CHECK)]
 )
 def test_an_alarm_without_a_runbook_section_or_a_trigger_is_noticed(missing: str, noticed_by: str, tree: Copy) -> None:
-    follow_alarm_recipe(tree, missing)
+    tree.follow_recipe("An alarm", without=missing)
     assert tree.list_failures(RUNBOOK_CHECK, TRIGGER_CHECK) == {noticed_by}
 
 
 def test_an_alarm_is_a_row_a_runbook_section_and_a_trigger(tree: Copy) -> None:
-    follow_alarm_recipe(tree)
+    tree.follow_recipe("An alarm")
     (update,) = re.findall(r"UPDATE_GOLDEN=1 \.venv/bin/python -m pytest ([^`]*in_the_tables[^`]*)`", CONTRIBUTING)
     assert tree.list_failures(*shlex.split(update), UPDATE_GOLDEN="1") == set()
     assert tree.list_failures(RUNBOOK_CHECK, TRIGGER_CHECK) == set()
@@ -112,12 +99,6 @@ def test_an_alarm_is_a_row_a_runbook_section_and_a_trigger(tree: Copy) -> None:
         tree.list_failures(ALARMS, STATEMENTS, "tests/stacks/test_dashboard.py", f"{RIGHTS_CHECK}[prod-create]")
         == set()
     )
-
-
-def follow_alarm_recipe(tree: Copy, missing: str = "") -> None:
-    tree.follow_recipe("An alarm", without=missing)
-    if missing != "docs/runbook.md":
-        tree.replace_text("docs/runbook.md", "\n## alarm-dead-letters\n", f"{SECTION}## alarm-dead-letters\n")
 
 
 def test_a_setting_is_a_declaration_an_input_and_its_use(tree: Copy) -> None:
@@ -134,19 +115,40 @@ def test_a_setting_that_no_stack_reads_is_noticed(tree: Copy) -> None:
     assert tree.list_failures("tests/stacks/test_templates.py", "-k", "every_parameter_of_the_parent")
 
 
-@pytest.mark.parametrize("has_rights", [True, False])
-def test_a_resource_is_a_name_and_a_line_of_its_stack(has_rights: bool, tree: Copy) -> None:
-    tree.follow_recipe("A resource")
-    if not has_rights:
-        tree.replace_text("stacks/names.py", ", RECEIPTS_QUEUE)", ")")
-    assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]") == (set() if has_rights else {RIGHTS_CHECK})
+def test_a_queue_is_a_name_a_line_of_its_stack_and_its_key(tree: Copy) -> None:
+    tree.follow_recipe("A queue")
+    assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]", DEPLOYED) == set()
+
+
+def test_a_queue_whose_name_does_not_end_as_one_gets_no_rights(tree: Copy) -> None:
+    tree.follow_recipe("A queue")
+    for path in ("stacks/names.py", "stacks/data/stack.py"):
+        tree.replace_text(path, "RECEIPTS_QUEUE", "RECEIPTS")
+    assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]") == {RIGHTS_CHECK}
+
+
+@pytest.mark.slow
+def test_a_function_is_a_handler_a_purpose_a_policy_and_its_wiring(tree: Copy) -> None:
+    tree.follow_recipe("A function")
+    assert tree.list_failures(STATEMENTS, UPDATE_GOLDEN="1") == set()
+    access = ("tests/stacks/test_access.py", "tests/stacks/test_access_keys.py", "tests/stacks/test_policies.py")
+    checks = (*access, DEPLOYED, ALARMS, STATEMENTS, "tests/stacks/test_deployers.py", "tests/test_maps.py")
+    assert tree.list_failures(*checks, f"{RIGHTS_CHECK}[prod-create]") == set()
+    assert "Handler: handlers.receipts.handler" in tree.read_template("compute")
+
+
+@pytest.mark.parametrize("missing", ["tests/stacks/access.py", "lambda/handlers/__init__.py"])
+def test_a_step_of_the_function_that_is_left_out_is_named_by_the_check(missing: str, tree: Copy) -> None:
+    tree.follow_recipe("A function", without=missing)
+    process = tree.run_python(
+        "-c", GENERATE_AND_TEST, *PLUGINS_OFF, "tests/stacks/test_access.py", "tests/test_maps.py"
+    )
+    assert process.returncode == 1
+    assert re.search(rf"^E .*{re.escape(missing)}", process.stdout, re.MULTILINE), process.stdout
 
 
 def test_an_environment_is_a_table_of_settings(tree: Copy) -> None:
-    environments = (tree.root / "stacks" / "environments.toml").read_text(encoding="utf-8")
-    staging = re.search(r"^\[staging\]\n.*?\n\n", environments, re.MULTILINE | re.DOTALL)
-    assert staging
-    tree.replace_text("stacks/environments.toml", staging[0], staging[0] + staging[0].replace("[staging]", "[qa1]"))
+    tree.follow_recipe("An environment")
     assert tree.list_failures("tests/stacks/test_settings.py", "tests/stacks/test_deployers.py") == set()
     assert "policy-payment-boundary-qa1" in tree.read_template("artifacts")
 

@@ -65,7 +65,7 @@ PROCESSING_FUNCTION = _function("processing")
 USES: dict[tuple[str, str], tuple[tuple[str, ...], str, str, dict[str, tuple[str, ...]]]] = {
     **{
         (role, sid): use
-        for role, name in ((VALIDATION, "validation"), (PROCESSING, "processing"), (RECONCILIATION, "reconciliation"))
+        for role, name in ((f"{title}Role", title.lower()) for title in FUNCTIONS)
         for sid, use in {
             "UseTableKeyThroughDynamoDB": (DECRYPT, TABLES_KEY, "dynamodb", TABLE_NAMES),
             "UseFunctionsKeyThroughLambda": (DECRYPT, FUNCTIONS_KEY, "lambda", _function(name)),
