@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""Emit the CloudFormation templates of ``templates/`` from the troposphere modules of ``stacks/``, and draw them."""
+"""Emit the CloudFormation templates of ``templates/`` from the troposphere modules of ``stacks/``, and draw them.
+
+With --parameters, print the parameters of an environment for another tool instead.
+"""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -22,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         from stacks.render import DeclarationError, as_files, build_documents
     except ModuleNotFoundError as error:
         return _restart_with_dependencies(error)
+    if options.parameters:
+        return print_parameters(options.parameters, options.tool)
     try:
         templates = build_documents(options.format)
     except (DeclarationError, RequirementError, settings.SettingsError) as error:
@@ -37,6 +43,25 @@ def main(arguments: list[str] | None = None) -> int:
         # The templates need only the names of the environments, and which are protected.
         return _fail(str(error))
     return exit_code
+
+
+def print_parameters(environment: str, tool: str) -> int:
+    """Print the parameters of templates/parent.yaml; of templates/artifacts.yaml, if the environment is "bootstrap"."""
+    from stacks import settings
+
+    try:
+        is_bootstrap = environment == settings.BOOTSTRAP
+        values = settings.load_bootstrap() if is_bootstrap else settings.load(environment)
+    except settings.SettingsError as error:
+        return _fail(str(error))
+    # What each tool reads: docs/deploying.md, "With the AWS CLI, the SAM CLI or rain".
+    document: object = {
+        "aws": [f"{name}={value}" for name, value in values.items()],
+        "sam": values,
+        "rain": {"Parameters": values},
+    }[tool]
+    print(json.dumps(document, indent=2))
+    return 0
 
 
 def _draw_pictures(templates: dict[str, dict[str, Any]], only_checks: bool) -> int:
@@ -111,7 +136,19 @@ def _innermost_line(error: Exception) -> str:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff if a file is stale")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff if a file is stale")
+    action.add_argument(
+        "--parameters",
+        metavar="ENVIRONMENT",
+        help="write nothing; print the environment's parameters, or those of the artifacts stack for `bootstrap`",
+    )
+    parser.add_argument(
+        "--tool",
+        choices=("aws", "sam", "rain"),
+        default="aws",
+        help="who reads the parameters; default: aws, the AWS CLI",
+    )
     parser.add_argument(
         "--output",
         type=Path,

@@ -171,12 +171,12 @@ class Rollout:
     )
 
 
-_BOOTSTRAP, _ROLLOUT = "bootstrap", "rollout"
+BOOTSTRAP, _ROLLOUT = "bootstrap", "rollout"
 # Where each class of settings stands in the file.
 _TABLES: dict[type, str] = {
     Settings: "[ENVIRONMENT]",
     Rollout: f"[ENVIRONMENT.{_ROLLOUT}]",
-    Bootstrap: f"[{_BOOTSTRAP}]",
+    Bootstrap: f"[{BOOTSTRAP}]",
 }
 _PROTECTIONS = (Rollout.termination_protection.name, Rollout.stack_policy.name)
 
@@ -190,7 +190,7 @@ def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
 
     Raises ``SettingsError`` for a file that cannot be read. ``check_file`` refuses invalid names and values.
     """
-    names = _read_file(path).keys() - {_BOOTSTRAP, LOCAL}
+    names = _read_file(path).keys() - {BOOTSTRAP, LOCAL}
     return tuple(sorted(name for name in names if re.fullmatch(ENVIRONMENT_PATTERN, name)))
 
 
@@ -239,7 +239,7 @@ def load_bootstrap(path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     """Return the parameters of the artifacts stack. Raises ``SettingsError``."""
     file = _read_file(path)
     _refuse_mistakes(_list_bootstrap_mistakes(file, path))
-    return _to_parameters(_fill_defaults(file.get(_BOOTSTRAP, {}), Bootstrap), Bootstrap)
+    return _to_parameters(_fill_defaults(file.get(BOOTSTRAP, {}), Bootstrap), Bootstrap)
 
 
 def check_file(path: Path = ENVIRONMENTS_FILE) -> None:
@@ -248,7 +248,7 @@ def check_file(path: Path = ENVIRONMENTS_FILE) -> None:
     mistakes = [
         mistake
         for environment, table in file.items()
-        if environment != _BOOTSTRAP
+        if environment != BOOTSTRAP
         for mistake in _list_environment_mistakes(environment, table, path)
     ]
     _refuse_mistakes([*_list_bootstrap_mistakes(file, path), *mistakes])
@@ -291,7 +291,7 @@ def _list_environment_mistakes(environment: str, table: Mapping[str, Any], path:
 
 
 def _list_bootstrap_mistakes(file: Mapping[str, Any], path: Path) -> list[str]:
-    table, place = file.get(_BOOTSTRAP, {}), f"{_relative_path(path)}: [{_BOOTSTRAP}]"
+    table, place = file.get(BOOTSTRAP, {}), f"{_relative_path(path)}: [{BOOTSTRAP}]"
     if mistakes := _list_mistakes(table, Bootstrap, place):
         return mistakes
     values = _fill_defaults(table, Bootstrap)
@@ -360,7 +360,7 @@ def _relative_path(path: Path) -> Path:
 
 def _find_environment(file: Mapping[str, Any], environment: str, path: Path) -> Mapping[str, Any]:
     """Return the table of an environment. Raises ``SettingsError`` if the file has none."""
-    environments = sorted(name for name in file if name != _BOOTSTRAP)
+    environments = sorted(name for name in file if name != BOOTSTRAP)
     if environment not in environments:
         raise SettingsError(
             f"{_relative_path(path)}: no environment [{environment}]; it has {', '.join(environments) or 'none'}"

@@ -1,12 +1,15 @@
 """Runs `python generate.py` as a user does."""
 
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +158,34 @@ def test_a_mistake_in_the_settings_is_reported_after_the_templates_are_written(
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     message = f'generate.py: {path}: [prod] log_retention_days = "400": it must be a number, not text'
     assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("tool", "read_values"),
+    [
+        ("aws", lambda document: dict(entry.split("=", 1) for entry in document)),
+        ("sam", lambda document: document),
+        ("rain", lambda document: document.pop("Parameters") | document),
+    ],
+)
+def test_the_parameters_of_an_environment_are_printed_as_each_tool_reads_them(
+    tool: str, read_values: Callable[[Any], dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, values in (("prod", settings.load("prod")), ("bootstrap", settings.load_bootstrap())):
+        assert generate.main(["--parameters", name, "--tool", tool]) == 0
+        assert read_values(json.loads(capsys.readouterr().out)) == values
+
+
+def test_the_aws_cli_is_the_default_tool_of_the_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main(["--parameters", "dev"]) == 0
+    assert "LogRetentionDays=1" in json.loads(capsys.readouterr().out)
+
+
+def test_parameters_of_an_unknown_environment_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main(["--parameters", "nowhere"]) == 1
+    output = capsys.readouterr()
+    assert (output.out, len(output.err.splitlines())) == ("", 1)
+    assert "generate.py: stacks/environments.toml: no environment [nowhere]" in output.err
 
 
 def test_check_shows_the_diff_of_a_stale_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

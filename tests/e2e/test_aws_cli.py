@@ -1,6 +1,9 @@
-"""The emitted templates, as they are, with `aws cloudformation package` and `deploy`."""
+"""The emitted templates, as they are, deployed by the commands that docs/deploying.md shows for the AWS CLI."""
 
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,29 +14,40 @@ from stacks import settings
 from tests.emitted import ROOT
 
 pytestmark = pytest.mark.e2e
-AWS = ROOT / ".venv" / "awscli" / "bin" / "aws"
+AWS_CLI = ROOT / ".venv" / "awscli" / "bin"
+DOCUMENT = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+# What the commands read from the repository that they run in.
+SOURCES = ("generate.py", "templates", "lambda", "lambda-layers")
 
 
-def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path) -> None:
-    """The CLI polls a stack every 30 seconds, so this test takes that long."""
+def read_commands() -> str:
+    section = DOCUMENT.split("## With the AWS CLI, the SAM CLI or rain\n")[1].split("\n## ")[0]
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    # The emulator has no composite alarms, which the settings of local consider.
+    return re.sub(r"\bdev\b", settings.LOCAL, commands)
+
+
+def test_the_documented_commands_deploy_the_emitted_templates_with_the_aws_cli(tmp_path: Path) -> None:
+    """The CLI polls each stack every 30 seconds, so this test takes a minute."""
+    for name in SOURCES:
+        (tmp_path / name).symlink_to(ROOT / name)
     with server.run_server() as running:
-        environment = server.emulator_environment(running.url)
-
-        def aws(*arguments: str) -> str:
-            process = subprocess.run([AWS, *arguments], env=environment, capture_output=True, text=True, timeout=200)
-            assert process.returncode == 0, process
-            return process.stdout
-
-        packaged = str(tmp_path / "packaged.yaml")
-        aws("s3", "mb", "s3://artifacts")
-        templates = str(ROOT / "templates" / "parent.yaml")
-        package = ("cloudformation", "package", "--template-file", templates, "--s3-bucket", "artifacts")
-        aws(*package, "--output-template-file", packaged)
-        # The bootstrap stack contains the boundary, and the emulator creates no composite alarm.
-        settings_by_name = settings.load("dev") | {"PermissionsBoundary": "", "CompositeAlarm": "false"}
-        parameters = [f"{name}={value}" for name, value in settings_by_name.items()]
-        deploy = ("cloudformation", "deploy", "--template-file", packaged, "--stack-name", "payment-platform-dev")
-        output = aws(*deploy, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *parameters)
-        assert "Successfully created/updated stack - payment-platform-dev" in output
-        stack = describe_stack(target.emulator_target(running).client("cloudformation"), "payment-platform-dev")
+        path = os.pathsep.join((str(AWS_CLI), str(Path(sys.executable).parent), os.environ["PATH"]))
+        process = subprocess.run(
+            ["bash", "-euc", read_commands()],
+            cwd=tmp_path,
+            env=server.emulator_environment(running.url) | {"PATH": path, "BUCKET": "our-artifacts"},
+            capture_output=True,
+            text=True,
+            timeout=250,
+        )
+        assert process.returncode == 0, process
+        cloudformation = target.emulator_target(running).client("cloudformation")
+        stack = describe_stack(cloudformation, "payment-platform-local")
         assert (stack.status, len(stack.outputs)) == ("CREATE_COMPLETE", 43)
+        assert stack.parameters == settings.load(settings.LOCAL)
+        bootstrap = describe_stack(cloudformation, "payment-artifacts")
+        assert bootstrap.status == "CREATE_COMPLETE"
+        assert bootstrap.parameters == {"Owner": "PaymentTeam", **settings.load_bootstrap()}
+        assert stack.owned
+        assert bootstrap.owned
