@@ -29,18 +29,20 @@ def make_line(at: str) -> LogLine:
 
 
 def test_a_line_of_the_log_has_its_day_above_it_once() -> None:
-    console = create_console(file=io.StringIO(), width=120)
+    file = io.StringIO()
+    console = create_console(file=file, width=120)
     day = ""
     for at in ("2026-11-27T23:59:59.000Z", "2026-11-28T00:00:01.000Z", "2026-11-28T00:00:02.000Z"):
         day = views.print_log_line(console, make_line(at), day)
-    lines = [line.split("  ")[0] for line in console.file.getvalue().splitlines()]
+    lines = [line.split("  ")[0] for line in file.getvalue().splitlines()]
     assert lines == ["2026-11-27 UTC", "23:59:59.000", "2026-11-28 UTC", "00:00:01.000", "00:00:02.000"]
 
 
 def test_lists_say_date_and_zone() -> None:
-    console = create_console(file=io.StringIO(), width=80)
+    file = io.StringIO()
+    console = create_console(file=file, width=80)
     views.print_payments(console, [make_record(1795783237.784, 1795783500)])
-    text = console.file.getvalue()
+    text = file.getvalue()
     assert [
         part for part in ("Changed (UTC)", "2026-11-27 12:40", "due 2026-11-27 12:45 UTC") if part not in text
     ] == []
@@ -48,9 +50,10 @@ def test_lists_say_date_and_zone() -> None:
 
 @pytest.mark.parametrize(("color", "is_link"), [("truecolor", True), (None, False)])
 def test_a_document_is_a_link_where_the_terminal_has_links(color: Any, is_link: bool) -> None:
-    console = create_console(file=io.StringIO(), width=80, color_system=color, force_terminal=is_link)
+    file = io.StringIO()
+    console = create_console(file=file, width=80, color_system=color, force_terminal=is_link)
     views.print_reason(console, REASON)
-    text = console.file.getvalue()
+    text = file.getvalue()
     links = re.findall(r"\x1b]8;[^;]*;([^\x1b]+)\x1b", text)
     assert REASON in re.sub(r"\x1b]8;[^\x1b]*\x1b\\", "", text)
     assert len(links) == is_link
