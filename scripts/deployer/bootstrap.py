@@ -59,6 +59,10 @@ def bootstrap(session: Session, preflight: Preflight) -> Bootstrapped | None:
     stack = describe_stack(cloudformation, ARTIFACTS_STACK)
     if options.wait and stack.is_busy:
         stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, session.report)
+    if not options.only_plan:
+        # Whether or not the stack changes now: the run that left them may have had another template.
+        for line in remove_abandoned(cloudformation, stack):
+            session.report.announce_step("Deleted", line)
     missing = _describe_missing(session, stack)
     if missing and options.out:
         raise UserError(f"{ARTIFACTS_STACK} {missing}, so no plan can be saved; deploy once without --out")
@@ -135,8 +139,6 @@ def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
         stack = delete_failed_creation(cloudformation, stack)
     check_owned(stack)
     check_ready(stack)
-    for line in remove_abandoned(cloudformation, stack):
-        session.report.announce_step("Deleted", line)
     if not stack.exists and not fits_into_request(body):
         bucket_body = without_conditional_parts(body)
         stack = _deploy_template(session, stack, bucket_body, TemplateBody=bucket_body)

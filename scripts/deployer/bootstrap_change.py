@@ -25,7 +25,6 @@ from .change_set import (
     create_change_set,
     describe_obstacle,
     read_proposed_template,
-    remove_abandoned,
 )
 from .deployment_options import ARTIFACTS_STACK, ArtifactsResult, stack_name
 from .failure import DeploymentFailed
@@ -341,9 +340,6 @@ def propose_change(session: Session, change: BootstrapChange | None) -> Iterator
         yield None
         return
     session.report.announce_step("Planning", f"a change set of {ARTIFACTS_STACK}")
-    if not session.options.only_plan:
-        for line in remove_abandoned(session.cloudformation, change.stack):
-            session.report.announce_step("Deleted", line)
     with ExitStack() as sets:
         try:
             final = sets.enter_context(_create(session, change, change.text))

@@ -4,11 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
+from botocore.exceptions import ClientError
+
 from scripts.common.clients import CloudFormationClient, CloudWatchClient, DescribeStackResourceDriftsInputTypeDef
-from scripts.common.errors import UserError
+from scripts.common.errors import UserError, is_denied
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
+from .deployment_options import ARTIFACTS_STACK
 from .stack import WORKERS, describe_stack, describe_tree
 
 LONGEST_SECONDS = 10 * 60
@@ -47,6 +50,8 @@ class Status:
     # The state by name: OK, ALARM, INSUFFICIENT_DATA or missing.
     alarms: dict[str, str]
     reason: str = ""
+    # That of the artifacts stack, which all environments share; empty if this caller may not read it.
+    artifacts: str = ""
 
 
 def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
@@ -73,7 +78,17 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Sta
         if resource.type in _ALARMS and resource.physical_id
     ]
     alarm_states = _read_alarm_states(target.client("cloudwatch"), alarms)
-    return Status(stacks, tuple(chain.from_iterable(resources)), alarm_states, root.reason)
+    artifacts = _read_artifacts_status(cloudformation)
+    return Status(stacks, tuple(chain.from_iterable(resources)), alarm_states, root.reason, artifacts)
+
+
+def _read_artifacts_status(cloudformation: CloudFormationClient) -> str:
+    try:
+        return describe_stack(cloudformation, ARTIFACTS_STACK).status
+    except ClientError as error:
+        if is_denied(error):
+            return ""
+        raise
 
 
 def _detect_drift(cloudformation: CloudFormationClient, stack_id: str) -> None:

@@ -75,9 +75,10 @@ def test_change_sets_of_running_deployments_and_saved_plans_stay(command: Comman
 
 def test_a_deployment_goes_on_if_leftovers_cannot_be_listed(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
-    aws.errors["ListChangeSets"] = [Refused("AccessDenied", "no", 403)]
+    aws.errors["ListChangeSets"] = [Refused("AccessDenied", "no", 403)] * 2
     result = command("dev", "--yes", code=0)
-    assert "not authorized: cloudformation:ListChangeSets on payment-platform-dev" in result.stdout
+    for name in ("payment-artifacts", "payment-platform-dev"):
+        assert f"not authorized: cloudformation:ListChangeSets on {name}" in result.stdout
 
 
 @pytest.mark.parametrize("kind", ["machine", "container"])

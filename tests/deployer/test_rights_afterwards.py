@@ -335,3 +335,24 @@ def test_an_interrupt_after_a_deployment_has_ended_does_not_say_that_it_continue
     assert command("prod", "--yes", code=1).stderr.startswith(
         "deploy: interrupted; payment-platform-prod is deployed, "
     )
+
+
+def test_an_abandoned_change_set_is_removed_even_if_the_artifacts_stack_no_longer_changes(
+    command: Command, aws: Service
+) -> None:
+    """A plan was killed; meanwhile the template is the deployed one again."""
+    artifacts = add_earlier_release(aws)
+    process = command.start("plan", "dev")
+
+    def kill(called: str) -> None:
+        if called == "ListChangeSets":
+            process.kill()
+
+    aws.before_call = kill
+    process.communicate(timeout=LONGEST_SECONDS)
+    aws.before_call = None
+    assert len(aws.remaining_names) == 2
+    artifacts.text = BODY
+    result = command("dev", "--yes", code=0)
+    assert f"of {ARTIFACTS}, which an interrupted deployment has left behind" in result.stdout
+    assert aws.remaining_names == []

@@ -30,6 +30,21 @@ def test_the_status_of_a_healthy_environment_ends_with_0(command: Command, aws: 
     assert (result.code, len(status["stacks"]), set(status["alarms"].values())) == (0, 6, {"OK"})
 
 
+@pytest.mark.parametrize(("state", "code"), [("UPDATE_ROLLBACK_FAILED", 2), ("UPDATE_IN_PROGRESS", 0)])
+def test_the_status_names_an_artifacts_stack_that_can_take_no_update(
+    command: Command, aws: Service, state: str, code: int
+) -> None:
+    add_platform(aws)
+    assert "payment-artifacts" not in command("dev", script="status", code=0).stdout
+    (artifacts,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
+    artifacts.status = state
+    (line,) = [
+        line for line in command("dev", script="status", code=code).stdout.splitlines() if "payment-artifacts" in line
+    ]
+    assert line.startswith(f"payment-artifacts is {state}: ")
+    assert json.loads(command("dev", "--json", script="status", code=code).stdout)["artifacts"] == state
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [

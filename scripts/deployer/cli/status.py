@@ -12,10 +12,10 @@ from rich.text import Text
 
 from scripts.common.terminal import create_console, echo
 from scripts.deployer.status import StackStatus, Status, read_status
-from scripts.deployer.statuses import Advice, advise_next_step
+from scripts.deployer.statuses import UPDATE, Advice, advise_next_step, describe_refusal, is_accepted
 from stacks import settings
 
-from ..deployment_options import stack_name
+from ..deployment_options import ARTIFACTS_STACK, stack_name
 from .common import HELP, CommonOptions, ExitsWith1, common_options
 
 
@@ -42,6 +42,7 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
 
 def _is_healthy(status: Status) -> bool:
     failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in status.stacks)
+    failed = failed or (bool(_describe_artifacts(status)) and not status.artifacts.endswith("_IN_PROGRESS"))
     drifted = any(stack.drift == "DRIFTED" for stack in status.stacks)
     return not failed and not drifted and not {"ALARM", "missing"} & set(status.alarms.values())
 
@@ -58,6 +59,8 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
     advice = _advise_root(status, environment)
     if advice.next_step:
         console.print(f"{advice.meaning}; {advice.next_step}", style="yellow", soft_wrap=True)
+    if obstacle := _describe_artifacts(status):
+        console.print(obstacle, style="yellow", soft_wrap=True, markup=False)
     for drift in status.drifts:
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
         console.print(f"! {drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", style="red")
@@ -69,6 +72,13 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
     console.print(counts if status.alarms else "no alarms")
     if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
         console.print(f"drift has not been checked; run scripts/status.sh {environment} --drift", style="dim")
+
+
+def _describe_artifacts(status: Status) -> str:
+    """Return why the artifacts stack can take no update, with the next step; empty if it can."""
+    if not status.artifacts or is_accepted(status.artifacts, UPDATE):
+        return ""
+    return describe_refusal(ARTIFACTS_STACK, status.artifacts, "")
 
 
 def _advise_root(status: Status, environment: str) -> Advice:
