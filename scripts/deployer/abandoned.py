@@ -90,7 +90,9 @@ def describe_full_stacks(cloudformation: CloudFormationClient, tree: StackTree) 
 def is_abandoned(summary: ChangeSetSummaryTypeDef) -> bool:
     """Whether the run that made the change set no longer exists, so that nobody executes it."""
     run = _RUN.fullmatch(summary.get("Description", ""))
-    if run is None:
+    # CloudFormation deletes the change set that it executes; an emulator lists it on.
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
+    if run is None or summary.get("ExecutionStatus", "").startswith("EXECUTE_"):
         return False
     if run[2] == _name_machine() and not _is_running(int(run[1])):
         return True

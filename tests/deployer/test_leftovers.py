@@ -52,6 +52,13 @@ def test_the_next_deployment_deletes_what_a_killed_one_has_left(
     assert "deploy-killed" in [request["ChangeSetName"] for request in aws.find_requests("DeleteChangeSet")]
 
 
+def test_a_change_set_that_was_executed_is_no_leftover(command: Command, aws: Service, ended_process: int) -> None:
+    """CloudFormation deletes it; the AWS emulator lists it on."""
+    stack = add_platform(aws, edit_harmlessly)
+    add_change_set(aws, stack, "deploy-done", describe_other_run(ended_process)).execution = "EXECUTE_COMPLETE"
+    assert "deploy-done" not in command("dev", "--yes", code=0).stdout
+
+
 def test_a_plan_deletes_nothing_that_others_have_made(command: Command, aws: Service, ended_process: int) -> None:
     stack = add_platform(aws, edit_harmlessly)
     add_change_set(aws, stack, "deploy-killed", describe_other_run(ended_process))
