@@ -23,7 +23,8 @@ class JsonReporter:
         self._stream = stream
 
     def announce_step(self, title: str, detail: str = "") -> None:
-        self._write_record("step", what=title, detail=detail)
+        # The colon leads over to the detail, for people.
+        self._write_record("step", what=title.removesuffix(":"), detail=detail)
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
         self._write_record("preflight", findings=[asdict(finding) for finding in findings])
