@@ -4,6 +4,7 @@ What is shown is made anew from the change sets and their templates; a file that
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def discard_plan(session: Session, path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def check_environment(path: Path, environment: str) -> None:
+    """Raise ``UserError`` if the file is not a saved plan, or is one for another environment."""
+    _check_place(path, load_plan(path), {"environment": environment})
+
+
 def _load_plan(session: Session, path: Path) -> SavedPlan:
     """Load the plan. Raises ``UserError`` if it is for another environment, account or Region."""
     saved_plan = load_plan(path)
@@ -78,11 +84,15 @@ def _load_plan(session: Session, path: Path) -> SavedPlan:
         "region": session.target.region,
         "stack_name": session.options.stack_name,
     }
+    _check_place(path, saved_plan, expected)
+    return saved_plan
+
+
+def _check_place(path: Path, saved_plan: SavedPlan, expected: Mapping[str, str]) -> None:
     for name, value in expected.items():
         planned = getattr(saved_plan, name)
         if planned != value:
             raise UserError(f"{path}: this plan is for {name.replace('_', ' ')} {planned}, not {value}")
-    return saved_plan
 
 
 def _deploy_artifacts(session: Session, artifacts: BootstrapProposal | None) -> Deployed:

@@ -16,7 +16,7 @@ from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .plan.compare import compare_stacks
 from .plan.model import Plan
-from .plan.recreation import find_fixed_name
+from .plan.recreation import find_fixed_name, list_identifiers
 from .purge.leftover import Leftover
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
@@ -55,7 +55,8 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         deployed = evaluate(*snapshot.source, target.pseudo_parameters())
         plan = Plan(compare_stacks(stack.name, deployed, None))
         report.show_plan(plan)
-        for line in [] if options.purge else describe_retained(deployed, options.environment):
+        can_import = "import" not in target.gaps
+        for line in [] if options.purge else describe_retained(deployed, options.environment, can_import=can_import):
             report.announce_step("Retained:", line)
     store, leftovers = _find_leftovers(options, target, deployed, {nested.id for _, nested in tree.walk()}, report)
     _check_names(options, [leftover.name for leftover in leftovers])
@@ -177,15 +178,24 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
     cloudformation.delete_stack(StackName=stack.id)
 
 
-def describe_retained(stack: Evaluated, environment: str) -> list[str]:
-    """Return a line for each retained resource. One with a fixed name blocks the next deployment."""
+def describe_retained(stack: Evaluated, environment: str, *, can_import: bool) -> list[str]:
+    """Return a line for each retained resource. One with a fixed name has to be imported or deleted before the next
+    deployment; ``can_import`` is whether the target imports resources."""
+    purge = f"scripts/destroy.sh {environment} --purge"
+
+    def advise_next_deployment(resource_type: str) -> str:
+        if can_import and list_identifiers(resource_type):
+            take_in = f"scripts/deploy.sh import {environment}"
+            return f"to deploy again, take it in with its data: {take_in}, or delete it for good: {purge}"
+        return f"it blocks the next deployment until it is deleted for good: {purge}"
+
     lines = []
     for path, resource in stack.walk():
         if resource.deletion_policy.startswith("Retain"):
             name = find_fixed_name(resource)
-            purge = f"scripts/destroy.sh {environment} --purge"
-            in_the_way = f" {name}; it blocks the next deployment until it is deleted: {purge}" if name else ""
-            lines.append(f"{path} ({resource.type}){in_the_way}")
+            lines.append(
+                f"{path} ({resource.type})" + (f" {name}; {advise_next_deployment(resource.type)}" if name else "")
+            )
     return lines
 
 

@@ -11,10 +11,16 @@ from scripts.common.errors import UserError
 from scripts.common.target import Target, connect_to_aws
 from stacks import settings
 
-from . import server, target
+from . import gaps, server, target
 from .runtime import describe_interpreter
 
 LOCAL = "local"
+
+
+def check_supported(environment: str, command: str) -> None:
+    """Raise ``UserError`` if the place of ``environment`` lacks what a command of scripts/deploy.sh needs."""
+    if environment == LOCAL and command in gaps.COMMANDS:
+        raise UserError(f"{LOCAL} cannot be used with {command}: the AWS emulator {gaps.COMMANDS[command]}")
 
 
 def reach_environment(

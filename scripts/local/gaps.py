@@ -26,4 +26,9 @@ SETTINGS = {
     "NotificationProtocol": _DEMO,
     "NotificationEndpoint": _DEMO,
 }
-GAPS = PROPERTIES | SERVICES | SETTINGS
+# By the command of scripts/deploy.sh.
+COMMANDS = {
+    "import": "imports nothing",
+    "refactor": "has no stack refactors",
+}
+GAPS = PROPERTIES | SERVICES | SETTINGS | COMMANDS

@@ -53,6 +53,8 @@ def main(
     """
     with common.report_errors(NAME, "what was changed has been undone"):
         console = create_console(stderr=True, markup=False, emoji=False)
+        # Wrong settings are reported before a missing Region or credentials.
+        settings.load(common.environment, common.settings_file)
         target = common.reach_target()
         run = _prepare_run(common.environment, common.settings_file, target, only_reads)
         groups = runner.select_groups(names)

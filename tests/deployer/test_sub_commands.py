@@ -1,11 +1,13 @@
 """The sub-commands of deploy.sh, the options that are aliases of them, and the help of every script."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import Command, add_platform
+from tests.deployer.releases import edit_harmlessly
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,37 @@ def test_options_that_exclude_each_other_are_refused(
 ) -> None:
     assert message in command("dev", *arguments, code=1).stderr
     assert aws.calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("import", "local"), "local cannot be used with import: the AWS emulator imports nothing"),
+        (("plan", "local", "--import"), "local cannot be used with import: the AWS emulator imports nothing"),
+        (("local", "--refactor"), "local cannot be used with refactor: the AWS emulator has no stack refactors"),
+        (("plan", "dev", "--out", "-"), "'-' is not the name of a file"),
+        (("plan", "dev", "--out", ""), "'' is not the name of a file"),
+        (("apply", "local", "missing.json"), "missing.json: cannot be read: No such file or directory"),
+        (("discard", "local", "missing.json"), "missing.json: cannot be read: No such file or directory"),
+        (("prod", "--express"), "--express is for development only"),
+    ],
+)
+def test_what_needs_no_access_is_checked_before_credentials_and_the_emulator(
+    command: Command, aws: Service, arguments: tuple[str, ...], message: str
+) -> None:
+    result = command(*arguments, code=1, AWS_DEFAULT_REGION="")
+    assert message in result.stderr
+    assert aws.calls == []
+
+
+def test_a_plan_for_another_environment_is_refused_without_a_region(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    path = tmp_path / "plan.json"
+    command("plan", "dev", "--out", str(path), code=2)
+    result = command("apply", "prod", str(path), code=1, AWS_DEFAULT_REGION="")
+    assert result.stderr == f"deploy: {path}: this plan is for environment dev, not prod\n"
 
 
 def test_every_script_has_a_help_text(command: Command) -> None:

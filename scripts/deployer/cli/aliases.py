@@ -12,7 +12,17 @@ from .common import ExitsWith1
 EXECUTION = ("revert_drift", "express", "keep_failed", "skip_validation")
 # Other parameters of a deployment, which a command that does not deploy would ignore.
 _OF_DEPLOYMENTS = ("destroys", "wait", "adopt", "full")
-FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _FileName(click.Path):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse the name "-", which stands for standard input or output in other commands, and an empty one."""
+        if str(value) in ("", "-"):
+            self.fail(f"{str(value)!r} is not the name of a file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _FileName(path_type=Path, dir_okay=False)
 
 
 class CommandGroup(ExitsWith1, click.Group):

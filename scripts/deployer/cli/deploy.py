@@ -23,6 +23,7 @@ from scripts.deployer import apply as saved_plans
 from scripts.deployer import rollback
 from scripts.deployer.deploy import deploy as deploy_platform
 from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
+from scripts.deployer.execution_options import check_options
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
 from scripts.deployer.refactor import refactor_stacks
@@ -31,6 +32,7 @@ from scripts.deployer.report.json_reporter import JsonReporter
 from scripts.deployer.report.reporter import Reporter
 from scripts.deployer.saved_plan import check_destination
 from scripts.deployer.session import Session
+from scripts.local.choose_target import check_supported
 from stacks import settings
 from stacks.settings import SettingsError
 
@@ -146,6 +148,9 @@ def plan(
             imports_existing=imports_existing,
             **execution,
         )
+        check_options(options)
+        if imports_existing:
+            check_supported(options.environment, "import")
         if out:
             check_destination(out)
         if offline:
@@ -174,7 +179,7 @@ def _check_execution(execution: dict[str, bool], *, offline: bool, imports_exist
 @_json
 def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...], adopt: bool, as_json: bool) -> None:
     """Execute exactly the plan saved in FILE."""
-    with _open_session(common, as_json, yes, destroys=destroys, adopt=adopt) as session:
+    with _open_session(common, as_json, yes, file=file, destroys=destroys, adopt=adopt) as session:
         _end_deployment(session, saved_plans.apply_plan(session, file))
 
 
@@ -184,7 +189,7 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 @_json
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     """Delete the plan saved in FILE, and its change set."""
-    with _open_session(common, as_json) as session:
+    with _open_session(common, as_json, file=file) as session:
         saved_plans.discard_plan(session, file)
         message = "the saved plan has been deleted"
         session.report.show_result("discarded", stack_name=session.options.stack_name, outputs={}, message=message)
@@ -206,8 +211,8 @@ def import_existing(
     A deletion retains them; their names are then taken, so that `deploy` refuses to create them. `plan --import` shows
     what this does.
     """
-    command_options = {"destroys": destroys, "wait": wait, "adopt": adopt, "imports_existing": True}
-    with _open_session(common, as_json, yes, full=full, **command_options) as session:
+    command_options: dict[str, Any] = {"destroys": destroys, "wait": wait, "adopt": adopt, "imports_existing": True}
+    with _open_session(common, as_json, yes, full=full, command="import", **command_options) as session:
         _end_deployment(session, deploy_platform(session))
 
 
@@ -224,7 +229,7 @@ def import_existing(
 @_json
 def move_resources(common: CommonOptions, moves: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Move or rename resources without replacing them."""
-    with _open_session(common, as_json, yes) as session:
+    with _open_session(common, as_json, yes, command="refactor") as session:
         options = session.options
         if refactor_stacks(session, moves):
             result, message = "refactored", f"moved; now deploy the templates: scripts/deploy.sh {options.environment}"
@@ -289,7 +294,7 @@ def deploy(
     as_json: bool,
 ) -> None:
     """Show the plan, ask for confirmation, and deploy."""
-    options = {"destroys": destroys, "wait": wait, "adopt": adopt, **execution}
+    options: dict[str, Any] = {"destroys": destroys, "wait": wait, "adopt": adopt, **execution}
     with _open_session(common, as_json, yes, full=full, **options) as session:
         _end_deployment(session, deploy_platform(session))
 
@@ -340,10 +345,22 @@ def _explain_interrupt(common: CommonOptions) -> Iterator[None]:
 
 @contextmanager
 def _open_session(
-    common: CommonOptions, as_json: bool, yes: bool = False, *, full: bool = False, **command_options: Any
+    common: CommonOptions,
+    as_json: bool,
+    yes: bool = False,
+    *,
+    full: bool = False,
+    command: str = "",
+    file: Path | None = None,
+    **command_options: Any,
 ) -> Iterator[Session]:
+    """Check all that can be checked without AWS or the emulator, and yield the session on the target."""
     with _open_reporter(common, as_json, full=full) as (report, console):
         options = _read_options(common, **command_options)
+        check_options(options)
+        check_supported(options.environment, command)
+        if file:
+            saved_plans.check_environment(file, options.environment)
         target = common.reach_target(announce_start_on=console)
         yield Session(options, target, report, partial(confirm_deployment, yes, options.destroys))
 

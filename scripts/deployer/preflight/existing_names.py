@@ -148,7 +148,8 @@ def _next_step(
     if not resource.is_of_environment:
         other_region = f"if another Region has it, see {_REGIONS}; otherwise " if lookup.is_account_wide else ""
         return f"{other_region}import it into the stack, or {delete_unused}"
-    take_in = f"take it in (scripts/deploy.sh {situation.environment} --import), or " if is_importable(resource) else ""
+    can_import = is_importable(resource) and "import" not in situation.target.gaps
+    take_in = f"take it in (scripts/deploy.sh {situation.environment} --import), or " if can_import else ""
     if situation.is_deployed:
         return delete_unused if is_ours is False else f"{take_in}{delete_unused}"
     if lookup.is_account_wide:
