@@ -208,7 +208,7 @@ class _Stack:
                 continue
             if resource["Type"] == STACK:
                 self._evaluate_nested(logical_id)
-            resources[logical_id] = self._evaluate_resource(resource, "" if existence is True else existence)
+            resources[logical_id] = self._evaluate_resource_if(existence, resource)
         declared = self._section_of_mappings(self._template, "Outputs")
         existing = {name: self._find_existence(output) for name, output in declared.items()}
         outputs = {
@@ -224,9 +224,16 @@ class _Stack:
         macros = [Unknown("", f"transform {name}") for name in self._list_transforms() if name != LANGUAGE_EXTENSIONS]
         return Evaluated(resources, outputs, self._nested, exports, (*macros, *dict.fromkeys(self._unknowns)))
 
+    def _evaluate_resource_if(self, existence: Result, resource: Mapping[str, Any]) -> Resource:
+        """Return the resource as it is if it exists."""
+        if isinstance(existence, bool):
+            return self._evaluate_resource(resource, "")
+        return self._assume(existence, True, partial(self._evaluate_resource, resource, existence))
+
     def _resolve_if(self, existence: Result, value: Any) -> Any:
-        resolved = self._resolve_value(value)
-        return choose(existence, resolved, NO_VALUE) if isinstance(existence, str) else resolved
+        if isinstance(existence, bool):
+            return self._resolve_value(value)
+        return choose(existence, self._assume(existence, True, partial(self._resolve_value, value)), NO_VALUE)
 
     def _evaluate_resource(self, resource: Mapping[str, Any], condition: str) -> Resource:
         properties = self._resolve_value(resource.get("Properties") or {})
@@ -375,7 +382,7 @@ class _Stack:
         compute_branch = partial(self._compute_branches, compute)
         return choose(condition, *(self._assume(condition, is_met, compute_branch) for is_met in (True, False)))
 
-    def _assume(self, condition: str, is_met: bool, compute: Callable[[], Any]) -> Any:
+    def _assume(self, condition: str, is_met: bool, compute: Callable[[], _T]) -> _T | Any:
         self._assumed[condition] = is_met
         try:
             value = compute()

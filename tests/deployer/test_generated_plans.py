@@ -1,6 +1,7 @@
 """Plans of generated pairs of templates: no crash, no change that is not shown, and none of a template against itself.
 
-An expression is generated together with its value, so that nothing that the deployer evaluates judges it.
+An expression is generated together with its values, so that nothing that the deployer evaluates judges it: with one for
+each result of a condition that no template tells, and what hangs on it changes if either value does.
 """
 
 import io
@@ -41,25 +42,51 @@ HEAD: dict[str, Any] = {
         "Always": {"Fn::Equals": [{"Ref": "Stage"}, "prod"]},
         "Never": {"Fn::Not": [{"Condition": "Always"}]},
         "Both": {"Fn::And": [{"Condition": "Always"}, {"Fn::Or": [{"Condition": "Never"}, {"Condition": "Always"}]}]},
+        "Perhaps": {"Fn::Equals": [{"Ref": "AWS::StackId"}, "x"]},
+        "Otherwise": {"Fn::Not": [{"Fn::Or": [{"Condition": "Never"}, {"Condition": "Perhaps"}]}]},
     },
-    "Mappings": {"Map": {"small": {"seconds": 5}, "large": {"seconds": 9}}},
+    "Mappings": {
+        "Map": {"small": {"seconds": 5}, "large": {"seconds": 9}},
+        "ById": {"x": {"small": 5, "large": 9}, "y": {"small": 7, "large": 7}},
+    },
 }
 CONTROLS = {"\x1b", "\x9b"}
-CONDITIONS = {"Always": True, "Never": False, "Both": True}
+# Whether each is met in a stack with the id x, and in any other.
+CONDITIONS = {
+    "Always": (True, True),
+    "Never": (False, False),
+    "Both": (True, True),
+    "Perhaps": (True, False),
+    "Otherwise": (False, True),
+}
+STACKS = (0, 1)
 
-# An expression and its value.
-Pair = tuple[Any, Any]
+# An expression and its values in both stacks.
+Pair = tuple[Any, tuple[Any, Any]]
 words = st.text("abc-", min_size=1, max_size=4)
 texts: st.SearchStrategy[Pair] = st.one_of(
-    words.map(lambda word: (word, word)),
-    st.just(({"Ref": "Stage"}, "prod")),
-    st.just(({"Ref": "AWS::Region"}, "eu-west-1")),
+    words.map(lambda word: (word, (word, word))),
+    st.just(({"Ref": "Stage"}, ("prod", "prod"))),
+    st.just(({"Ref": "AWS::Region"}, ("eu-west-1", "eu-west-1"))),
     st.sampled_from(["small", "large"]).map(
-        lambda key: ({"Fn::FindInMap": ["Map", key, "seconds"]}, {"small": 5, "large": 9}[key])
+        lambda key: ({"Fn::FindInMap": ["Map", key, "seconds"]}, ({"small": 5, "large": 9}[key],) * 2)
+    ),
+    st.sampled_from(["small", "large"]).map(
+        lambda key: ({"Fn::FindInMap": ["ById", {"Ref": "AWS::StackId"}, key]}, ({"small": 5, "large": 9}[key], 7))
     ),
     st.tuples(st.sampled_from(sorted(LISTS)), st.integers(0, 1)).map(
-        lambda choice: ({"Fn::Select": [str(choice[1]), {"Ref": choice[0]}]}, LISTS[choice[0]].split(",")[choice[1]])
+        lambda choice: (
+            {"Fn::Select": [str(choice[1]), {"Ref": choice[0]}]},
+            (LISTS[choice[0]].split(",")[choice[1]],) * 2,
+        )
     ),
+)
+# Functions of an attribute, which only the service can call: equal only to themselves.
+functions = st.tuples(st.sampled_from("|,"), st.integers(0, 1)).map(
+    lambda choice: (
+        {"Fn::Select": [choice[1], {"Fn::Split": [choice[0], {"Fn::GetAtt": ["Other", "Text"]}]}]},
+        (f"item {choice[1]} of {choice[0]}",) * 2,
+    )
 )
 
 
@@ -70,23 +97,29 @@ def combine(inner: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
         st.tuples(st.sampled_from(sorted(CONDITIONS)), inner, inner).map(
             lambda choice: (
                 {"Fn::If": [choice[0], choice[1][0], choice[2][0]]},
-                choice[1][1] if CONDITIONS[choice[0]] else choice[2][1],
+                choose_values(choice[0], choice[1][1], choice[2][1]),
             )
         ),
         inner.map(lambda pair: ({"Fn::Select": [0, {"Fn::Split": ["|", pair[0]]}]}, pair[1])),
     )
 
 
+def choose_values(condition: str, met: tuple[Any, Any], unmet: tuple[Any, Any]) -> tuple[Any, Any]:
+    first, second = ((met if CONDITIONS[condition][stack] else unmet)[stack] for stack in STACKS)
+    return first, second
+
+
 def join_texts(pairs: list[Pair]) -> Pair:
-    return {"Fn::Join": ["-", [expression for expression, _ in pairs]]}, "-".join(str(value) for _, value in pairs)
+    first, second = ("-".join(str(values[stack]) for _, values in pairs) for stack in STACKS)
+    return {"Fn::Join": ["-", [expression for expression, _ in pairs]]}, (first, second)
 
 
 def substitute_text(parts: tuple[str, Pair]) -> Pair:
-    word, (expression, value) = parts
-    return {"Fn::Sub": [f"{word}-${{Inner}}", {"Inner": expression}]}, f"{word}-{value}"
+    word, (expression, (first, second)) = parts
+    return {"Fn::Sub": [f"{word}-${{Inner}}", {"Inner": expression}]}, (f"{word}-{first}", f"{word}-{second}")
 
 
-expressions = st.recursive(texts, combine, max_leaves=4)
+expressions = st.one_of(st.recursive(texts, combine, max_leaves=4), functions)
 properties = st.dictionaries(st.sampled_from(["DisplayName", "Name", "Tags", "Size"]), expressions, max_size=3)
 resources = st.dictionaries(
     st.sampled_from(["A", "B", "C"]),
@@ -111,11 +144,18 @@ def make_tree(declared: dict[str, Any]) -> Tree:
 
 
 def list_values(declared: dict[str, Any]) -> dict[str, Any]:
-    """Return the type and the values of each resource that is created."""
+    """Return the type and the values of each resource in both stacks, None where it is not created."""
     return {
-        name: (resource_type, {key: str(value) for key, (_, value) in values.items()})
+        name: states
         for name, (resource_type, values, condition) in declared.items()
-        if condition is None or CONDITIONS[condition]
+        if any(
+            states := [
+                (resource_type, {key: str(value[stack]) for key, (_, value) in values.items()})
+                if condition is None or CONDITIONS[condition][stack]
+                else None
+                for stack in STACKS
+            ]
+        )
     }
 
 
