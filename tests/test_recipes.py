@@ -120,6 +120,20 @@ def test_a_queue_is_a_name_a_line_of_its_stack_and_its_key(tree: Copy) -> None:
     assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]", DEPLOYED) == set()
 
 
+@pytest.mark.slow
+def test_a_bucket_is_a_name_a_line_of_its_stack_the_rights_of_its_type_and_its_algorithm(tree: Copy) -> None:
+    tree.follow_recipe("A bucket")
+    assert tree.list_failures(STATEMENTS, UPDATE_GOLDEN="1") == set()
+    policies = ("tests/stacks/test_service_role.py", "tests/stacks/test_policies.py", "tests/stacks/test_deployers.py")
+    assert tree.list_failures(*policies, DEPLOYED, STATEMENTS, "tests/stacks/test_templates.py") == set()
+
+
+@pytest.mark.slow
+def test_a_bucket_whose_type_has_no_rights_is_noticed(tree: Copy) -> None:
+    tree.follow_recipe("A bucket", without="stacks/artifacts/deployers/service_rights.py")
+    assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]") == {RIGHTS_CHECK}
+
+
 def test_a_queue_whose_name_does_not_end_as_one_gets_no_rights(tree: Copy) -> None:
     tree.follow_recipe("A queue")
     for path in ("stacks/names.py", "stacks/data/stack.py"):

@@ -96,11 +96,33 @@ UNUSED = (
         "backup:DeleteBackupVaultNotifications backup:PutBackupVaultAccessPolicy "
         "backup:PutBackupVaultLockConfiguration backup:PutBackupVaultNotifications",
     ),
+    # The platform's own stacks have no bucket yet: this is what a first one would ask for.
+    Unused(
+        ("AWS::S3::Bucket",),
+        ("AbacStatus", "AccelerateConfiguration", "AccessControl", "AnalyticsConfigurations", "CorsConfiguration",
+         "IntelligentTieringConfigurations", "InventoryConfigurations", "LifecycleConfiguration",
+         "LoggingConfiguration", "MetadataConfiguration", "MetadataTableConfiguration", "MetricsConfigurations",
+         "NotificationConfiguration", "ObjectLockConfiguration", "ReplicationConfiguration", "WebsiteConfiguration"),
+        "iam:PassRole s3:CreateBucketMetadataTableConfiguration s3:DeleteBucketAnalyticsConfiguration "
+        "s3:DeleteBucketCors s3:DeleteBucketEncryption s3:DeleteBucketLifecycle "
+        "s3:DeleteBucketMetadataTableConfiguration s3:DeleteBucketMetricsConfiguration s3:DeleteBucketReplication "
+        "s3:DeleteBucketWebsite s3:DeleteObject s3:PutAccelerateConfiguration s3:PutAnalyticsConfiguration "
+        "s3:PutBucketAbac s3:PutBucketAcl s3:PutBucketCORS s3:PutBucketLogging s3:PutBucketNotification "
+        "s3:PutBucketObjectLockConfiguration s3:PutBucketReplication s3:PutBucketWebsite "
+        "s3:PutIntelligentTieringConfiguration s3:PutInventoryConfiguration s3:PutLifecycleConfiguration "
+        "s3:PutMetricsConfiguration s3:PutObjectAcl s3:PutObjectLockConfiguration s3:PutReplicationConfiguration "
+        "s3:UpdateBucketMetadataAnnotationTableConfiguration s3:UpdateBucketMetadataInventoryTableConfiguration "
+        "s3:UpdateBucketMetadataJournalTableConfiguration s3tables:CreateNamespace s3tables:CreateTable "
+        "s3tables:CreateTableBucket s3tables:GetTable s3tables:GetTableMetadataLocation "
+        "s3tables:PutTableBucketPolicy s3tables:PutTableEncryption s3tables:PutTablePolicy "
+        "s3tables:UpdateTableMetadataLocation",
+    ),
     Unused(("AWS::StepFunctions::StateMachine",), ("DefinitionS3Location",), "s3:GetObject s3:GetObjectVersion"),
 )  # fmt: skip
 # Actions that are refused even if a handler asks for them.
 REFUSED = {
     "iam:DeleteRolePermissionsBoundary": "no role may come out from under the boundary",
+    "s3:DeleteBucketTagging": "no such action is in the reference; PutBucketTagging removes tags",
     "backup-storage:Mount": "no such action is in the reference; MountCapsule is",
 }
 # Actions that the reference lists without a resource type, and CloudWatch's two by their own pages.
@@ -111,7 +133,8 @@ _WITHOUT_RESOURCE = (
     "events:ListRules iam:ListPolicies iam:ListRoles kms:CreateKey kms:ListAliases kms:ListKeys lambda:ListFunctions "
     "lambda:ListLayerVersions logs:CreateLogDelivery logs:DescribeIndexPolicies logs:DescribeLogGroups "
     "logs:DescribeResourcePolicies logs:PutResourcePolicy sns:GetSubscriptionAttributes sns:ListSubscriptions "
-    "sns:ListTopics sns:SetSubscriptionAttributes sns:Unsubscribe sqs:ListQueues states:ListStateMachines"
+    "sns:ListTopics sns:SetSubscriptionAttributes sns:Unsubscribe sqs:ListQueues states:ListStateMachines "
+    "s3:ListAllMyBuckets"
 )
 WITHOUT_RESOURCE = frozenset(_WITHOUT_RESOURCE.split())
 # The services to which resources of these types pass a role. No other type of the platform passes one.
@@ -141,7 +164,7 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
         # AWS numbers the versions of a layer; the platform names the layer.
         for layer in (world.properties("Compute/StripeLayer") for _ in properties.get("Layers", ())):
             yield Call(permission, f"arn:aws:lambda:{PLACE}:layer:{layer['LayerName']}:1")
-    elif permission.startswith("s3:"):
+    elif permission.startswith("s3:") and not kind.startswith("AWS::S3::"):
         yield Call(permission, ARTIFACT)
     elif permission.startswith("kms:"):
         yield from _key_calls(kind, properties, path, operation, permission)
@@ -270,6 +293,8 @@ _SHAPES: dict[str, Any] = {
     "AWS::Lambda::Version": lambda p: _function_arns(p, "", ":1"),
     "AWS::Logs::LogGroup": _log_group_arns,
     "AWS::Logs::MetricFilter": _log_group_arns,
+    "AWS::S3::Bucket": lambda p: [f"s3:::{p['BucketName']}"],
+    "AWS::S3::BucketPolicy": lambda p: [f"s3:::{p['Bucket']}"],
     "AWS::SNS::Subscription": lambda p: [p["TopicArn"]],
     "AWS::SNS::Topic": lambda p: [f"sns:{PLACE}:{p['TopicName']}"],
     "AWS::SNS::TopicPolicy": lambda p: p["Topics"],

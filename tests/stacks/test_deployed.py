@@ -68,6 +68,12 @@ STORES = {
     "Workflow/PaymentWorkflow-executions": (("EncryptionConfiguration", "KmsKeyId"), "WorkflowKey"),
 }
 
+# The algorithm that encrypts each bucket.
+BUCKETS = {
+    "Artifacts": "aws:kms",
+    "AccessLogs": "AES256",
+}
+
 
 @pytest.mark.parametrize("store", STORES)
 def test_each_store_is_encrypted_with_its_key(store: str, world: World) -> None:
@@ -155,8 +161,7 @@ def test_undelivered_notices_are_kept(world: World) -> None:
 
 def test_the_buckets_are_closed_versioned_and_encrypted(world: World) -> None:
     buckets = world.of_type("AWS::S3::Bucket")
-    algorithms = {"Artifacts": "aws:kms", "AccessLogs": "AES256"}
-    assert set(buckets) == set(algorithms)
+    assert set(buckets) == set(BUCKETS), "list the bucket in BUCKETS of tests/stacks/test_deployed.py"
     for title, bucket in buckets.items():
         block = bucket.get("PublicAccessBlockConfiguration", {})
         assert len(block) == 4
@@ -164,7 +169,7 @@ def test_the_buckets_are_closed_versioned_and_encrypted(world: World) -> None:
         assert bucket.get("VersioningConfiguration") == {"Status": "Enabled"}
         assert bucket.get("OwnershipControls") == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
         (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-        assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": algorithms[title]}
+        assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": BUCKETS[title]}
     logged = buckets["Artifacts"].get("LoggingConfiguration", {})
     assert logged.get("DestinationBucketName") == buckets["AccessLogs"]["BucketName"]
 
