@@ -19,6 +19,16 @@ def make_printable(text: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def make_line(text: str) -> str:
+    r"""Return the text as a part of one line that looks as it is: ``\n`` and ``\xa0`` in place of what is not seen.
+
+    These are all characters but the printable ones and the space: https://docs.python.org/3/library/stdtypes.html#str.isprintable
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
 def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Print a message with ``click.echo``, without control characters."""
     click.echo(make_printable(str(message)), err=err, nl=nl)

@@ -77,7 +77,7 @@ class Comparison:
             *describe_removed_alarms(stack),
         )
         # A secret's token tells nothing, and differs in each process: no plan shows it.
-        return map_texts(Plan(stack, statements, (*widenings, *notices), source), mask_secrets, keeps_json=False)
+        return map_texts(Plan(stack, statements, (*widenings, *notices), source), mask_secrets, keeps_values=False)
 
     def find_removed_values(self, property_name: str) -> set[str]:
         """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""

@@ -15,6 +15,8 @@ _JSON_NAMES = {
     "imports": "import",
     "is_drifted": "drifted",
 }
+# The fields whose texts may be JSON.
+_VALUES = ("condition", "before", "after", "deployed")
 
 
 def to_json(record: Count | Plan | StackChanges) -> dict[str, Any]:
@@ -29,16 +31,17 @@ def plan_from_json(document: dict[str, Any]) -> Plan:
     return Plan(_stack_from_json(document["stack"]), tuple(statements), tuple(document["notices"]), document["source"])
 
 
-def map_texts(plan: Plan, change_text: Callable[[str], str], *, keeps_json: bool = True) -> Plan:
+def map_texts(plan: Plan, change_text: Callable[[str], str], *, keeps_values: bool = True) -> Plan:
     """Return the plan with each of its texts changed, such as for a terminal.
 
-    ``keeps_json`` leaves out the conditions of statements: escapes in their JSON would change what it says.
+    ``keeps_values`` leaves out the conditions of statements and the values of properties: escapes in their JSON would
+    change what it says.
     """
 
     def change_value(value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                name: item if keeps_json and name == "condition" else change_value(item) for name, item in value.items()
+                name: item if keeps_values and name in _VALUES else change_value(item) for name, item in value.items()
             }
         if isinstance(value, list | tuple):
             return [change_value(item) for item in value]

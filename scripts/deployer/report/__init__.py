@@ -5,6 +5,7 @@ console_reporter.py  on a terminal, a live tree of the stacks; elsewhere, one li
 json_reporter.py     for programs, one JSON object a line (docs/deploy-output.schema.json)
 findings.py          the findings of the preflight, as text and as Markdown
 plan_text.py         a plan, a failure and outputs as text
+differences.py       each difference of two long values
 markdown.py          a plan as the comment on a pull request
 progress.py          how far each stack of the tree is, from its events
 """

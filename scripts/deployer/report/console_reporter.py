@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from scripts.common.terminal import create_console
+from scripts.common.terminal import create_console, make_line
 from scripts.common.wording import join_names
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
@@ -168,9 +168,11 @@ class _LiveTree:
             sign = Text("✓", style="green")
         row = Table.grid(padding=(0, 1))
         counts = f"{len(stack.completed)}/{stack.total}" if stack.total else ""
-        row.add_row(sign, Text(name, style="bold"), counts, Text(stack.status or "waiting", style="dim"), elapsed)
+        row.add_row(
+            sign, Text(make_line(name), style="bold"), counts, Text(stack.status or "waiting", style="dim"), elapsed
+        )
         if running := [_describe_running(event) for event in stack.running.values()]:
-            text = join_names(running, _NAMED_RESOURCES, "; ")
+            text = make_line(join_names(running, _NAMED_RESOURCES, "; "))
             row.add_row("", Text.assemble("  ", (text, "yellow")))
         return row
 
@@ -191,7 +193,7 @@ def _event_line(event: Event) -> Text:
     colour = "yellow" if event.status.endswith("IN_PROGRESS") and colour == "green" else colour
     line = Text(f"{event.at:%H:%M:%S} ")
     line.append(f"{event.status:<28} ", style=colour)
-    line.append(f"{event.path} ").append(event.resource_type, style="dim")
+    line.append(f"{make_line(event.path)} ").append(event.resource_type, style="dim")
     if event.reason and "FAILED" in event.status:
-        line.append(f"  {event.reason}", style="red")
+        line.append(f"  {make_line(event.reason)}", style="red")
     return line

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scripts.common.terminal import make_line
+
 from ..finding import Finding, Verdict
 from .markdown import escape_cell
 
@@ -42,11 +44,11 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     listed = _not_passed(findings)
     for finding, following in zip_longest(listed, listed[1:]):
         sign, colour, _, _ = _SIGNS[finding.verdict]
-        line = Text(finding.text)
+        line = Text(make_line(finding.text))
         # Findings with the same next step show it once.
         if finding.next_step and (following is None or following.next_step != finding.next_step):
-            line.append(f"\n→ {finding.next_step}", style="dim")
-        table.add_row(Text(sign, style=f"bold {colour}"), finding.subject, line)
+            line.append(f"\n→ {make_line(finding.next_step)}", style="dim")
+        table.add_row(Text(sign, style=f"bold {colour}"), Text(make_line(finding.subject)), line)
     if listed:
         console.print(table)
 
@@ -57,7 +59,7 @@ def render_findings(findings: Sequence[Finding]) -> str:
     if listed := _not_passed(findings):
         lines += ["| | Checked | Finding | Next step |", "|---|---|---|---|"]
         for finding in listed:
-            cells = (finding.subject, escape_cell(finding.text), escape_cell(finding.next_step))
+            cells = map(escape_cell, (finding.subject, finding.text, finding.next_step))
             lines.append(f"| {_SIGNS[finding.verdict][3]} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

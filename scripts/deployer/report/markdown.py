@@ -4,7 +4,7 @@ import html
 import itertools
 from collections.abc import Iterator
 
-from scripts.common.terminal import make_printable
+from scripts.common.terminal import make_line
 from scripts.deployer.plan.danger import Danger, find_dangers
 from scripts.deployer.plan.model import Plan, StackChanges
 from scripts.deployer.plan.serialization import map_texts
@@ -23,7 +23,7 @@ def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGE
     A plan of more than ``longest`` characters, too long for a comment, loses lines of its changes, but never its
     counts, what would be lost, what policies grant, and notices.
     """
-    plan = map_texts(plan, make_printable)
+    plan = map_texts(plan, make_line)
     head = [MARKER, f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
     all_dangers = find_dangers(plan.stack)
     dangers = [line for danger in all_dangers if not danger.is_unprotection for line in _danger_lines(danger)]
@@ -47,7 +47,8 @@ def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGE
 def _danger_lines(danger: Danger) -> Iterator[str]:
     yield f"> - :warning: **{escape_cell(str(danger))}**"
     for prop in danger.causes:
-        yield f">   - {escape_cell(plan_text.describe_property(prop))}"
+        for line in plan_text.describe_differences(prop):
+            yield f">   - {escape_cell(line)}"
 
 
 def _count_fitting_lines(lines: list[str], characters: int) -> int:
@@ -60,7 +61,7 @@ def render_no_changes(title: str) -> str:
 
 
 def render_error(title: str, message: str) -> str:
-    return f"{MARKER}\n### {title}\n\n**No plan:** {escape_cell(make_printable(message))}\n"
+    return f"{MARKER}\n### {title}\n\n**No plan:** {escape_cell(message)}\n"
 
 
 def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") -> Iterator[str]:
@@ -75,7 +76,8 @@ def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") ->
         parts = [f"{mark} {indent}{sign} {change.logical_id}", change.resource_type, names, word]
         yield " ".join(part for part in parts if part)
         for prop in plan_text.shown_properties(plan, resource_path, change):
-            yield f"  {indent}    {plan_text.describe_property(prop, is_added=change.action == 'Add')}"
+            for line in plan_text.describe_differences(prop, is_added=change.action == "Add"):
+                yield f"  {indent}    {line}"
         for line in plan_text.ignored_drift_lines(change):
             yield f"  {indent}    {line}"
         if change.nested:
@@ -101,7 +103,8 @@ def _statement_rows(plan: Plan) -> Iterator[str]:
 
 
 def escape_cell(cell: str) -> str:
-    """Return the text as Markdown that shows it as it is: no link, mark-up, HTML or mention of a person."""
+    """Return the text as Markdown of one line that shows it as it is: no link, mark-up, HTML or mention of a person."""
+    cell = make_line(cell.replace("\n", " "))
     for character in "\\|*_`[]#~":
         cell = cell.replace(character, f"\\{character}")
-    return html.escape(cell, quote=False).replace("@", "@&#8203;").replace("\n", " ")
+    return html.escape(cell, quote=False).replace("@", "@&#8203;")

@@ -1,6 +1,5 @@
 """A plan, a failure and outputs as text. What would be lost, the warnings and the counts come first."""
 
-import itertools
 import json
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from scripts.common.templates import STACK
-from scripts.common.terminal import make_printable
+from scripts.common.terminal import make_line
 from scripts.deployer.failure import Failure
 from scripts.deployer.plan.danger import Danger, find_dangers
 from scripts.deployer.plan.iam import RESOURCE_POLICIES, is_policy
@@ -30,10 +29,10 @@ from scripts.deployer.plan.serialization import map_texts
 from scripts.deployer.statuses import PRESERVING
 
 from ..deletion_commands import deletion_command
+from .differences import LONGEST_VALUE, split_property
 
-LONGEST_VALUE = 120
-# What is shown of the equal beginning of two long values.
-SHOWN_BEFORE_DIFFERENCE = 20
+# At most so many differences of one property are shown, unless the plan is to be full.
+_MOST_DIFFERENCES = 5
 # On a narrower terminal, each policy statement is printed as a few lines instead of a table row.
 TABLE_WIDTH = 140
 _SYMBOLS = {
@@ -63,18 +62,19 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
     """
     # Lines wrap between words on a terminal, and nowhere else.
     soft_wrap = not console.is_terminal
-    plan = map_texts(plan, make_printable)
+    plan = map_texts(plan, make_line)
     created = () if full else tuple(f"{path}/" for path, change in plan.stack.walk() if _is_created_stack(change))
     dangers = find_dangers(plan.stack)
     for danger in (danger for danger in dangers if not danger.is_unprotection):
         _print_warning(console, str(danger), "red")
         for cause in danger.causes:
-            console.print(Text("    ").append(_property_line(cause)), soft_wrap=soft_wrap)
+            for property_line in _property_lines(cause, full=full):
+                console.print(Text("    ").append(property_line), soft_wrap=soft_wrap)
     for line in (*join_unprotections(dangers), *list_notices(plan)):
         _print_warning(console, line, "yellow")
     console.print(summarize_plan(plan), style="bold", highlight=False, soft_wrap=soft_wrap)
     tree = Tree(Text(plan.stack.name, style="bold"))
-    _add_changes(tree, plan, plan.stack, "", created)
+    _add_changes(tree, plan, plan.stack, "", created, full=full)
     console.print(tree)
     statements = [statement for statement in plan.statements if not statement.holder.startswith(created)]
     if statements:
@@ -84,11 +84,26 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
         hidden = len(plan.statements) - len(statements)
         text = f"--full lists the resources of these stacks and what {hidden} policy statements grant."
         console.print(Text(text, style="dim"), soft_wrap=soft_wrap)
+    if not full and _is_cut(plan, created):
+        console.print(Text("--full shows the values that end in … as a whole.", style="dim"), soft_wrap=soft_wrap)
     if plan.source:
         console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
 
 
+def _is_cut(plan: Plan, created: tuple[str, ...]) -> bool:
+    """Whether a value that is shown is too long for its line; ``created`` are the stacks that take one line."""
+    return any(
+        len(_to_line(value)) > LONGEST_VALUE
+        for path, change in plan.stack.walk()
+        if not change.is_spurious and not path.startswith(created)
+        for prop in shown_properties(plan, path, change)
+        for difference in choose_differences(prop)[0]
+        for value in (difference.before, difference.after, difference.deployed)
+    )
+
+
 def _print_warning(console: Console, text: str, colour: str) -> None:
+    text = make_line(text)
     if not console.is_terminal:
         console.print(Text(f"! {text}"), soft_wrap=True)
         return
@@ -149,7 +164,8 @@ def print_outputs(console: Console, outputs: dict[str, str]) -> None:
     """Print a line for each, without wrapping, so that values can be copied."""
     width = max(map(len, outputs), default=0)
     for key in sorted(outputs):
-        console.print(f"{key:<{width}}  {outputs[key]}", highlight=False, soft_wrap=True, markup=False)
+        line = make_line(f"{key:<{width}}  {outputs[key]}")
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def print_failure(console: Console, failure: Failure) -> None:
@@ -157,7 +173,7 @@ def print_failure(console: Console, failure: Failure) -> None:
     lines = []
     cause = failure.cause
     if cause:
-        console.print(Text.assemble(("✗ ", "bold red"), (str(cause), "bold"), f" {cause.status}"))
+        console.print(Text.assemble(("✗ ", "bold red"), (make_line(str(cause)), "bold"), f" {make_line(cause.status)}"))
         lines.append(("", cause.reason or "CloudFormation gave no reason"))
     else:
         console.print(Text(f"✗ {failure.stack_name} {failure.status}", style="bold red"))
@@ -178,7 +194,7 @@ def print_failure(console: Console, failure: Failure) -> None:
         lines.append(("all events:", failure.events_command))
     lines += [(label, f"{resources}; {failure.stack_name}: {failure.outcome}"), ("next:", failure.next_step)]
     for label, text in lines:
-        console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), text), soft_wrap=True)
+        console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), make_line(text)), soft_wrap=True)
 
 
 def describe_action(change: Change) -> tuple[str, str, str]:
@@ -186,7 +202,7 @@ def describe_action(change: Change) -> tuple[str, str, str]:
     kind, note = _classify_action(change)
     is_news = kind != "record" and (change.resource_type, change.drift) != (STACK, "UNSUPPORTED")
     drift_note = _DRIFT_NOTES.get(change.drift, "") if is_news else ""
-    condition = f"(if {change.condition})" if change.condition else ""
+    condition = f"(if {make_line(change.condition)})" if change.condition else ""
     return (*_SYMBOLS[kind], " ".join(filter(None, (note, drift_note, condition))))
 
 
@@ -213,20 +229,34 @@ def _classify_action(change: Change) -> tuple[str, str]:
     return kind, note
 
 
-def _format_values(*values: str | None) -> list[str]:
-    """Return each value in one line; long ones are cut to the part where they differ."""
+def choose_differences(prop: PropertyChange, *, full: bool = False) -> tuple[list[PropertyChange], int]:
+    """Return the differences of a property to show, and how many more there are."""
+    differences = split_property(prop)
+    shown = differences if full else differences[:_MOST_DIFFERENCES]
+    return shown, len(differences) - len(shown)
+
+
+def _count_hidden(prop: PropertyChange, hidden: int) -> str:
+    return f"{make_line(prop.name)}: {hidden} more difference{'' if hidden == 1 else 's'}"
+
+
+def _format_values(*values: str | None, full: bool = False) -> list[str]:
+    """Return each value in one line, with white space that one cannot see where it is what differs.
+
+    A long one is cut unless all is to be shown in ``full``.
+    """
     lines = list(map(_to_line, values))
-    equal_start = itertools.takewhile(lambda characters: len(set(characters)) == 1, zip(*lines, strict=False))
-    start = len(list(equal_start)) - SHOWN_BEFORE_DIFFERENCE
-    if max(map(len, lines)) > LONGEST_VALUE and start > 0:
-        lines = [f"…{line[start:]}" for line in lines]
-    return [line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…" for line in lines]
+    if len({" ".join(line.split()) for line in lines}) < len(set(lines)):
+        lines = [line.replace(" ", "␣") for line in lines]
+    if len(set(lines)) < len(set(values)):
+        # One has a character where another has the escape of it.
+        escaped = [None if value is None else value.replace("\\", "\\\\") for value in values]
+        lines = list(map(_to_line, escaped))
+    return [line if full or len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…" for line in lines]
 
 
 def _to_line(text: str | None) -> str:
-    if text is None:
-        return "(none)"
-    return " ".join(text.replace(KNOWN_AFTER_APPLY, "(known after apply)").split())
+    return "(none)" if text is None else make_line(text.replace(KNOWN_AFTER_APPLY, "(known after apply)"))
 
 
 def shown_properties(plan: Plan, path: str, change: Change) -> list[PropertyChange]:
@@ -257,22 +287,22 @@ def omitted_properties(plan: Plan, path: str, change: Change) -> str:
     return ", ".join(dict.fromkeys(prop.name.split("/")[0] for prop in change.properties if prop not in properties))
 
 
-def list_values(prop: PropertyChange, *, is_added: bool = False) -> Iterator[tuple[str, str]]:
+def list_values(prop: PropertyChange, *, is_added: bool = False, full: bool = False) -> Iterator[tuple[str, str]]:
     """Yield the parts of a line with the values of a property, each with its style: two values, or three if drifted.
 
     An added resource has one. The three are in the order of time: what was last deployed, what is there now, and what
     the template says.
     """
     if not prop.is_drifted:
-        before, after = _format_values(prop.before, prop.after)
+        before, after = _format_values(prop.before, prop.after, full=full)
         if prop.before is None and is_added:
             yield after, "green"
         else:
             yield from ((before, "red"), (" → ", "dim"), (after, "green"))
         if prop.condition:
-            yield f" if {prop.condition}", "dim"
+            yield f" if {make_line(prop.condition)}", "dim"
         return
-    deployed, real, template = _format_values(prop.deployed, prop.before, prop.after)
+    deployed, real, template = _format_values(prop.deployed, prop.before, prop.after, full=full)
     yield from (("deployed ", "dim"), (deployed, ""), (" → real ", "dim"), (real, "red"))
     yield from ((" = template " if prop.before == prop.after else " → template ", "dim"), (template, "green"))
 
@@ -285,9 +315,14 @@ def ignored_drift_lines(change: Change) -> list[str]:
     return [f"drift is left as it is: {', '.join(change.ignored_drift)}"] if change.ignored_drift else []
 
 
-def describe_property(prop: PropertyChange, *, is_added: bool = False) -> str:
-    values = "".join(text for text, _ in list_values(prop, is_added=is_added))
-    return f"{prop.name}: {values}{_recreation_note(prop)}"
+def describe_differences(prop: PropertyChange, *, is_added: bool = False) -> Iterator[str]:
+    """Yield the lines of a property in a comment, and how many more of its differences only the log shows."""
+    differences, hidden = choose_differences(prop)
+    for difference in differences:
+        values = "".join(text for text, _ in list_values(difference, is_added=is_added))
+        yield f"{make_line(difference.name)}: {values}{_recreation_note(prop)}"
+    if hidden:
+        yield f"{_count_hidden(prop, hidden)}: see the log of the workflow"
 
 
 def _recreation_note(prop: PropertyChange) -> str:
@@ -321,16 +356,18 @@ def condition_lines(condition: str) -> list[str]:
     except ValueError:
         operators = None
     if not isinstance(operators, dict):
-        return [make_printable(condition)]
+        return [make_line(condition)]
     lines = []
     for operator, keys in operators.items():
         for key, values in keys.items() if isinstance(keys, dict) else [("", keys)]:
             text = " or ".join(map(str, values)) if isinstance(values, list) else str(values)
             lines.append(f"{operator} {key} {text}" if key else f"{operator} {text}")
-    return list(map(make_printable, lines))
+    return list(map(make_line, lines))
 
 
-def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created: tuple[str, ...]) -> None:
+def _add_changes(
+    tree: Tree, plan: Plan, stack: StackChanges, path: str, created: tuple[str, ...], *, full: bool
+) -> None:
     """``created`` are the paths of the stacks that take one line, and one for each resource that they import."""
     for change in stack.changes:
         if change.is_spurious:
@@ -346,11 +383,12 @@ def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created
                     branch.add(_change_line(plan, below, imported))
             continue
         for prop in shown_properties(plan, resource_path, change):
-            branch.add(_property_line(prop, is_added=change.action == "Add"))
+            for property_line in _property_lines(prop, is_added=change.action == "Add", full=full):
+                branch.add(property_line)
         for line in ignored_drift_lines(change):
             branch.add(Text(line, style="dim"))
         if change.nested:
-            _add_changes(branch, plan, change.nested, f"{resource_path}/", created)
+            _add_changes(branch, plan, change.nested, f"{resource_path}/", created, full=full)
     for line in summary_lines(stack):
         tree.add(Text(line, style="dim"))
 
@@ -372,8 +410,13 @@ def _change_line(plan: Plan, path: str, change: Change) -> Text:
     return line.append(f" {note}", style=_NOTE_COLOURS.get(sign, "red")) if note else line
 
 
-def _property_line(prop: PropertyChange, *, is_added: bool = False) -> Text:
-    return Text.assemble(f"{prop.name}: ", *list_values(prop, is_added=is_added), (_recreation_note(prop), "red"))
+def _property_lines(prop: PropertyChange, *, is_added: bool = False, full: bool = False) -> Iterator[Text]:
+    differences, hidden = choose_differences(prop, full=full)
+    for difference in differences:
+        values = list_values(difference, is_added=is_added, full=full)
+        yield Text.assemble(f"{make_line(difference.name)}: ", *values, (_recreation_note(prop), "red"))
+    if hidden:
+        yield Text(f"{_count_hidden(prop, hidden)}; --full shows them", style="dim")
 
 
 def _print_statements(console: Console, statements: Iterable[StatementChange]) -> None:
@@ -387,7 +430,7 @@ def _print_statements(console: Console, statements: Iterable[StatementChange]) -
     for statement in statements:
         table.add_row(
             Text("+", style="green") if statement.added else Text("-", style="red"),
-            f"{statement.holder}\n[dim]{statement.kind}[/]",
+            Text.assemble(f"{statement.holder}\n", (statement.kind, "dim")),
             Text(statement.effect, style="red" if statement.effect == "Deny" else ""),
             Text("\n".join(statement.actions)),
             Text(statement.resource),
