@@ -16,12 +16,15 @@ from typing import Any
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.aws.faults import Fault
+from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, CommandResult, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
 
 # `make faults` sets it.
 EVERY_CELL = bool(os.environ.get("EVERY_CELL"))
 NAME = "payment-platform-dev"
+# Which ledger the boundary allows in the release that is deployed, and in the one before.
+NEW_LEDGER, OLD_LEDGER = "dynamodb-payment-ledger", "dynamodb-ledger"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "deploy": ("dev", "--yes"),
     "plan": ("plan", "dev"),
@@ -37,6 +40,8 @@ READ_ONLY = ("status", "outputs")
 SITUATIONS = {
     "first": tuple(COMMANDS),
     "change": tuple(COMMANDS),
+    # payment-artifacts changes, too: the boundary gains a right before the platform, and loses one after it.
+    "both": ("deploy", "plan --out", "apply"),
     "nothing to do": ("deploy", "plan", "plan --out", "status", "outputs"),
 }
 RUNS = [(situation, name) for situation, names in SITUATIONS.items() for name in names]
@@ -54,8 +59,16 @@ def make_service(situation: str) -> Service:
     if situation == "first":
         add_bootstrap_stack(service)
     else:
-        add_platform(service, edit_harmlessly if situation == "change" else None)
+        add_platform(service, edit_harmlessly if situation in ("change", "both") else None)
+    if situation == "both":
+        artifacts = find_artifacts(service)
+        artifacts.text = artifacts.text.replace(f"{NEW_LEDGER}-", f"{OLD_LEDGER}-")
     return service
+
+
+def find_artifacts(service: Service) -> Stack:
+    (artifacts,) = [stack for stack in service.stacks.values() if stack.name == "payment-artifacts"]
+    return artifacts
 
 
 def read_state(service: Service) -> dict[str, Any]:
@@ -136,7 +149,21 @@ class Run:
             mistakes.append("does not say that nothing was changed")
         if (code == 3) != bool(CONTINUES.search(self.last_line)):
             mistakes.append("the exit code and the line differ on whether the operation continues")
+        if self.situation == "both":
+            mistakes += self.list_wrong_rights()
         return [*mistakes, *(f"leaves {name} without its name" for name in self.list_unnamed())]
+
+    def list_wrong_rights(self) -> list[str]:
+        """Return which right the deployed release lacks, and whether rights of both releases remain without a word."""
+        text = find_artifacts(self.service).text
+        allowed = [ledger for ledger in (OLD_LEDGER, NEW_LEDGER) if f"table/{ledger}-" in text]
+        (platform,) = [stack for stack in self.service.stacks.values() if stack.name == NAME]
+        needed = NEW_LEDGER if "EvaluationPeriods: 2" not in platform.nested["Monitoring"].text else OLD_LEDGER
+        mistakes = [f"the boundary of the deployed release lacks {needed}"] if needed not in allowed else []
+        is_ended = self.result.code != 3
+        if is_ended and len(allowed) == 2 and "both releases" not in self.result.output:
+            mistakes.append("does not say that the rights of both releases remain")
+        return mistakes
 
     def list_unnamed(self) -> list[str]:
         """Return the change sets and stacks in review that remain, and that neither the output nor a plan names."""
