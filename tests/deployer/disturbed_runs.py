@@ -158,7 +158,7 @@ class Run:
         text = find_artifacts(self.service).text
         allowed = [ledger for ledger in (OLD_LEDGER, NEW_LEDGER) if f"table/{ledger}-" in text]
         (platform,) = [stack for stack in self.service.stacks.values() if stack.name == NAME]
-        needed = NEW_LEDGER if "EvaluationPeriods: 2" not in platform.nested["Monitoring"].text else OLD_LEDGER
+        needed = OLD_LEDGER if "MessageRetentionPeriod: 86400" in platform.nested["Data"].text else NEW_LEDGER
         mistakes = [f"the boundary of the deployed release lacks {needed}"] if needed not in allowed else []
         is_ended = self.result.code != 3
         if is_ended and len(allowed) == 2 and "both releases" not in self.result.output:
