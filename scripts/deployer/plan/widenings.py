@@ -123,7 +123,7 @@ def _describe_changed_boundaries(stack: StackChanges) -> Iterator[str]:
 
 
 def _is_modified(change: Change) -> bool:
-    return change.action == "Modify" and not change.is_spurious
+    return change.action in ("Modify", "Dynamic") and not change.is_spurious
 
 
 def _show_values(prop: PropertyChange) -> str:
@@ -147,11 +147,13 @@ def describe_raised_thresholds(stack: StackChanges, after: Evaluated) -> Iterato
         if change.resource_type not in _ALARMS or not _is_modified(change) or path not in resources:
             continue
         operator = as_text(resources[path].properties.get("ComparisonOperator", ""))
-        properties = {prop.name: prop for prop in change.properties}
-        if prop := properties.get("ComparisonOperator"):
+        # A property that hangs on a condition is listed once for each result.
+        operators = [prop for prop in change.properties if prop.name == "ComparisonOperator"]
+        for prop in operators:
             yield f"{path} goes off otherwise: it compares by {_show_values(prop)}"
-        elif (prop := properties.get("Threshold")) and _is_moved_away(prop, operator):
-            yield f"{path} goes off later: its threshold is {_show_values(prop)} ({operator})"
+        for prop in change.properties if not operators else ():
+            if prop.name == "Threshold" and _is_moved_away(prop, operator):
+                yield f"{path} goes off later: its threshold is {_show_values(prop)} ({operator})"
 
 
 def _is_moved_away(prop: PropertyChange, operator: str) -> bool:
