@@ -140,7 +140,8 @@ def test_the_documents_count_what_can_be_counted_without_a_run() -> None:
     planted = len(read_template_defects())
     assert f"mutations: caught {planted}, planted {planted}\n" in AUDIT
     planted += len(read_source_defects())
-    assert f"mutations: caught {planted} / planted {planted}\n" in MEASUREMENTS
+    advice = f"write the number of defects in docs/measurements.md: {planted}, by `make mutate`"
+    assert f"mutations: caught {planted} / planted {planted}\n" in MEASUREMENTS, advice
 
 
 def test_the_changelog_counts_the_alarms() -> None:
@@ -148,7 +149,7 @@ def test_the_changelog_counts_the_alarms() -> None:
     alarms = [resource for resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]
     unconditional = [alarm for alarm in alarms if "Condition" not in alarm]
     counts = f"{len(alarms)} metric alarms ({len(unconditional)} without backups)"
-    assert counts in read_document("CHANGELOG.md")
+    assert counts in read_document("CHANGELOG.md"), f"CHANGELOG.md counts the alarms: {counts}"
 
 
 def test_the_readme_is_short() -> None:

@@ -228,7 +228,9 @@ def list_ok_alarms(platform: Platform) -> set[str]:
 
 
 def test_every_alarm_has_a_cause() -> None:
-    assert {*CAUSES, COMPOSITE} == set(list_sections())
+    assert {*CAUSES, COMPOSITE} == set(list_sections()), (
+        "say in CAUSES of tests/ops/test_alarms_ring.py what triggers each alarm of stacks/monitoring/alarms.py"
+    )
 
 
 @pytest.mark.parametrize("alarm", [*CAUSES, COMPOSITE])

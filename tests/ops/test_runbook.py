@@ -208,11 +208,14 @@ def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Des
 def test_each_section_is_of_an_alarm_or_a_procedure_and_each_of_these_has_one() -> None:
     headings = re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE)
     assert len(headings) == len(set(headings))
-    assert set(headings) - {"Find the right section"} == ALARMS | PROCEDURES
+    assert set(headings) - {"Find the right section"} == ALARMS | PROCEDURES, (
+        "docs/runbook.md needs one section for each alarm of stacks/monitoring/alarms.py, headed as in its row, "
+        "and one for each of PROCEDURES in tests/ops/test_runbook.py"
+    )
 
 
 def test_each_section_has_commands_and_each_situation_is_of_a_section() -> None:
-    assert set(COMMANDS_BY_SECTION) == ALARMS | PROCEDURES
+    assert set(COMMANDS_BY_SECTION) == ALARMS | PROCEDURES, "a section of docs/runbook.md shows no command"
     assert set(SITUATIONS) <= set(COMMANDS_BY_SECTION)
 
 

@@ -114,7 +114,9 @@ def test_every_output_of_a_nested_stack_is_read_and_exists(templates: dict[str, 
 def test_every_parameter_of_the_parent_is_used(templates: dict[str, Any]) -> None:
     parent = templates["parent"]
     pseudo_parameters = {"AWS::AccountId", "AWS::Region"}
-    assert set(parent["Parameters"]) == find_references(parent["Resources"]) - pseudo_parameters
+    assert set(parent["Parameters"]) == find_references(parent["Resources"]) - pseudo_parameters, (
+        "each setting of stacks/settings.py is an input of a stack: NAME: Value = Settings.NAME.ref in its Inputs"
+    )
 
 
 def test_nested_stacks_are_named_by_local_path(templates: dict[str, Any]) -> None:
