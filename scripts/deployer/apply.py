@@ -12,7 +12,7 @@ from scripts.common import templates
 from scripts.common.errors import Aborted, UserError
 
 from . import change_set
-from .bootstrap_change import BootstrapProposal, Steps, check_within, read_proposal
+from .bootstrap_change import BootstrapProposal, Steps, read_first, read_proposal
 from .both_stacks import PlatformPlan, execute_both, join_plans
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
@@ -42,6 +42,9 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     plans = join_plans(artifacts, platform)
+    if artifacts is not None and artifacts.first_plan is not None:
+        report.announce_step("First update:", f"{ARTIFACTS_STACK}, before {session.options.stack_name}")
+        report.show_plan(artifacts.first_plan)
     show_plans(report, plans)
     losses = confirm_plans(session, plans)
     if losses is None:
@@ -118,10 +121,8 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
     if not have_equal_texts(artifacts.plan, planned.plan):
         raise UserError(_CHANGED)
     if saved_plan.first_change_set_id:
-        artifacts.first = change_set.read_change_set(session.cloudformation, saved_plan.first_change_set_id)
-        check_within(artifacts.first.changes, artifacts.plan.stack)
-        text_during = change_set.read_proposed_template(artifacts.first)
-        artifacts.change = replace(artifacts.change, text_during=text_during)
+        first = change_set.read_change_set(session.cloudformation, saved_plan.first_change_set_id)
+        read_first(session, artifacts, first)
     return artifacts
 
 

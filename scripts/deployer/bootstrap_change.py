@@ -169,6 +169,7 @@ class BootstrapProposal:
     remarks: list[str] = field(default_factory=list)
     # Of the template while the platform is deployed, if the stack is updated twice.
     first: Proposal | None = None
+    first_plan: Plan | None = None
     sets: ExitStack = field(default_factory=ExitStack)
     # The stack and its template before this deployment, and then as the first change set has left it.
     expected: tuple[Stack, Any] = field(init=False)
@@ -385,6 +386,30 @@ def read_proposal(
         environments=environments,
     )
     return BootstrapProposal(session, change, final, compared.make_plan(final.changes, final.notices), remarks)
+
+
+def read_first(session: Session, artifacts: BootstrapProposal, first: Proposal) -> None:
+    """Add the saved change set that is executed first, with its plan, to the proposal.
+
+    Raises ``UserError`` if it grants anything that neither the deployed template nor that of the end grants.
+    """
+    change, pseudo = artifacts.change, session.target.pseudo_parameters()
+    text = read_proposed_template(first)
+    template = templates.parse_template(text)
+    deployed, end, during = (
+        transition.Release.from_template(source, parameters, pseudo)
+        for source, parameters in (
+            (templates.parse_template(change.deployed_text), change.stack.parameters),
+            (templates.parse_template(change.text), change.parameters),
+            (template, first.parameters),
+        )
+    )
+    if first.parameters != change.parameters or not transition.holds_only_rights_of(deployed, end, during):
+        raise UserError("the first change set grants more than the plan, and nothing was changed; create a new plan")
+    check_within(first.changes, artifacts.plan.stack)
+    compared = _compare(session, (deployed.template, change.stack.parameters), (template, first.parameters))
+    artifacts.first, artifacts.first_plan = first, compared.make_plan(first.changes, first.notices)
+    artifacts.change = replace(change, text_during=text)
 
 
 def explain_denial(error: ClientError | UserError) -> Exception:

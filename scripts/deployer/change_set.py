@@ -371,7 +371,9 @@ def _wait_until_deleted(cloudformation: CloudFormationClient, change_set: Delete
     return status
 
 
-def remove_abandoned(cloudformation: CloudFormationClient, stack: Stack) -> Iterator[str]:
+def remove_abandoned(
+    cloudformation: CloudFormationClient, stack: Stack, *, reports_denial: bool = True
+) -> Iterator[str]:
     """Delete what runs have left behind of a stack; yield a line for each deletion, or why there is none.
 
     That is change sets, and the empty nested stacks in review of those that were to create them. The stack itself, if
@@ -386,6 +388,8 @@ def remove_abandoned(cloudformation: CloudFormationClient, stack: Stack) -> Iter
             cloudformation.delete_stack(StackName=stack_id)
             yield f"the empty stack {name} (REVIEW_IN_PROGRESS), which an interrupted deployment has left behind"
     except (*AWS_ERRORS, UserError) as error:
+        if not reports_denial and is_denied(error):
+            return
         yield f"nothing that interrupted deployments may have left: {describe_error(error)}"
 
 

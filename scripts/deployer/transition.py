@@ -116,6 +116,38 @@ def add_kept_rights(deployed: Release, new: Release, keep: Keep) -> Template:
     return template
 
 
+def holds_only_rights_of(deployed: Release, end: Release, during: Release) -> bool:
+    """Whether a template grants nothing that neither release grants, and is otherwise that of the end."""
+    if during.evaluated.resources.keys() != end.evaluated.resources.keys():
+        return False
+    for logical_id, resource in during.evaluated.resources.items():
+        last = end.evaluated.resources[logical_id]
+        varying = {_MANAGED_POLICY: "PolicyDocument", _ROLE: "Policies"}.get(resource.type, "")
+        rest, last_rest = (
+            {name: value for name, value in item.properties.items() if name != varying} for item in (resource, last)
+        )
+        if (resource.type, rest) != (last.type, last_rest):
+            return False
+        if varying:
+            before, after = (_list_rights_of(release, logical_id) for release in (deployed, end))
+            rights = _list_rights_of(during, logical_id)
+            allowed = {right for right in before | after if right.effect == "Allow"}
+            is_wider = any(right.effect == "Allow" and right not in allowed for right in rights)
+            refused = {right for right in before & after if right.effect != "Allow"}
+            if is_wider or not refused <= rights:
+                return False
+    return True
+
+
+def _list_rights_of(release: Release, logical_id: str) -> set[Right]:
+    resource = release.evaluated.resources.get(logical_id)
+    if resource is None:
+        return set()
+    if resource.type == _ROLE:
+        return _read_role(resource, _read_documents(release.evaluated))
+    return _read_rights(resource.properties.get("PolicyDocument", {"Statement": []}))
+
+
 def _choose_document(old: Resource, new: Resource, keep: Keep, *, is_boundary: bool) -> Any:
     """Return the document of a policy that keeps rights, or None for the new one as it is."""
     before, after = (_read_rights(resource.properties["PolicyDocument"]) for resource in (old, new))

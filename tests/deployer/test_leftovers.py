@@ -84,8 +84,8 @@ def test_a_deployment_goes_on_if_leftovers_cannot_be_listed(command: Command, aw
     add_platform(aws, edit_harmlessly)
     aws.errors["ListChangeSets"] = [Refused("AccessDenied", "no", 403)] * 2
     result = command("dev", "--yes", code=0)
-    for name in ("payment-artifacts", "payment-platform-dev"):
-        assert f"not authorized: cloudformation:ListChangeSets on {name}" in result.stdout
+    assert "not authorized: cloudformation:ListChangeSets on payment-platform-dev" in result.stdout
+    assert "not authorized: cloudformation:ListChangeSets on payment-artifacts" not in result.stdout
 
 
 @pytest.mark.parametrize("kind", ["machine", "container"])

@@ -4,9 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from scripts.deployer import saved_plan
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
@@ -14,6 +17,7 @@ from tests.deployer.aws.stacks import Stack
 from tests.deployer.both_stacks import (
     ARTIFACTS,
     BODY,
+    EARLIER,
     NOTICE,
     PLATFORM,
     add_earlier_release,
@@ -356,3 +360,31 @@ def test_an_abandoned_change_set_is_removed_even_if_the_artifacts_stack_no_longe
     result = command("dev", "--yes", code=0)
     assert f"of {ARTIFACTS}, which an interrupted deployment has left behind" in result.stdout
     assert aws.remaining_names == []
+
+
+def test_a_first_change_set_that_grants_more_than_the_plan_is_refused(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """Not even an edited digest helps: its rights are compared with those of both releases."""
+    artifacts = add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    saved = saved_plan.load_plan(tmp_path / "plan.json")
+    statement = "        - Sid: Everything\n          Effect: Allow\n          Action: '*'\n          Resource: '*'\n"
+    start = "        - Sid: Functions\n"
+    aws.objects["bucket/wider.yaml"] = EARLIER.replace(start, statement + start)
+    wider = aws.create_change_set(
+        StackName=ARTIFACTS,
+        ChangeSetName="wider",
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in artifacts.parameters.items()],
+        Tags=artifacts.tags,
+        TemplateURL="https://s3.eu-west-1.amazonaws.com/bucket/wider.yaml",
+    )
+    (tmp_path / "plan.json").unlink()
+    saved_plan.save_plan(tmp_path / "plan.json", replace(saved, first_change_set_id=wider["Id"]))
+    error_text = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert "the first change set grants more than the plan, and nothing was changed; create a new plan" in error_text
+    assert count_executions(aws) == 0
+    (tmp_path / "plan.json").unlink()
+    saved_plan.save_plan(tmp_path / "plan.json", saved)
+    result = command("apply", "dev", "plan.json", "--yes", code=0)
+    assert f"First update: {ARTIFACTS}, before {PLATFORM}\n" in result.stdout
