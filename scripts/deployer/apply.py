@@ -20,7 +20,7 @@ from .execute import confirm_plans
 from .execution_options import check_continuation, check_options
 from .planning import compare_trees
 from .report.reporter import show_plans
-from .saved_plan import PlannedStack, SavedPlan, check_digest, have_equal_texts, load_plan
+from .saved_plan import PlannedStack, SavedPlan, check_digest, have_equal_texts, list_plan_commands, load_plan
 from .session import Session
 from .stack import Stack, check_owned, check_ready, describe_stack, read_snapshot
 
@@ -49,7 +49,8 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     losses = confirm_plans(session, plans)
     if losses is None:
         names = " and ".join(plan.stack.name for plan in plans)
-        raise Aborted(f"{names}: not deployed; the plan is still saved (delete it with --discard {path})")
+        _, discard = list_plan_commands(session.options.environment, path)
+        raise Aborted(f"{names}: not deployed; the plan is still saved; delete it with {discard}")
     if platform is not None:
         deployed = execute_both(session, artifacts, platform, list(losses[-1].values()))
     else:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,14 @@ def check_destination(path: Path) -> None:
         saved = load_plan(path)
     except UserError:
         raise UserError(f"{path}: not a saved plan, so it is not replaced; delete it, or name another file") from None
-    command = f"scripts/deploy.sh {saved.environment}"
-    raise UserError(f"{path}: holds a plan already; run {command} --apply {path}, or {command} --discard {path}")
+    apply, discard = list_plan_commands(saved.environment, path)
+    raise UserError(f"{path}: holds a plan already; run {apply}, or {discard}")
+
+
+def list_plan_commands(environment: str, path: Path) -> tuple[str, str]:
+    """Return the commands that execute and delete the plan saved in ``path``, quoted for a shell."""
+    arguments = f"{environment} {shlex.quote(str(path))}"
+    return f"scripts/deploy.sh apply {arguments}", f"scripts/deploy.sh discard {arguments}"
 
 
 def save_plan(path: Path, saved: SavedPlan) -> None:

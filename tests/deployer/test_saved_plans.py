@@ -16,7 +16,8 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
     stack = add_platform(aws, edit_harmlessly)
     planned = command("dev", "--plan", "--out", "plan.json", code=2)
     assert planned.stdout.endswith(
-        "payment-platform-dev: the plan is saved; run scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
+        "payment-platform-dev: the plan is saved; run scripts/deploy.sh apply dev plan.json, or "
+        "scripts/deploy.sh discard dev plan.json\n"
     )
     (waiting,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
     result = command("dev", "--apply", "plan.json", "--yes", code=0)
@@ -162,7 +163,7 @@ def test_a_plan_that_another_run_has_saved_in_the_same_file_meanwhile_stays(
     (first,) = aws.remaining_names
     aws.before = {"CreateChangeSet": lambda: (tmp_path / "first.json").rename(tmp_path / "plan.json")}
     refused = command("plan", "dev", "--out", "plan.json", code=1)
-    assert refused.stderr.startswith("deploy: plan.json: holds a plan already; run scripts/deploy.sh dev ")
+    assert refused.stderr.startswith("deploy: plan.json: holds a plan already; run scripts/deploy.sh apply dev ")
     assert aws.remaining_names == [first]
     aws.before = {}
     command("apply", "dev", "plan.json", "--yes", code=0)

@@ -71,11 +71,12 @@ def test_a_plan_is_saved_for_its_owner_only_and_never_over_anything_else(
         assert problem in command("dev", "--plan", "--out", str(path), code=1).stderr
     assert aws.find_writes() == []
     assert notes.read_text() == "mine"
-    plan = tmp_path / "plan.json"
-    command("dev", "--plan", "--out", str(plan), code=2)
+    plan = tmp_path / "my plan.json"
+    saved = command("dev", "--plan", "--out", str(plan), code=2)
+    assert f"run scripts/deploy.sh apply dev '{plan}', or scripts/deploy.sh discard dev '{plan}'\n" in saved.stdout
     assert stat.S_IMODE(plan.stat().st_mode) == 0o600
     again = command("dev", "--plan", "--out", str(plan), code=1)
-    assert f"holds a plan already; run scripts/deploy.sh dev --apply {plan}, or" in again.stderr
+    assert f"holds a plan already; run scripts/deploy.sh apply dev '{plan}', or" in again.stderr
     assert len(aws.find_requests("CreateChangeSet")) == 1
 
 
@@ -134,6 +135,6 @@ def test_a_full_device_ends_a_plan_in_one_line(command: Command, aws: Service) -
         )
     assert (result.returncode, result.stderr) == (
         1,
-        "deploy: the output cannot be written: No space left on device\n",
+        "deploy: the output cannot be written: No space left on device; nothing was changed\n",
     )
     assert aws.remaining_names == []

@@ -30,7 +30,7 @@ from scripts.deployer.refactor import refactor_stacks
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.json_reporter import JsonReporter
 from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.saved_plan import check_destination
+from scripts.deployer.saved_plan import check_destination, list_plan_commands
 from scripts.deployer.session import Session
 from scripts.local.choose_target import check_supported
 from stacks import settings
@@ -61,7 +61,7 @@ def main() -> None:
     """
 
 
-_yes = click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
+_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 _destroys = click.option(
     "--destroys",
     multiple=True,
@@ -414,8 +414,8 @@ def _end_plan(options: DeploymentOptions, report: Reporter, changed: bool) -> No
         sys.exit(0)
     message = "nothing was changed"
     if options.out:
-        command = f"scripts/deploy.sh {options.environment} --apply {options.out}"
-        message = f"the plan is saved; run {command}, or --discard {options.out}"
+        apply_command, discard_command = list_plan_commands(options.environment, options.out)
+        message = f"the plan is saved; run {apply_command}, or {discard_command}"
     report.show_result("planned", stack_name=options.stack_name, outputs={}, message=message)
     sys.exit(2)
 
