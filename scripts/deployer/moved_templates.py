@@ -138,10 +138,14 @@ class _Rewriting:
         return _map_resource(resource, rename_target, lambda target: target not in self._departed)
 
     def _rewrite_output(self, name: str, output: Template, values: Mapping[str, str]) -> Template:
+        for target in self._departed.intersection(_list_names(output.get("Export"))):
+            raise _refuse_move(self._leaving[target], f"the export of the output {name} is named after it")
         if self._departed.intersection(_list_names(output.get("Value"))):
             # The stack around it reads the output. Without a deployed value there is no such stack yet, only a plan.
             return {**output, "Value": values.get(name, "")}
-        return {**output, "Value": _map_names(output.get("Value"), lambda target: self._renamed.get(target, target))}
+        # The name of an export may be made of a resource's name as well.
+        members = {name: output[name] for name in ("Value", "Export") if name in output}
+        return {**output, **_map_names(members, lambda target: self._renamed.get(target, target))}
 
     def _adopt_resource(self, move: Move) -> Template:
         """Return the declaration of a resource of another stack, whose references have to lead to the same values."""

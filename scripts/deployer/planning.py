@@ -15,7 +15,7 @@ from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
 from .plan.moves import Move, find_moves, split_path
 from .plan.openings import describe_openings
-from .plan.recreation import find_fixed_name
+from .plan.recreation import find_fixed_name, list_naming_properties
 from .plan.serialization import map_texts
 from .plan.widenings import (
     describe_changed_limits,
@@ -93,9 +93,15 @@ class Comparison:
         resources = self.before.walk() if self.before else ()
         return {"", *(path for path, resource in resources if resource.type == templates.STACK)}
 
+    def list_replaced_paths(self) -> set[str]:
+        """Return the paths of the resources that the new templates replace, or may replace."""
+        return {
+            path for path, change in self.changes.walk() if change.action == "Modify" and change.replacement != "False"
+        }
+
     def find_moves(self) -> list[Move]:
         """Return the removed and the added resources that may be the same ones."""
-        moves = find_moves(self.before, self.after) if self.before else []
+        moves = find_moves(self.before, self.after, self.list_replaced_paths()) if self.before else []
         resources = dict(self.after.walk())
         # That two values are one secret is not known if the deployed one cannot be read.
         return [move for move in moves if not (self.hides_secrets and _holds_secret(resources[move.destination]))]
@@ -139,6 +145,10 @@ class Comparison:
             if not name or change.is_spurious or not change.creates_resource:
                 continue
             holder = holders.get((after[path].type, name))
+            naming = list_naming_properties(after[path].type)
+            if holder == path and any(prop.name.split("/")[0] in naming for prop in change.properties):
+                # The name is an attribute, which changes although its expression does not.
+                continue
             if holder == path and change.drift != "DELETED":
                 resource = f"{path} has the fixed name {name}"
                 yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"

@@ -117,7 +117,9 @@ def _read_moves(compared: Comparison, requested: Sequence[str], environment: str
                 f"{request}: the templates still have {move.source}, so the next deployment would create a second one; "
                 "take it out of the templates first"
             )
-        replacing = find_replacing_properties(before[move.source], after[move.destination], destinations)
+        replacing = find_replacing_properties(
+            before[move.source], after[move.destination], destinations, compared.list_replaced_paths()
+        )
         if replacing:
             raise UserError(
                 f"{request}: the templates declare another resource as {move.destination}, so the next deployment "

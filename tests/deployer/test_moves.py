@@ -11,6 +11,7 @@ from scripts.common.templates import Tree, parse_template, read_tree
 from scripts.deployer.moved_templates import DeployedTree, move_resources
 from scripts.deployer.plan.moves import Move, explain_immovable_type, find_moves
 from scripts.deployer.planning import compare_trees
+from scripts.deployer.refactor import _read_moves
 
 PSEUDO = {"AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1", "AWS::Partition": "aws"}
 TABLE, QUEUE = "AWS::DynamoDB::Table", "AWS::SQS::Queue"
@@ -309,3 +310,49 @@ def test_two_resources_exchange_their_logical_ids() -> None:
     assert template["Resources"]["B"]["Properties"] == {"TopicName": "a"}
     with pytest.raises(UserError, match="each resource and each place can be named only once"):
         move_resources(DeployedTree(tree, {}, evaluate(tree, {}, {})), [moves[0], moves[0]], {})
+
+
+REPLACED = """
+Resources:
+  Topic: {{Type: AWS::SNS::Topic, Properties: {{TopicName: {topic}}}}}
+  {name}: {{Type: AWS::SNS::Subscription, Properties: {{Protocol: sqs, Endpoint: e, TopicArn: !Ref Topic}}}}
+"""
+
+
+@pytest.mark.parametrize(("topic", "moves"), [("a", ["S → S2 (AWS::SNS::Subscription)"]), ("b", [])])
+def test_a_resource_of_a_replaced_one_is_not_moved_because_it_is_replaced_too(topic: str, moves: list[str]) -> None:
+    before, after = (
+        Tree(parse_template(REPLACED.format(topic=name, name=logical_id)))
+        for name, logical_id in (("a", "S"), (topic, "S2"))
+    )
+    compared = compare_trees("stack", (before, {}), (after, {}), {})
+    assert list(map(str, compared.find_moves())) == moves
+    if not moves:
+        assert list(compared.describe_moves("dev")) == []
+        with pytest.raises(UserError, match=r"would replace S because of TopicArn"):
+            _read_moves(compared, ["S=S2"], "dev")
+
+
+EXPORTED = """
+Resources:
+  Keep: {Type: AWS::SNS::Topic}
+  A: {Type: AWS::SQS::Queue, Properties: {QueueName: q}}
+Outputs: {O: {Value: x, Export: {Name: !Sub "${A}-name"}}}
+"""
+
+
+def test_the_name_of_an_export_follows_a_new_logical_id() -> None:
+    tree = Tree(parse_template(EXPORTED))
+    deployed = DeployedTree(tree, {}, evaluate(tree, {}, {}))
+    (template,) = move_resources(deployed, [Move("A", "B", "AWS::SQS::Queue")], {}).values()
+    assert template["Outputs"] == {"O": {"Value": "x", "Export": {"Name": {"Fn::Sub": "${B}-name"}}}}
+
+
+def test_a_resource_that_names_an_export_does_not_leave_its_stack() -> None:
+    root = parse_template("Resources: {N: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: u}}}")
+    nested = Tree(parse_template("Resources: {Other: {Type: AWS::SNS::Topic}}"))
+    tree = Tree({**root, "Resources": {**root["Resources"], **parse_template(EXPORTED)["Resources"]},
+                 "Outputs": parse_template(EXPORTED)["Outputs"]}, {"N": nested})  # fmt: skip
+    deployed = DeployedTree(tree, {}, evaluate(tree, {}, {}))
+    with pytest.raises(UserError, match=r"A cannot be moved to N/B: the export of the output O is named after it"):
+        move_resources(deployed, [Move("A", "N/B", "AWS::SQS::Queue")], {})

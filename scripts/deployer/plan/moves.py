@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-refactoring
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +54,12 @@ def explain_immovable_type(resource_type: str) -> str:
     return ""
 
 
-def find_moves(before: Evaluated, after: Evaluated) -> list[Move]:
+def find_moves(before: Evaluated, after: Evaluated, replaced: Container[str] = ()) -> list[Move]:
     """Return the removed resources that can become added ones, in the order of the deployed tree.
 
     These are of one type, and have the same fixed name and no other difference that replaces a resource, or the same
     properties. A resource with more than one counterpart is left out, and so is one of a stack that does not exist.
+    ``replaced`` are the paths of the resources that the new templates replace.
     """
     old, new = dict(before.walk()), dict(after.walk())
     stacks = {"", *(path for path, resource in old.items() if resource.type == STACK)}
@@ -71,20 +72,29 @@ def find_moves(before: Evaluated, after: Evaluated) -> list[Move]:
     moves: dict[str, str] = {}
     # A resource that refers to a moved one is the same only if the reference follows the move.
     for _ in range(len(removed)):
-        moves = dict(_pair_resources(removed, added, moves))
+        moves = dict(_pair_resources(removed, added, moves, replaced))
     return [Move(path, moves[path], removed[path].type) for path in removed if path in moves]
 
 
-def find_replacing_properties(deployed: Resource, declared: Resource, moves: Mapping[str, str]) -> list[str]:
+def find_replacing_properties(
+    deployed: Resource, declared: Resource, moves: Mapping[str, str], replaced: Container[str] = ()
+) -> list[str]:
     """Return the properties by which a deployment of ``declared`` replaces ``deployed``, or may replace it.
 
-    ``moves`` are all moves, destination by source: a reference to a moved resource is no difference.
+    ``moves`` are all moves, destination by source: a reference to a moved resource is no difference. A reference to a
+    resource whose path is among ``replaced`` is one, as it will lead to another resource.
     """
     differences = find_differences(_follow_moves(deployed.properties, moves), declared.properties)
     names = [
         difference.path[0] if difference.path else "all properties"
         for difference in differences
         if find_recreation(deployed.type, difference.path) != "Never"
+    ]
+    names += [
+        name
+        for name, value in declared.properties.items()
+        if find_recreation(deployed.type, (name,)) != "Never"
+        and any(token[1] in replaced for token in TOKEN.finditer(as_text(value)))
     ]
     return list(dict.fromkeys(names))
 
@@ -94,7 +104,10 @@ def _is_movable(resource: Resource) -> bool:
 
 
 def _pair_resources(
-    removed: Mapping[str, Resource], added: Mapping[str, Resource], moves: Mapping[str, str]
+    removed: Mapping[str, Resource],
+    added: Mapping[str, Resource],
+    moves: Mapping[str, str],
+    replaced: Container[str],
 ) -> Iterator[tuple[str, str]]:
     def describe_identity(resource: Resource) -> tuple[str, str]:
         name = find_fixed_name(resource)
@@ -105,7 +118,8 @@ def _pair_resources(
         destinations = candidates.get(identity, [])
         if len(sources) == len(destinations) == 1:
             source, destination = sources[0], destinations[0]
-            if not find_replacing_properties(removed[source], added[destination], {**moves, source: destination}):
+            following = {**moves, source: destination}
+            if not find_replacing_properties(removed[source], added[destination], following, replaced):
                 yield source, destination
 
 
