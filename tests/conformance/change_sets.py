@@ -147,6 +147,10 @@ def _read_answer(recorded: RecordedChangeSet) -> StackChanges:
             for path, (before, after) in recorded.fields.get("values", {}).get(name, {}).items()
         ]
         attributes = {"Replacement": replacement} if action == "Modify" else {}
+        # The same in every recording, but for the replacement of an addition, which 7 of 19 have.
+        attributes |= {"Add": {"Replacement": "True"}, "Remove": {"PolicyAction": "Delete"}}.get(action, {})
+        if replacement == "True":
+            attributes["PolicyAction"] = "ReplaceAndDelete"
         changes.append(describe_resource(action, name, recorded.read_type(name), details, **attributes))
     service = CloudFormation(
         objects={"template": "Resources: {}"},
