@@ -3,9 +3,11 @@
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from troposphere import Parameter, Ref
+# The commands read settings, and start without troposphere, which only the generator needs.
+if TYPE_CHECKING:
+    from troposphere import Parameter, Ref
 
 # The types of values in a TOML file, in words. A number with a decimal point is a number that no setting allows.
 _TYPES_IN_WORDS = {
@@ -43,7 +45,9 @@ class Setting(ABC):
         return "".join(part.capitalize() for part in self.name.split("_"))
 
     @property
-    def ref(self) -> Ref:
+    def ref(self) -> "Ref":
+        from troposphere import Ref
+
         return Ref(self.parameter_name)
 
     @property
@@ -68,7 +72,9 @@ class Setting(ABC):
         """Return the value of the CloudFormation parameter."""
         return str(value)
 
-    def parameter(self) -> Parameter:
+    def parameter(self) -> "Parameter":
+        from troposphere import Parameter
+
         default = {} if self.default is None else {"Default": self.text(self.default)}
         properties = default | self.constraints()
         return Parameter(self.parameter_name, Type=self.parameter_type, Description=self.description, **properties)

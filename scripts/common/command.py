@@ -21,7 +21,7 @@ import click
 
 from stacks.settings import SettingsError
 
-from .errors import AWS_ERRORS, UnwritableOutput, UserError, describe_error
+from .errors import UnwritableOutput, UserError, describe_error, is_aws_error
 from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -59,11 +59,11 @@ def report_errors(
     except (UserError, SettingsError) as error:
         _print_traceback(debug)
         exit_with_error(name, describe_end(error), getattr(error, "exit_code", UserError.exit_code))
-    except AWS_ERRORS as error:
-        _print_traceback(debug)
-        exit_with_error(name, describe_end(error))
-    except OSError as error:
-        if not is_output_error(error):
+    except Exception as error:
+        if is_aws_error(error):
+            _print_traceback(debug)
+            exit_with_error(name, describe_end(error))
+        if not isinstance(error, OSError) or not is_output_error(error):
             raise
         exit_with_error(name, describe_end(UnwritableOutput(describe_output_error(error))))
 

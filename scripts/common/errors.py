@@ -1,13 +1,32 @@
 """Errors that a user can act on. The command prints the message and exits with 1."""
 
 import re
-from typing import Any, NoReturn
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
-import botocore.exceptions
-from botocore.parsers import ResponseParserError
+if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
-# All that the SDK raises for failures of the network or the service.
-AWS_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, ResponseParserError)
+    # All that the SDK raises for failures of the network or the service.
+    AWS_ERRORS: tuple[type[BotoCoreError], type[ClientError], type[ResponseParserError]]
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Return ``AWS_ERRORS`` when it is first read: a command that sends nothing starts without the SDK."""
+        if name != "AWS_ERRORS":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _list_aws_errors()
+
+
+@cache
+def _list_aws_errors() -> tuple[type[Exception], ...]:
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    return (BotoCoreError, ClientError, ResponseParserError)
+
 
 _ADVICE = {
     "NoCredentialsError": "configure them, or name a --profile",
@@ -49,6 +68,11 @@ class Aborted(UserError):
     """The user declined; nothing was changed."""
 
 
+def is_aws_error(error: BaseException | None) -> bool:
+    """Whether the SDK has raised the error, for a failure of the network or the service."""
+    return "botocore" in sys.modules and isinstance(error, _list_aws_errors())
+
+
 def describe_error(error: BaseException) -> str:
     """Describe an expected error in one line.
 
@@ -57,9 +81,9 @@ def describe_error(error: BaseException) -> str:
     """
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if not isinstance(error, AWS_ERRORS):
+    if not is_aws_error(error):
         return str(error)
-    if not isinstance(error, botocore.exceptions.ClientError):
+    if not _is_client_error(error):
         return _add_advice(f"AWS: {_join_lines(error)}", type(error).__name__)
     details: dict[str, Any] = dict(error.response["Error"])
     code, resource = str(details.get("Code", "")), str(details.get("Resource", ""))
@@ -78,13 +102,22 @@ def describe_error(error: BaseException) -> str:
 
 def is_denied(error: Exception) -> bool:
     """Whether AWS has refused the request for want of a right; S3's answer to a HEAD request has no other code."""
-    if not isinstance(error, botocore.exceptions.ClientError):
+    if not _is_client_error(error):
         return False
     code = str(error.response["Error"].get("Code", ""))
     return "denied" in code.lower() or code in ("403", "AuthorizationError", "UnauthorizedOperation")
 
 
-def _describe_denial(error: botocore.exceptions.ClientError, details: dict[str, Any]) -> str:
+def _is_client_error(error: BaseException) -> "TypeGuard[ClientError]":
+    """Whether AWS has answered with an error."""
+    if not is_aws_error(error):
+        return False
+    from botocore.exceptions import ClientError
+
+    return isinstance(error, ClientError)
+
+
+def _describe_denial(error: "ClientError", details: dict[str, Any]) -> str:
     """AWS names the action and the resource in the message, or not at all, as for a HEAD request."""
     denied = _DENIED.search(str(error))
     action = (denied[1] if denied else "") or details.get("Action") or error.operation_name
@@ -98,7 +131,7 @@ def _join_place(action: str, resource: str) -> str:
     return f"{action} on {resource}" if resource else action
 
 
-def _join_lines(error: Exception) -> str:
+def _join_lines(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
@@ -115,7 +148,7 @@ def raise_both(first: BaseException, second: str) -> NoReturn:
         # The same error, so that its exit code and what else it holds are kept.
         first.args = (f"{first}; {second}",)
         raise first
-    if isinstance(first, (KeyboardInterrupt, *AWS_ERRORS)):
+    if isinstance(first, KeyboardInterrupt) or is_aws_error(first):
         raise UserError(f"{describe_error(first)}; {second}") from first
     first.add_note(second)
     raise first

@@ -1,19 +1,23 @@
 """The place that a command works on: AWS or an emulator, and what an emulator lacks."""
 
+import json
 import os
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, cast
-
-import boto3
-from botocore.config import Config
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from .clients import ClientFactory
 from .errors import UserError
 from .packaging import Destination, Runtime
 from .requests import RequestLog
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.config import Config
 
 # Seconds between two polls of a deployment.
 POLL_SECONDS = 2.0
@@ -23,7 +27,7 @@ EMULATOR_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Target:
-    session: boto3.Session
+    session: "boto3.Session"
     # The endpoint of every client; None for AWS.
     endpoint_url: str | None = None
     runtime: Runtime | None = None
@@ -42,7 +46,7 @@ class Target:
         """Returns the client of a service: always the same one, or a new one if it is given a ``config`` of its own."""
         return cast(ClientFactory, self._find_client)
 
-    def _find_client(self, service: Any, config: Config | None = None) -> Any:
+    def _find_client(self, service: Any, config: "Config | None" = None) -> Any:
         with self._lock:
             if config:
                 return self._create_client(service, config)
@@ -50,7 +54,9 @@ class Target:
                 self._clients[service] = self._create_client(service)
             return self._clients[service]
 
-    def _create_client(self, service: Any, config: Config | None = None) -> Any:
+    def _create_client(self, service: Any, config: "Config | None" = None) -> Any:
+        from botocore.config import Config
+
         # Requests to this machine must not go through a proxy.
         usual = Config(proxies={}) if self.endpoint_url else _retry_config()
         client = self.session.client(
@@ -91,21 +97,34 @@ def pseudo_parameters(account: str, region: str) -> dict[str, str]:
     }
 
 
-# Cached, because a new session takes 0.05 s to read the list of all endpoints.
-@cache
 def _partition_of(region: str) -> str:
-    return str(boto3.Session().get_partition_for_region(region))
+    return str(_find_partition(region)["id"])
+
+
+def _dns_suffix_of(region: str) -> str:
+    return str(_find_partition(region)["outputs"]["dnsSuffix"])
 
 
 @cache
-def _dns_suffix_of(region: str) -> str:
-    session = boto3.Session()
-    resolver = session._session.get_component("endpoint_resolver")
-    return str(resolver.get_partition_dns_suffix(session.get_partition_for_region(region)))
+def _find_partition(region: str) -> dict[str, Any]:
+    """Return the entry of the Region in the SDK's list, without the SDK, so that an offline plan does not wait for it.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html
+    """
+    import botocore  # the package alone is empty
+
+    file = Path(botocore.__file__).with_name("data") / "partitions.json"
+    partitions = json.loads(file.read_text(encoding="utf-8"))["partitions"]
+    for partition in partitions:
+        if region in partition["regions"] or re.search(partition["regionRegex"], region):
+            return dict(partition)
+    raise UserError(f"{region}: no such Region is known; see `aws account list-regions`")
 
 
-def _retry_config() -> Config:
+def _retry_config() -> "Config":
     """Retry more often than by default, because CloudFormation throttles early; AWS_MAX_ATTEMPTS takes precedence."""
+    from botocore.config import Config
+
     if "AWS_MAX_ATTEMPTS" in os.environ:
         return Config()
     return Config(retries={"mode": "standard", "total_max_attempts": 10})
@@ -117,6 +136,8 @@ def connect_to_aws(profile: str | None, region: str | None, default_region: str 
     Raises ``UserError`` if there is no default either.
     """
     # The AWS CLI reads AWS_REGION, boto3 does not.
+    import boto3
+
     session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
     if not session.region_name and default_region:
         session = boto3.Session(profile_name=profile, region_name=default_region)

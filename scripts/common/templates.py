@@ -52,7 +52,8 @@ def _construct_mapping(loader: yaml.CSafeLoader, node: yaml.MappingNode) -> Any:
         if key == "<<" or keys.count(key) > 1:
             problem = "a hash merge (<<)" if key == "<<" else f"the key {key} twice"
             raise yaml.constructor.ConstructorError(None, None, f"it has {problem}", node.start_mark)
-    return yaml_loader.construct_mapping(loader, node)
+    # A plain dict: each look into a mapping of cfn-flip creates a class.
+    return {loader.construct_object(key): loader.construct_object(value) for key, value in node.value}
 
 
 _Loader.add_constructor(yaml_loader.TAG_MAP, _construct_mapping)
@@ -66,7 +67,6 @@ def _load_text(text: str) -> Template:
         document = json.loads(text)
     except ValueError:
         try:
-            # cfn-flip's mappings create a class for each item that they iterate over.
             document = to_plain_types(_Loader(text).get_single_data())
         except (yaml.YAMLError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)

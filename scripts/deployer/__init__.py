@@ -8,6 +8,7 @@ deploy.py      the steps in order
     bootstrap_change.py  how it differs -> the change sets that are executed before and after the platform's
     transition.py        its template in between, with the rights of both releases
   validate.py    checks that the committed templates are fresh, and lints them
+  freshness.py   remembers which templates are fresh, so that an offline plan generates none
   package.py     templates and code -> a Package: every file to upload under a key that names its content
     archive.py     a folder as a zip of the same bytes everywhere
     sbom.py        the bill of materials of the functions, which is one of these files

@@ -9,15 +9,13 @@ from scripts.common.errors import UserError
 from scripts.common.packaging import Destination
 from scripts.common.paths import ROOT
 from scripts.common.target import pseudo_parameters
-from scripts.local.runtime import RUNTIME
 from stacks import settings
 
 from .deployment_options import DeploymentOptions
+from .freshness import check_fresh_once
 from .last_deployment import LastDeployment, load_deployment
-from .package import package_templates
 from .planning import Comparison, compare_trees, parse_package
 from .report.reporter import Reporter
-from .validate import check_fresh
 
 _LONGEST_SECONDS = 60
 
@@ -28,7 +26,7 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
     Without a revision and a record of the last deployment, everything is shown as created. ``obstacle`` says why the
     environment cannot be deployed yet, and is shown with the plan.
     """
-    check_fresh(options.templates)
+    check_fresh_once(options.templates)
     notices = [obstacle] if obstacle else []
     if revision:
         compared = _compare_with_revision(options, revision)
@@ -59,6 +57,10 @@ def _compare_with_nothing(options: DeploymentOptions) -> Comparison:
 
 
 def _compare_with_last_deployment(options: DeploymentOptions, last: LastDeployment) -> Comparison:
+    from scripts.local.runtime import RUNTIME
+
+    from .package import package_templates
+
     destination = Destination.for_environment(last.bucket, last.endpoint, options.environment)
     # The emulator's runtime of functions is part of the templates that are deployed to it.
     runtime = RUNTIME if options.environment == "local" else None

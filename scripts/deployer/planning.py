@@ -2,13 +2,13 @@
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from scripts.common import templates
 from scripts.common.errors import UserError
 from scripts.common.evaluate import SECRET, Evaluated, Resource, Unknown, evaluate
 
 from .moved_templates import DeployedTree, move_resources
-from .package import Package
 from .plan import spurious
 from .plan.compare import as_text, compare_stacks, mask_secrets
 from .plan.iam import statement_changes
@@ -23,6 +23,9 @@ from .plan.widenings import (
     describe_removed_alarms,
     describe_widened_rights,
 )
+
+if TYPE_CHECKING:
+    from .package import Package
 
 BY_COMPARISON = (
     "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
@@ -243,7 +246,7 @@ def _list_hidden_parameters(
     return [name for name, value in values.items() if value and not value.strip("*") and after[1].get(name)]
 
 
-def parse_package(package: Package) -> templates.Tree:
+def parse_package(package: "Package") -> templates.Tree:
     """Return the packaged templates as a tree."""
     prefix = package.destination.object_url("")
     return templates.read_tree(package.template, lambda url: package.files[url.removeprefix(prefix)].decode())

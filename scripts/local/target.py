@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import boto3
-
 from scripts.common.target import EMULATOR_POLL_SECONDS, Target
 
 from . import gaps, server
@@ -13,6 +11,8 @@ from .runtime import RUNTIME
 def emulator_target(emulator: server.Server, **variables: str) -> Target:
     """Return the emulator as a target. Its functions get ``variables`` beside their own environment."""
     keys = server.CREDENTIALS
+    import boto3
+
     session = boto3.Session(keys["aws_access_key_id"], keys["aws_secret_access_key"], region_name=server.REGION)
     runtime = replace(RUNTIME, variables=variables)
     return Target(

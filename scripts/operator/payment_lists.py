@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Collection, Iterator
-from enum import StrEnum
 from typing import Any
 
 from payments.payment import Status
@@ -10,14 +9,7 @@ from payments.payment import Status
 from . import records
 from .platform import Platform
 from .records import Record, format_timestamp
-from .statuses import FAILED
-
-
-class Selection(StrEnum):
-    EVERY = "all"
-    OPEN = "open"
-    UNKNOWN = "unknown"
-    FAILED = "failed"
+from .statuses import FAILED, Selection
 
 
 def list_recent_payments(

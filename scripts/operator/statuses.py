@@ -1,5 +1,7 @@
 """The statuses of a payment in the groups that operators need; their transitions are in ``payments.payment``."""
 
+from enum import StrEnum
+
 from payments.payment import SETTLED as SETTLED
 from payments.payment import Status
 
@@ -9,3 +11,12 @@ FAILED = frozenset({Status.FAILED, Status.REVIEW})
 FINAL = SETTLED | FAILED
 # The workflow resumes a payment in one of these when it receives the request again.
 RESUMABLE = frozenset({Status.FAILED, Status.PENDING, Status.UNKNOWN})
+
+
+class Selection(StrEnum):
+    """Which payments are listed."""
+
+    EVERY = "all"
+    OPEN = "open"
+    UNKNOWN = "unknown"
+    FAILED = "failed"

@@ -4,24 +4,32 @@ import json
 import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from scripts.common.errors import AWS_ERRORS, Aborted, describe_error
-from scripts.common.target import Target
+from scripts.common.errors import Aborted, describe_error
 from scripts.common.terminal import create_console, echo
 from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
 from scripts.deployer.cli.confirmation import confirm_question
 from scripts.deployer.deployment_options import Rollout
-from scripts.operator.platform import Platform
 from stacks import settings
 
-from . import announcement, read_only, report, runner
-from .results import Check, Status
-from .run import Run
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from scripts.common.target import Target
+
+    from .results import Check
+    from .run import Run
+    from .runner import Group
 
 NAME = "verify"
+# Of runner.GROUPS, in the same order.
+GROUP_NAMES = (
+    *("stacks", "resources", "access", "account", "keys", "versions", "notifications"),
+    *("payments", "alarms", "schedule", "reconciliation", "backups", "traces"),
+)
 _TEST_KEYS = ("sk_test_", "rk_test_")
 
 
@@ -33,8 +41,9 @@ _TEST_KEYS = ("sk_test_", "rk_test_")
     "--only",
     "names",
     multiple=True,
-    type=click.Choice([group.name for group in runner.GROUPS]),
-    help="Run this group of checks; may be repeated.",
+    type=click.Choice(GROUP_NAMES),
+    metavar="GROUP",
+    help=f"Run this group of checks: {', '.join(GROUP_NAMES[:-1])} or {GROUP_NAMES[-1]}; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, see docs/verify-output.schema.json.")
 def main(
@@ -52,6 +61,9 @@ def main(
     Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error.
     """
     with common.report_errors(NAME, "what was changed has been undone"):
+        settings.load(common.environment, common.settings_file)  # raises SettingsError
+        from . import announcement, read_only, report, runner
+
         console = create_console(stderr=True, markup=False, emoji=False)
         # Wrong settings are reported before a missing Region or credentials.
         settings.load(common.environment, common.settings_file)
@@ -73,8 +85,12 @@ def main(
         sys.exit(2 if run.cleanup.problems or any(map(_is_problem, checks)) else 0)
 
 
-def _prepare_run(environment: str, settings_file: Path, target: Target, only_reads: bool) -> Run:
+def _prepare_run(environment: str, settings_file: Path, target: "Target", only_reads: bool) -> "Run":
     """Raise ``SettingsError`` for wrong settings, and ``UserError`` if the environment cannot be reached."""
+    from scripts.operator.platform import Platform
+
+    from .run import Run
+
     parameters = settings.load(environment, settings_file)
     platform = Platform(environment, target, "verify")
     bootstrap = settings.load_bootstrap(settings_file)
@@ -87,8 +103,10 @@ def _prepare_run(environment: str, settings_file: Path, target: Target, only_rea
     return run
 
 
-def _reason_not_to_charge(target: Target, secret_arn: str) -> str:
+def _reason_not_to_charge(target: "Target", secret_arn: str) -> str:
     """Return why no payment may be sent to Stripe; empty for a test key. https://docs.stripe.com/keys"""
+    from scripts.common.errors import AWS_ERRORS
+
     try:
         secret = target.client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"]
     except AWS_ERRORS as error:
@@ -100,12 +118,14 @@ def _reason_not_to_charge(target: Target, secret_arn: str) -> str:
     return "" if key.startswith(_TEST_KEYS) else "the gateway's key is a live key, so nothing is written"
 
 
-def _run_with_progress(run: Run, groups: list[runner.Group], console: Console) -> list[Check]:
+def _run_with_progress(run: "Run", groups: "list[Group]", console: "Console") -> "list[Check]":
+    from . import runner
+
     count, problems = 0, 0
     with console.status("verifying") as status:
         run.cleanup.report = status.update
 
-        def show_progress(check: Check) -> None:
+        def show_progress(check: "Check") -> None:
             nonlocal count, problems
             count, problems = count + 1, problems + _is_problem(check)
             suffix = f", {problems} not ok" if problems else ""
@@ -118,11 +138,13 @@ def _run_with_progress(run: Run, groups: list[runner.Group], console: Console) -
                 console.print(f"not undone: {problem}", soft_wrap=True)
 
 
-def _is_problem(check: Check) -> bool:
+def _is_problem(check: "Check") -> bool:
+    from .results import Status
+
     return check.status in (Status.FAILED, Status.UNKNOWN)
 
 
-def _print_line(console: Console, line: str) -> None:
+def _print_line(console: "Console", line: str) -> None:
     """Print a line; on a terminal, wrap it between words with a hanging indent."""
     indent = len(line) - len(line.lstrip(" -"))
     if console.is_terminal:
@@ -130,6 +152,6 @@ def _print_line(console: Console, line: str) -> None:
     console.print(line, soft_wrap=True)
 
 
-def _make_console() -> Console:
+def _make_console() -> "Console":
     """Return a console as wide as the terminal, or 120 columns for a file."""
     return create_console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)

@@ -28,7 +28,7 @@ def test_a_plan_reports_changes_by_its_exit_code_and_changes_nothing(
     monkeypatch.setattr(settings, "load", lambda *_: platform.parameters | changes)
     # As the tests' platform was deployed, without boundaries.
     monkeypatch.setattr(settings, "load_bootstrap", lambda *_: {})
-    monkeypatch.setattr("scripts.deployer.cli.common.reach_environment", lambda *_, **__: platform.target)
+    monkeypatch.setattr("scripts.local.choose_target.reach_environment", lambda *_, **__: platform.target)
     cloudformation = platform.client("cloudformation")
     before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
     sets = cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"]

@@ -14,9 +14,8 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
-from scripts.deployer.cli import common
 from scripts.deployer.deployment_options import Rollout
-from scripts.local import gaps, server, target
+from scripts.local import choose_target, gaps, server, target
 from scripts.operator.platform import Platform as OperatedPlatform
 from scripts.verify import alarms, cli, dead_letters, notifications, payments, runner, schedule, traces
 from scripts.verify import run as runs
@@ -428,7 +427,7 @@ def test_every_gap_of_the_emulator_is_still_one(platform: Platform) -> None:
 
 
 def invoke_command(platform: Platform, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    monkeypatch.setattr(common, "reach_environment", lambda *_, **__: platform.target)
+    monkeypatch.setattr(choose_target, "reach_environment", lambda *_, **__: platform.target)
     return CliRunner().invoke(cli.main, [ENVIRONMENT, "--settings", str(SETTINGS_FILE), *arguments])
 
 

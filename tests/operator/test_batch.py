@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from payments.request import read_request
 
 from scripts.common.errors import UserError
-from scripts.operator import cli, execution_names, payment_requests, records
+from scripts.operator import cli, execution_names, payment_lists, payment_requests, records, story
 from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, Batch, Result
-from scripts.operator.cli import common, inspect
+from scripts.operator.cli import common
 from scripts.operator.payment_requests import Request
 from scripts.operator.story import Story
 from tests.operator.hashes import find_pieces
@@ -228,9 +228,9 @@ def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pyte
 def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anyone who has the fingerprint and the salt could try all amounts."""
     record = records.parse_item(make_item(make_request(), "COMPLETED", SALT))
-    story = Story(record, (), (), ())
-    monkeypatch.setattr(inspect, "list_recent_payments", lambda *_, **__: [record])
-    monkeypatch.setattr(inspect, "read_story", lambda *_: story)
+    events = Story(record, (), (), ())
+    monkeypatch.setattr(payment_lists, "list_recent_payments", lambda *_, **__: [record])
+    monkeypatch.setattr(story, "read_story", lambda *_: events)
     monkeypatch.setattr(common, "reach_platform", lambda *_: SimpleNamespace())
     for command in (("list", "--json"), ("show", "T-0", "--json"), ("list",), ("show", "T-0")):
         answer = CliRunner().invoke(cli.main, ["--env", "dev", *command])

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from scripts.common.errors import UserError
 from scripts.common.requests import RequestLog
-from scripts.deployer.cli import common
+from scripts.local import choose_target
 from scripts.verify import alarms, cli, payments, runner
 from scripts.verify.expected import Expected
 from scripts.verify.results import Check, Status
@@ -43,7 +43,7 @@ def test_nothing_is_written_while_a_stack_is_busy(root: str, nested: str, monkey
 
 def test_the_command_fails_in_one_line_during_a_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_busy_run(monkeypatch, "UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
-    monkeypatch.setattr(common, "reach_environment", lambda *_, **__: SimpleNamespace(requests=RequestLog()))
+    monkeypatch.setattr(choose_target, "reach_environment", lambda *_, **__: SimpleNamespace(requests=RequestLog()))
     monkeypatch.setattr(cli, "_prepare_run", lambda *_: run)
     result = CliRunner().invoke(cli.main, ["dev", "--yes", "--only", "reconciliation"])
     assert result.exit_code == 1

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from scripts.common import command
-from scripts.common.errors import AWS_ERRORS, StillRunning, UnwritableOutput, describe_error
+from scripts.common.errors import StillRunning, UnwritableOutput, describe_error, is_aws_error
 from scripts.common.paths import ROOT
 from scripts.common.requests import NO_STACK, NOTHING
-from scripts.common.target import Target
-from scripts.deployer.change_set import RefusedChangeSet
-from scripts.local.choose_target import reach_environment
 from stacks import settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from scripts.common.target import Target
 
 HELP = command.HELP
 
@@ -52,10 +53,12 @@ class CommonOptions:
     settings_file: Path
     debug: bool
     # The targets that the command has reached.
-    _targets: list[Target] = field(default_factory=list, repr=False, compare=False)
+    _targets: "list[Target]" = field(default_factory=list, repr=False, compare=False)
 
-    def reach_target(self, *, announce_start_on: Console | None = None) -> Target:
+    def reach_target(self, *, announce_start_on: "Console | None" = None) -> "Target":
         """Return the target of the environment; see ``reach_environment``."""
+        from scripts.local.choose_target import reach_environment
+
         target = reach_environment(
             self.environment,
             self.profile,
@@ -79,13 +82,12 @@ class CommonOptions:
         """
         message = describe_error(error)
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
-        is_explained = isinstance(error.__cause__, (*AWS_ERRORS, KeyboardInterrupt)) or isinstance(
-            error, RefusedChangeSet
-        )
+        is_explained = bool(self._targets) and _explains_refusal(error)
         is_unfinished = (
             isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
         )
-        if isinstance(error, (UnwritableOutput, *AWS_ERRORS)) or (is_explained and not is_unfinished):
+        ends_early = isinstance(error, UnwritableOutput) or is_aws_error(error)
+        if ends_early or (is_explained and not is_unfinished):
             return f"{message}; {changes}"
         return message
 
@@ -104,6 +106,13 @@ class CommonOptions:
     def record(self) -> Path:
         """The file that keeps the templates of the last deployment from this machine."""
         return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{self.environment}.json"
+
+
+def _explains_refusal(error: BaseException) -> bool:
+    from scripts.deployer.change_set import RefusedChangeSet
+
+    is_caused = is_aws_error(error.__cause__) or isinstance(error.__cause__, KeyboardInterrupt)
+    return is_caused or isinstance(error, RefusedChangeSet)
 
 
 def common_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -11,34 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from scripts.common.command import exit_with_error
-from scripts.common.errors import AWS_ERRORS, StillRunning, UserError
+from scripts.common.errors import StillRunning, UserError, is_aws_error
 from scripts.common.terminal import create_console
-from scripts.deployer import apply as saved_plans
-from scripts.deployer import rollback
-from scripts.deployer.deploy import deploy as deploy_platform
 from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
-from scripts.deployer.execution_options import check_options
-from scripts.deployer.failure import DeploymentFailed
-from scripts.deployer.offline import plan_offline
-from scripts.deployer.refactor import refactor_stacks
-from scripts.deployer.report.console_reporter import ConsoleReporter
-from scripts.deployer.report.json_reporter import JsonReporter
-from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.saved_plan import check_destination, list_plan_commands
-from scripts.deployer.session import Session
-from scripts.local.choose_target import check_supported
 from stacks import settings
 from stacks.settings import SettingsError
 
 from .aliases import EXECUTION, FILE, CommandGroup, DeployCommand
 from .common import HELP, CommonOptions, common_options
 from .confirmation import confirm_deployment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from scripts.deployer.report.reporter import Reporter
+    from scripts.deployer.session import Session
 
 _NOTHING_DONE = "no changes; nothing was done"
 
@@ -148,15 +140,26 @@ def plan(
             imports_existing=imports_existing,
             **execution,
         )
-        check_options(options)
-        if imports_existing:
-            check_supported(options.environment, "import")
+        # An offline plan has none of the options that are checked.
+        if not offline:
+            from scripts.deployer.execution_options import check_options
+            from scripts.local.choose_target import check_supported
+
+            check_options(options)
+            check_supported(options.environment, "import" if imports_existing else "")
         if out:
+            from scripts.deployer.saved_plan import check_destination
+
             check_destination(out)
         if offline:
+            from scripts.deployer.offline import plan_offline
+
             obstacle = settings.describe_missing_generation(options.environment, common.settings_file)
             changed = plan_offline(options, against, report, obstacle)
         else:
+            from scripts.deployer.deploy import deploy as deploy_platform
+            from scripts.deployer.session import Session
+
             changed = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report)).changed
         _end_plan(options, report, changed)
 
@@ -180,7 +183,9 @@ def _check_execution(execution: dict[str, bool], *, offline: bool, imports_exist
 def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...], adopt: bool, as_json: bool) -> None:
     """Execute exactly the plan saved in FILE."""
     with _open_session(common, as_json, yes, file=file, destroys=destroys, adopt=adopt) as session:
-        _end_deployment(session, saved_plans.apply_plan(session, file))
+        from scripts.deployer.apply import apply_plan
+
+        _end_deployment(session, apply_plan(session, file))
 
 
 @main.command()
@@ -190,7 +195,9 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     """Delete the plan saved in FILE, and its change set."""
     with _open_session(common, as_json, file=file) as session:
-        saved_plans.discard_plan(session, file)
+        from scripts.deployer.apply import discard_plan
+
+        discard_plan(session, file)
         message = "the saved plan has been deleted"
         session.report.show_result("discarded", stack_name=session.options.stack_name, outputs={}, message=message)
 
@@ -213,6 +220,8 @@ def import_existing(
     """
     command_options: dict[str, Any] = {"destroys": destroys, "wait": wait, "adopt": adopt, "imports_existing": True}
     with _open_session(common, as_json, yes, full=full, command="import", **command_options) as session:
+        from scripts.deployer.deploy import deploy as deploy_platform
+
         _end_deployment(session, deploy_platform(session))
 
 
@@ -230,6 +239,8 @@ def import_existing(
 def move_resources(common: CommonOptions, moves: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Move or rename resources without replacing them."""
     with _open_session(common, as_json, yes, command="refactor") as session:
+        from scripts.deployer.refactor import refactor_stacks
+
         options = session.options
         if refactor_stacks(session, moves):
             result, message = "refactored", f"moved; now deploy the templates: scripts/deploy.sh {options.environment}"
@@ -243,7 +254,10 @@ def move_resources(common: CommonOptions, moves: tuple[str, ...], yes: bool, as_
 @_json
 def follow(common: CommonOptions, as_json: bool) -> None:
     """Watch the deployment in progress from its beginning."""
-    _run_operation(common, as_json, rollback.follow_operation)
+    with _open_session(common, as_json, starts_emulator=False) as session:
+        from scripts.deployer.rollback import follow_operation
+
+        _end_operation(session, follow_operation(session))
 
 
 @main.command()
@@ -251,7 +265,10 @@ def follow(common: CommonOptions, as_json: bool) -> None:
 @_json
 def cancel(common: CommonOptions, as_json: bool) -> None:
     """Cancel the update in progress and roll it back."""
-    _run_operation(common, as_json, rollback.cancel_update)
+    with _open_session(common, as_json, starts_emulator=False) as session:
+        from scripts.deployer.rollback import cancel_update
+
+        _end_operation(session, cancel_update(session))
 
 
 @main.command("continue-rollback")
@@ -260,7 +277,10 @@ def cancel(common: CommonOptions, as_json: bool) -> None:
 @_json
 def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: bool) -> None:
     """Continue a rollback that failed."""
-    _run_operation(common, as_json, lambda session: rollback.continue_rollback(session, skip))
+    with _open_session(common, as_json, starts_emulator=False) as session:
+        from scripts.deployer import rollback
+
+        _end_operation(session, rollback.continue_rollback(session, skip))
 
 
 @main.command("rollback")
@@ -270,7 +290,10 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
 @_json
 def roll_back(common: CommonOptions, yes: bool, destroys: tuple[str, ...], as_json: bool) -> None:
     """Roll back what a failed deployment has kept."""
-    _run_operation(common, as_json, rollback.roll_back_failure, yes=yes, destroys=destroys)
+    with _open_session(common, as_json, yes, starts_emulator=False, destroys=destroys) as session:
+        from scripts.deployer.rollback import roll_back_failure
+
+        _end_operation(session, roll_back_failure(session))
 
 
 # Declared last, because it has the options of the others.
@@ -296,19 +319,27 @@ def deploy(
     """Show the plan, ask for confirmation, and deploy."""
     options: dict[str, Any] = {"destroys": destroys, "wait": wait, "adopt": adopt, **execution}
     with _open_session(common, as_json, yes, full=full, **options) as session:
+        from scripts.deployer.deploy import deploy as deploy_platform
+
         _end_deployment(session, deploy_platform(session))
 
 
 @contextmanager
 def _open_reporter(
     common: CommonOptions, as_json: bool, *, as_markdown: bool = False, full: bool = False
-) -> Iterator[tuple[Reporter, Console]]:
+) -> "Iterator[tuple[Reporter, Console]]":
     """Yield the reporter, and the console for everything else; report a deployment that fails."""
+    from scripts.deployer.failure import DeploymentFailed
+
     notes = create_console(stderr=True)
     report: Reporter
     if as_json:
+        from scripts.deployer.report.json_reporter import JsonReporter
+
         report = JsonReporter(sys.stdout)
     else:
+        from scripts.deployer.report.console_reporter import ConsoleReporter
+
         # A file or a CI log cannot be resized: as wide as the tables need.
         console = create_console(width=None if sys.stdout.isatty() else 140)
         report = ConsoleReporter(console, as_markdown=as_markdown, full=full)
@@ -323,9 +354,10 @@ def _open_reporter(
                 report.show_failure(failed.failure)
                 report.show_error(stack_name(common.environment), str(failed))
             raise
-        except (UserError, SettingsError, KeyboardInterrupt, *AWS_ERRORS) as error:
-            with suppress(OSError):
-                report.show_error(stack_name(common.environment), common.describe_end(error))
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, (UserError, SettingsError, KeyboardInterrupt)) or is_aws_error(error):
+                with suppress(OSError):
+                    report.show_error(stack_name(common.environment), common.describe_end(error))
             raise
 
 
@@ -352,16 +384,25 @@ def _open_session(
     full: bool = False,
     command: str = "",
     file: Path | None = None,
+    starts_emulator: bool = True,
     **command_options: Any,
-) -> Iterator[Session]:
+) -> "Iterator[Session]":
     """Check all that can be checked without AWS or the emulator, and yield the session on the target."""
     with _open_reporter(common, as_json, full=full) as (report, console):
         options = _read_options(common, **command_options)
-        check_options(options)
-        check_supported(options.environment, command)
+        from scripts.deployer.execution_options import check_options
+        from scripts.deployer.session import Session
+        from scripts.local.choose_target import check_supported
+
+        # The operations that continue or end a deployment plan nothing, and have no such options.
+        if starts_emulator:
+            check_options(options)
+            check_supported(options.environment, command)
         if file:
-            saved_plans.check_environment(file, options.environment)
-        target = common.reach_target(announce_start_on=console)
+            from scripts.deployer.apply import check_environment
+
+            check_environment(file, options.environment)
+        target = common.reach_target(announce_start_on=console if starts_emulator else None)
         yield Session(options, target, report, partial(confirm_deployment, yes, options.destroys))
 
 
@@ -383,22 +424,11 @@ def _read_options(common: CommonOptions, *, offline: bool = False, **command_opt
     return options
 
 
-def _run_operation(
-    common: CommonOptions,
-    as_json: bool,
-    operation: Callable[[Session], str],
-    *,
-    yes: bool = False,
-    destroys: tuple[str, ...] = (),
-) -> None:
-    with _open_reporter(common, as_json) as (report, _):
-        options = _read_options(common, destroys=destroys)
-        session = Session(options, common.reach_target(), report, partial(confirm_deployment, yes, destroys))
-        status = operation(session)
-        report.show_result("ended", stack_name=session.options.stack_name, outputs={}, message=f"ended {status}")
+def _end_operation(session: "Session", status: str) -> None:
+    session.report.show_result("ended", stack_name=session.options.stack_name, outputs={}, message=f"ended {status}")
 
 
-def _end_deployment(session: Session, deployed: Deployed) -> None:
+def _end_deployment(session: "Session", deployed: Deployed) -> None:
     result, message = ("deployed", deployed.message) if deployed.changed else ("no changes", _NOTHING_DONE)
     name, artifacts = session.options.stack_name, deployed.artifacts
     session.report.show_result(result, stack_name=name, outputs=deployed.outputs, message=message, artifacts=artifacts)
@@ -407,13 +437,15 @@ def _end_deployment(session: Session, deployed: Deployed) -> None:
         exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)
 
 
-def _end_plan(options: DeploymentOptions, report: Reporter, changed: bool) -> None:
+def _end_plan(options: DeploymentOptions, report: "Reporter", changed: bool) -> None:
     """Report the result, and exit with 2 if there are changes."""
     if not changed:
         report.show_result("no changes", stack_name=options.stack_name, outputs={}, message="no changes")
         sys.exit(0)
     message = "nothing was changed"
     if options.out:
+        from scripts.deployer.saved_plan import list_plan_commands
+
         apply_command, discard_command = list_plan_commands(options.environment, options.out)
         message = f"the plan is saved; run {apply_command}, or {discard_command}"
     report.show_result("planned", stack_name=options.stack_name, outputs={}, message=message)

@@ -7,10 +7,6 @@ import click
 from scripts.common.paths import TEMPLATES
 from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import stack_name
-from scripts.deployer.destroy import DeletionOptions, destroy
-from scripts.deployer.failure import DeploymentFailed
-from scripts.deployer.purge.search import Purge
-from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
 
 from .common import HELP, CommonOptions, ExitsWith1, common_options
@@ -42,6 +38,11 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
     name = stack_name(environment)
     with common.report_errors("destroy", f"{name} was not deleted"):
         parameters = settings.load(environment, common.settings_file)
+        from scripts.deployer.destroy import DeletionOptions, destroy
+        from scripts.deployer.failure import DeploymentFailed
+        from scripts.deployer.purge.search import Purge
+        from scripts.deployer.report.console_reporter import ConsoleReporter
+
         report = ConsoleReporter(create_console())
         target = common.reach_target()
         options = DeletionOptions(

@@ -8,8 +8,6 @@ import click
 
 from scripts.common.errors import UserError
 from scripts.common.terminal import create_console, echo
-from scripts.deployer.report import plan_text
-from scripts.deployer.stack import describe_environment
 from stacks import settings
 
 from .common import HELP, CommonOptions, ExitsWith1, common_options
@@ -31,9 +29,11 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
 
     With one name and the table format, prints only the value.
     """
-    console = create_console()
     with common.report_errors("outputs", "nothing was changed"):
         settings.load(common.environment, common.settings_file)
+        from scripts.deployer.report import plan_text
+        from scripts.deployer.stack import describe_environment
+
         target = common.reach_target()
         stack = describe_environment(target.client("cloudformation"), common.environment)
         for name in names:
@@ -48,7 +48,7 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
         elif len(names) == 1:
             echo(values[names[0]])
         else:
-            plan_text.print_outputs(console, values)
+            plan_text.print_outputs(create_console(), values)
 
 
 def as_variable(name: str) -> str:

@@ -3,20 +3,22 @@
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from scripts.common.terminal import create_console, echo
-from scripts.deployer.status import StackStatus, Status, read_status
-from scripts.deployer.statuses import UPDATE, Advice, advise_next_step, describe_refusal, is_accepted
 from stacks import settings
 
 from ..deployment_options import ARTIFACTS_STACK, stack_name
 from .common import HELP, CommonOptions, ExitsWith1, common_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from ..status import StackStatus, Status
+    from ..statuses import Advice
 
 
 @click.command(cls=ExitsWith1, context_settings=HELP)
@@ -30,6 +32,8 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     """
     with common.report_errors("status", "nothing was changed"):
         settings.load(common.environment, common.settings_file)
+        from ..status import read_status
+
         target = common.reach_target()
         status = read_status(stack_name(common.environment), target, detect_drift=detect_drift)
         if as_json:
@@ -40,14 +44,17 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
         sys.exit(0 if _is_healthy(status) else 2)
 
 
-def _is_healthy(status: Status) -> bool:
+def _is_healthy(status: "Status") -> bool:
     failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in status.stacks)
     failed = failed or (bool(_describe_artifacts(status)) and not status.artifacts.endswith("_IN_PROGRESS"))
     drifted = any(stack.drift == "DRIFTED" for stack in status.stacks)
     return not failed and not drifted and not {"ALARM", "missing"} & set(status.alarms.values())
 
 
-def _print_status(console: Console, status: Status, environment: str) -> None:
+def _print_status(console: "Console", status: "Status", environment: str) -> None:
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("Stack", "Status", "Last changed", "Drift"):
         table.add_column(name, overflow="fold")
@@ -74,19 +81,25 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
         console.print(f"drift has not been checked; run scripts/status.sh {environment} --drift", style="dim")
 
 
-def _describe_artifacts(status: Status) -> str:
+def _describe_artifacts(status: "Status") -> str:
     """Return why the artifacts stack can take no update, with the next step; empty if it can."""
+    from ..statuses import UPDATE, describe_refusal, is_accepted
+
     if not status.artifacts or is_accepted(status.artifacts, UPDATE):
         return ""
     return describe_refusal(ARTIFACTS_STACK, status.artifacts, "")
 
 
-def _advise_root(status: Status, environment: str) -> Advice:
+def _advise_root(status: "Status", environment: str) -> "Advice":
+    from ..statuses import advise_next_step
+
     root = status.stacks[0]
     return advise_next_step(root.name, root.status, environment)
 
 
-def _format_stack(stack: StackStatus) -> tuple[str | Text, ...]:
+def _format_stack(stack: "StackStatus") -> "tuple[str | Text, ...]":
+    from rich.text import Text
+
     colour = "red" if "FAILED" in stack.status or "ROLLBACK" in stack.status else "green"
     indent = "  " * (stack.path.count("/") + 1) if stack.path else ""
     drift = stack.drift.lower().replace("_", " ")

@@ -4,22 +4,24 @@ import getpass
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from scripts.common import command
 from scripts.common.command import Interrupted
 from scripts.common.terminal import create_console, echo
-from scripts.local.choose_target import LOCAL, reach_environment
 from stacks import settings
+from stacks.settings import LOCAL
 
-from ..platform import Platform
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..platform import Platform
 
 NAME = "payments"
 # Commands get this instead of a platform: they check their arguments before they reach it.
-ReachPlatform = Callable[[], Platform]
+ReachPlatform = Callable[[], "Platform"]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -48,10 +50,14 @@ def main(context: click.Context, /, environment: str, profile: str | None, regio
     context.obj = lambda: reach_platform(environment, profile, region)
 
 
-def reach_platform(environment: str, profile: str | None, region: str | None) -> Platform:
+def reach_platform(environment: str, profile: str | None, region: str | None) -> "Platform":
     """Return the platform of the environment. Raises ``UserError`` if it cannot be reached."""
     if environment != LOCAL:
         settings.load(environment)  # raises SettingsError for an unknown environment
+    from scripts.local.choose_target import reach_environment
+
+    from ..platform import Platform
+
     target = reach_environment(environment, profile, region)
     # The ledger records the operator: by the ARN, because a user name of a machine proves nothing.
     operator = getpass.getuser() if environment == LOCAL else target.identity["Arn"]
@@ -73,7 +79,7 @@ def echo_json(value: Any) -> None:
     echo(json.dumps(value, indent=2))
 
 
-def make_console() -> Console:
+def make_console() -> "Console":
     """Return a console as wide as the terminal, or wide enough not to break lines in a file."""
     # Values are printed as text, whatever brackets and colons they contain.
     return create_console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)

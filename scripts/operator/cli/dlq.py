@@ -2,20 +2,20 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from click import UsageError
 
-from scripts.common.errors import AWS_ERRORS, UserError, describe_error
+from scripts.common.errors import UserError, describe_error
 from scripts.common.terminal import echo
 
-from .. import dead_letter_queue as queue
-from ..dead_letters import DeadLetter
 from ..json_output import to_json
-from ..platform import Platform
-from ..redrives import Redrives
-from . import views
 from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main, make_console
+
+if TYPE_CHECKING:
+    from ..dead_letters import DeadLetter
+    from ..platform import Platform
 
 
 @main.group()
@@ -29,11 +29,15 @@ def dlq() -> None:
 def list_letters(reach_platform: ReachPlatform, as_json: bool) -> None:
     """List the dead letters and the current status of their payments."""
     platform = reach_platform()
+    from .. import dead_letter_queue as queue
+
     letters = queue.read_letters(platform)
     held_letters = _describe_held_letters(platform)  # after reading, which holds letters itself
     if as_json:
         _echo_letters(letters)
     elif letters:
+        from . import views
+
         views.print_letters(make_console(), letters)
     else:
         echo("no dead letters")
@@ -48,12 +52,16 @@ def list_letters(reach_platform: ReachPlatform, as_json: bool) -> None:
 def explain(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> None:
     """Explain why a payment failed and what a redrive would do."""
     platform = reach_platform()
+    from .. import dead_letter_queue as queue
+
     letters = [letter for letter in queue.read_letters(platform) if letter.transaction_id == transaction_id]
     if not letters:
         raise _no_letter_error(platform, f"no dead letter for transaction {transaction_id}")
     if as_json:
         _echo_letters(letters)
         return
+    from . import views
+
     for letter in letters:
         echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
         echo(f"  id         {letter.letter_id[:8]}")
@@ -73,6 +81,11 @@ def redrive(reach_platform: ReachPlatform, transaction_id: str | None, redrive_a
     if (transaction_id is None) is not redrive_all:
         raise UsageError("give either TRANSACTION_ID or --all")
     platform = reach_platform()
+    from scripts.common.errors import AWS_ERRORS
+
+    from .. import dead_letter_queue as queue
+    from ..redrives import Redrives
+
     has_failed = False
     is_selected = None if redrive_all else lambda letter: letter.transaction_id == transaction_id
     with queue.hold_letters(platform, is_selected=is_selected) as letters:
@@ -102,9 +115,11 @@ def redrive(reach_platform: ReachPlatform, transaction_id: str | None, redrive_a
 @click.pass_obj
 def clear(reach_platform: ReachPlatform, letter_id: str, yes: bool) -> None:
     """Delete a dead letter that has been handled. LETTER_ID is the start of its id, as shown by `dlq list`."""
-    platform = reach_platform()
     if not letter_id:
         raise UsageError("LETTER_ID is empty; `dlq list` shows the ids")
+    platform = reach_platform()
+    from .. import dead_letter_queue as queue
+
     with queue.hold_letters(platform, is_selected=lambda letter: letter.letter_id.startswith(letter_id)) as letters:
         if not letters:
             raise _no_letter_error(platform, f"no dead letter has an id that begins with {letter_id}; see `dlq list`")
@@ -118,17 +133,19 @@ def clear(reach_platform: ReachPlatform, letter_id: str, yes: bool) -> None:
     echo("cleared")
 
 
-def _no_letter_error(platform: Platform, message: str) -> UserError:
+def _no_letter_error(platform: "Platform", message: str) -> UserError:
     held_letters = _describe_held_letters(platform)
     return UserError(f"{message}; {held_letters}" if held_letters else message)
 
 
-def _describe_held_letters(platform: Platform) -> str:
+def _describe_held_letters(platform: "Platform") -> str:
     """Describe the letters that others hold at the moment; empty if there are none."""
+    from .. import dead_letter_queue as queue
+
     count = queue.count_held_by_others(platform)
     subject = "1 dead letter is" if count == 1 else f"{count} dead letters are"
     return f"{subject} being read or redriven by somebody else; try again in a few minutes" if count else ""
 
 
-def _echo_letters(letters: Sequence[DeadLetter]) -> None:
+def _echo_letters(letters: "Sequence[DeadLetter]") -> None:
     echo_json([to_json(letter) | {"explanation": letter.explanation, "advice": letter.advice} for letter in letters])

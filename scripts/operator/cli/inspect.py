@@ -12,10 +12,7 @@ from scripts.common.command import Interrupted
 from scripts.common.terminal import echo
 
 from ..json_output import to_json
-from ..payment_lists import Selection, list_recent_payments
-from ..story import read_story
-from ..tail import follow_lines
-from . import views
+from ..statuses import Selection
 from .common import ReachPlatform, as_json, echo_json, main, make_console
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
@@ -31,10 +28,15 @@ def show(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> N
     Combines its executions, the ledger and the functions' logs. What is masked in the logs is not
     shown here either. The logs of a payment with a final status are searched until an hour after its last event.
     """
-    story = read_story(reach_platform(), transaction_id)
+    platform = reach_platform()
+    from ..story import read_story
+
+    story = read_story(platform, transaction_id)
     if as_json:
         echo_json(to_json(story))
     else:
+        from . import views
+
         views.print_story(make_console(), story)
 
 
@@ -71,12 +73,18 @@ def list_payments(
     all payments, scan the whole table: on AWS that costs half a read request unit per 4 KB of everything ever recorded.
     """
     selection = Selection(selection or Selection.EVERY)
-    payments = list_recent_payments(reach_platform(), selection=selection, since=parse_since(since), limit=limit)
+    changed_since = parse_since(since)
+    platform = reach_platform()
+    from ..payment_lists import list_recent_payments
+
+    payments = list_recent_payments(platform, selection=selection, since=changed_since, limit=limit)
     if as_json:
         echo_json([to_json(payment) for payment in payments])
     elif not payments:
         echo("no such payments")
     else:
+        from . import views
+
         views.print_payments(make_console(), payments)
         if len(payments) == limit:
             echo(f"only the newest {limit} are shown; use --limit to see more", err=True)
@@ -92,13 +100,17 @@ def tail(reach_platform: ReachPlatform, since: str | None, as_json: bool) -> Non
     Reads the three functions' logs every two seconds, or every ten when nothing happens; CloudWatch delivers a line
     some seconds after it was written. The exit code is 130, as for any command ended by Ctrl-C.
     """
+    start = time.time() if since is None else parse_since(since)
     platform, console = reach_platform(), make_console()
     platform.check_deployed()
+    from ..tail import follow_lines
+    from . import views
+
     if not as_json:
         echo(f"payments of {platform.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
     day = ""
     try:
-        for line in follow_lines(platform, time.time() if since is None else parse_since(since)):
+        for line in follow_lines(platform, start):
             if as_json:
                 echo(json.dumps(to_json(line)))
             else:

@@ -11,8 +11,6 @@ from payments.payment import Status
 from scripts.common.errors import UserError
 from scripts.common.terminal import echo
 
-from .. import records
-from . import views
 from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main
 
 
@@ -24,6 +22,9 @@ from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, m
 def refund(reach_platform: ReachPlatform, transaction_id: str, yes: bool, as_json: bool) -> None:
     """Refund a completed payment in full. Safe to repeat: it is refunded at most once."""
     platform = reach_platform()
+    from .. import records
+    from . import views
+
     payment = records.read_payment(platform, transaction_id)
     # The platform refuses a payment in any other status, or has refunded it before: there is nothing to confirm.
     if not yes and payment.status == Status.COMPLETED:
@@ -64,6 +65,9 @@ def resolve(
     status = Status.COMPLETED if charged else Status.REFUNDED if refunded else Status.FAILED
     reference = charged or refunded
     platform = reach_platform()
+    from .. import records
+    from . import views
+
     payment = records.read_payment(platform, transaction_id)
     if not yes and payment.status == Status.REVIEW:
         echo(views.describe_payment(payment), err=True)
@@ -81,6 +85,8 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
     Prints the result for each overdue payment.
     """
     platform = reach_platform()
+    from .. import records
+
     overdue_ids = list(records.read_open_ids(platform, time.time()))
     before = records.read_payments(platform, overdue_ids)
     error = ""

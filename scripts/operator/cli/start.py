@@ -3,19 +3,20 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click import UsageError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scripts.common import command
 from scripts.common.terminal import create_console, echo
 
-from ..batch import Batch, Result
 from ..json_output import to_json
 from ..payment_requests import InvalidRequest, Request, read_arguments, read_file
-from . import views
 from .common import NAME, ReachPlatform, as_json, echo_json, main, make_console
+
+if TYPE_CHECKING:
+    from ..batch import Batch, Result
 
 
 @main.command()
@@ -54,6 +55,9 @@ def start(
         requests = _read_requests(file, arguments, currency)
     except InvalidRequest as error:
         command.exit_with_error(NAME, f"{error}; nothing was sent", UsageError.exit_code)
+    from ..batch import Batch
+    from . import views
+
     batch = Batch(reach_platform(), requests)
     try:
         _show_progress("sending", batch.send_requests(), len(requests))
@@ -87,14 +91,16 @@ def _read_requests(file: Path | None, arguments: dict[str, str | None], currency
     return [read_arguments(transaction_id, amount, method, customer, currency)]
 
 
-def _describe_progress(batch: Batch) -> str:
+def _describe_progress(batch: "Batch") -> str:
     sent_count = sum(result.status != "NOT SENT" for result in batch.results.values())
     repetition = "sends only the others" if sent_count < len(batch.results) else "shows how they ended"
     return f"{sent_count} of {len(batch.results)} were sent; it is safe to run the same command again: it {repetition}"
 
 
-def _show_progress(description: str, results: Iterator[Result], total: int, completed: int = 0) -> None:
+def _show_progress(description: str, results: "Iterator[Result]", total: int, completed: int = 0) -> None:
     """Draw a progress bar on standard error, if it is a terminal, until the results end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = create_console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
