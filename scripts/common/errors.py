@@ -33,7 +33,11 @@ _ADVICE = {
     "ProfileNotFound": "see `aws configure list-profiles`",
     "TokenRetrievalError": "sign in again: `aws sso login`",
     "UnauthorizedSSOTokenError": "sign in again: `aws sso login`",
-    "EndpointConnectionError": "check the network connection",
+    **dict.fromkeys(
+        ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
+        "check the network connection, the region, and AWS_ENDPOINT_URL if it is set",
+    ),
+    "ProxyConnectionError": "check HTTPS_PROXY and HTTP_PROXY",
     "ExpiredToken": "sign in again",
     "ExpiredTokenException": "sign in again",
 }
@@ -136,7 +140,7 @@ def _join_lines(error: BaseException) -> str:
 
 
 def _add_advice(text: str, code: str) -> str:
-    return f"{text}; {_ADVICE[code]}" if code in _ADVICE else text
+    return f"{text.rstrip('.')}; {_ADVICE[code]}" if code in _ADVICE else text
 
 
 def raise_both(first: BaseException, second: str) -> NoReturn:

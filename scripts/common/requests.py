@@ -34,6 +34,13 @@ _OPERATIONS = {
     "cloudformation:ExecuteStackRefactor",
     "cloudformation:RollbackStack",
 }
+# Sending these again does nothing twice: they set what they name, delete it, or hide messages for a while.
+_REPEATABLE = (
+    *("PutObject", "SetStackPolicy", "UpdateTerminationProtection", "DeleteChangeSet", "StartExecution"),
+    *("ReceiveMessage", "ChangeMessageVisibility", "DeleteMessage"),
+)
+# The parameters by which a service knows a request that was sent before.
+_TOKENS = {"ClientRequestToken", "ClientToken", "IdempotencyToken"}
 _MOST_NAMES = 3
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
 
@@ -113,6 +120,13 @@ class RequestLog:
         # After an error of the service itself, nobody knows whether it has carried the request out.
         if status < 500 and (action, resource) in self._writes:
             self._writes.remove((action, resource))
+
+
+def is_repeatable(model: Any, params: dict[str, Any]) -> bool:
+    """Whether a request may be sent again although the service may have carried it out before its answer was lost."""
+    # The SDK fills in the token of an operation whose model marks one.
+    has_token = bool(model.idempotent_members or _TOKENS & params.keys())
+    return has_token or model.name.startswith((*_READS, *_REPEATABLE))
 
 
 def _name_action(model: Any) -> str:

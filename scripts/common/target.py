@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .clients import ClientFactory
+from .connections import Connections
 from .errors import UserError
 from .packaging import Destination, Runtime
 from .requests import RequestLog
@@ -36,6 +37,8 @@ class Target:
     gaps: Mapping[str, str] = field(default_factory=dict)
     # What its clients have requested.
     requests: RequestLog = field(default_factory=RequestLog, init=False, repr=False, compare=False)
+    # How long they wait for an endpoint.
+    connections: Connections = field(default_factory=Connections, repr=False, compare=False)
     # Clients may be shared between threads, but a session must not create them in several threads at the same time.
     # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -57,17 +60,25 @@ class Target:
     def _create_client(self, service: Any, config: "Config | None" = None) -> Any:
         from botocore.config import Config
 
-        # Requests to this machine must not go through a proxy.
-        usual = Config(proxies={}) if self.endpoint_url else _retry_config()
+        usual = _retry_config().merge(self.connections.make_config(service))
+        if self.endpoint_url:
+            # Requests to this machine must not go through a proxy.
+            usual = usual.merge(Config(proxies={}))
         client = self.session.client(
             service, endpoint_url=self.endpoint_url, config=usual.merge(config) if config else usual
         )
         self.requests.watch(client)
+        self.connections.watch(client.meta.events, client.meta.service_model.service_id.hyphenize())
         return client
 
     @property
     def region(self) -> str:
         return str(self.session.region_name)
+
+    @property
+    def is_emulator(self) -> bool:
+        """Whether an emulator of this machine answers, or one that AWS_ENDPOINT_URL names."""
+        return bool(self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -137,11 +148,18 @@ def connect_to_aws(profile: str | None, region: str | None, default_region: str 
     """
     # The AWS CLI reads AWS_REGION, boto3 does not.
     import boto3
+    import botocore.session
 
-    session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
+    core, connections = botocore.session.Session(), Connections()
+    # Where credentials come from, such as IAM Identity Center, is asked by clients that the SDK creates.
+    core.set_default_client_config(_retry_config().merge(connections.make_config("sts")))
+    connections.watch(core.get_component("event_emitter"))
+    session = boto3.Session(
+        botocore_session=core, profile_name=profile, region_name=region or os.environ.get("AWS_REGION")
+    )
     if not session.region_name and default_region:
-        session = boto3.Session(profile_name=profile, region_name=default_region)
+        core.set_config_variable("region", default_region)
     if not session.region_name:
         raise UserError("no region; name a --region, or set AWS_REGION or one in the AWS configuration")
-    is_emulator = "AWS_ENDPOINT_URL" in os.environ
-    return Target(session, poll_seconds=EMULATOR_POLL_SECONDS if is_emulator else POLL_SECONDS)
+    poll_seconds = EMULATOR_POLL_SECONDS if "AWS_ENDPOINT_URL" in os.environ else POLL_SECONDS
+    return Target(session, poll_seconds=poll_seconds, connections=connections)

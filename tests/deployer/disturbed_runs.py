@@ -88,6 +88,11 @@ def end_operation(service: Service) -> None:
         service.waiting.pop(0)()
 
 
+def list_errors(text: str) -> list[str]:
+    """Return the lines of stderr, but for those in which the command says that it waits for an endpoint."""
+    return [line for line in text.splitlines() if not line.startswith(("connecting to ", "waiting for "))]
+
+
 @dataclass
 class Run:
     """One command, on a service of its own that is in the state of its situation."""
@@ -139,8 +144,9 @@ class Run:
         mistakes = [f"exit code {code}"] if code not in codes else []
         if "Traceback" in text:
             mistakes.append("a traceback")
-        if code in (1, 3, 130) and len(self.result.stderr.splitlines()) != 1:
-            mistakes.append(f"{len(self.result.stderr.splitlines())} lines of error")
+        errors = list_errors(self.result.stderr)
+        if code in (1, 3, 130) and len(errors) != 1:
+            mistakes.append(f"{len(errors)} lines of error")
         is_changed = self.before != self.after
         if is_changed and UNCHANGED.search(self.last_line):
             mistakes.append("says that nothing was changed")
