@@ -113,9 +113,10 @@ def _receive_messages(platform: Platform, messages: dict[str, Any], seconds: int
     sqs, url, count = platform.client("sqs"), platform.dead_letter_queue_url, -1
     while count < len(messages):
         count = len(messages)
-        # Without waiting, SQS asks only some of its servers and may miss messages.
+        # Without waiting, SQS asks only some of its servers and may miss messages; an emulator has one.
+        wait_seconds = 0 if platform.target.is_emulator else 1
         response = sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=_BATCH, VisibilityTimeout=seconds, WaitTimeSeconds=1
+            QueueUrl=url, MaxNumberOfMessages=_BATCH, VisibilityTimeout=seconds, WaitTimeSeconds=wait_seconds
         )
         messages |= {message["MessageId"]: message for message in response.get("Messages", [])}
 

@@ -38,6 +38,7 @@ class FakePlatform:
         self.outputs = {"StepFunctionsStateMachineArn": "arn:m", "DynamodbTableName": "t"}
         self.dead_letter_queue_url = "https://queue"
         self.environment = "dev"
+        self.target = SimpleNamespace(is_emulator=False)
 
     def client(self, service: str) -> Any:
         if service == "sqs":
@@ -93,6 +94,23 @@ def run_dlq(*arguments: str) -> Result:
 def test_reading_leaves_all_letters_visible(make_platform: Any) -> None:
     platform = make_platform(*MANY_LETTERS)
     assert len(dead_letter_queue.read_letters(platform)) == len(platform.queue.visible_ids) == 25
+
+
+@pytest.mark.parametrize(("is_emulator", "seconds"), [(False, 1), (True, 0)])
+def test_an_empty_queue_is_waited_at_only_where_it_is_on_many_servers(
+    make_platform: Any, monkeypatch: pytest.MonkeyPatch, is_emulator: bool, seconds: int
+) -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html"""
+    platform, waits = make_platform(), list[int]()
+    platform.target.is_emulator = is_emulator
+    receive = platform.queue.receive_message
+    monkeypatch.setattr(
+        platform.queue,
+        "receive_message",
+        lambda **request: waits.append(request["WaitTimeSeconds"]) or receive(**request),
+    )
+    assert dead_letter_queue.read_letters(platform) == []
+    assert waits == [seconds]
 
 
 @pytest.mark.parametrize(("errors", "visible"), [([], 25), ([THROTTLED], 15)])
