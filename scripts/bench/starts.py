@@ -1,0 +1,46 @@
+"""CPU time of commands that end before they do any work, against an interpreter that ends at once."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from scripts.common.paths import ROOT
+
+RUNS = 15
+# A command of scripts/, as its script starts it: the module, and the arguments.
+_COMMANDS = {
+    "deploy.sh --help": ("scripts.deployer.cli.deploy", "--help"),
+    "deploy.sh plan --help": ("scripts.deployer.cli.deploy", "plan", "--help"),
+    "destroy.sh --help": ("scripts.deployer.cli.destroy", "--help"),
+    "outputs.sh --help": ("scripts.deployer.cli.outputs", "--help"),
+    "status.sh --help": ("scripts.deployer.cli.status", "--help"),
+    "verify.sh --help": ("scripts.verify", "--help"),
+    "payments.sh --help": ("scripts.operator", "--help"),
+    "payments.sh, an argument is wrong": ("scripts.operator", "--env", "dev", "start", "T-1"),
+    "deploy.sh dev plan --offline": ("scripts.deployer.cli.deploy", "plan", "dev", "--offline", "--against", "HEAD"),
+}
+
+
+def compare_starts() -> Iterator[str]:
+    """Yield a line for each command: its seconds of CPU time, and the ratio to those of an interpreter alone."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}"}
+    commands = {"python -c pass": ["-c", "pass"]}
+    commands |= {name: ["-m", *words] for name, words in _COMMANDS.items()}
+    # The least of several runs was disturbed least. They alternate, so that a slow moment of the machine affects all.
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(RUNS):
+        for name, arguments in commands.items():
+            times[name].append(_measure_command([sys.executable, *arguments], environment))
+    alone = min(times["python -c pass"])
+    for name, seconds in times.items():
+        yield f"{name:34}{min(seconds):6.2f} s {min(seconds) / alone:5.1f} times an interpreter alone"
+
+
+def _measure_command(command: list[str], environment: dict[str, str]) -> float:
+    """Return the CPU time in seconds. The exit code is the command's own: a plan with changes ends with 2."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
