@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from scripts.deployer.cli import deploy, destroy, outputs, status
 from scripts.local.examples import EXAMPLES
 from scripts.operator import cli
+from scripts.operator.cli import logs
 from scripts.verify import cli as verify
 from tests.deployer.conftest import GOLDEN
 from tests.emitted import ROOT, load_template
@@ -42,6 +43,7 @@ TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, tex
 PROGRAMS = {
     "scripts/deploy.sh": deploy.main,
     "scripts/destroy.sh": destroy.main,
+    "scripts/logs.sh": logs.main,
     "scripts/outputs.sh": outputs.main,
     "scripts/payments.sh": cli.main,
     "scripts/status.sh": status.main,

@@ -12,6 +12,7 @@ import pytest
 
 from scripts.deployer.cli import deploy, destroy, outputs, status
 from scripts.operator import cli as payments
+from scripts.operator.cli import logs
 from scripts.verify import cli as verify
 from scripts.verify.runner import GROUPS
 from tests.emitted import ROOT
@@ -23,6 +24,7 @@ OUTPUT = {"rich.console", "yaml"}
 COMMANDS: dict[str, tuple[str, click.Command]] = {
     "deploy": ("scripts.deployer.cli.deploy", deploy.main),
     "destroy": ("scripts.deployer.cli.destroy", destroy.main),
+    "logs": ("scripts.operator.cli.logs", logs.main),
     "outputs": ("scripts.deployer.cli.outputs", outputs.main),
     "status": ("scripts.deployer.cli.status", status.main),
     "payments": ("scripts.operator", payments.main),

@@ -23,7 +23,7 @@ GROUPS = {
     "processing": names.PROCESSING.log_group,
     "reconciliation": names.RECONCILIATION.log_group,
 }
-_WARNING_LEVELS = ("WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
+WARNING_LEVELS = ("WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
 _NAMED_IN_DETAIL = re.compile(r"transaction ([A-Za-z0-9][A-Za-z0-9._:-]{0,63}?)(?=[:,]? |:?$)")
 
 
@@ -51,20 +51,30 @@ def read_lines(
 
     A log group that does not exist has no lines, because its function has never run.
     """
-    logs = platform.client("logs")
-    filters: dict[str, Any] = {"startTime": max(0, int(since * 1000))}
+    filters: dict[str, Any] = {}
     if end is not None:
         filters["endTime"] = int(end * 1000)
     if transaction_id:
         filters["filterPattern"] = f'"{transaction_id}"'
     for function, group in GROUPS.items():
-        name = names.in_environment(group, platform.environment)
-        try:
-            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=name, **filters)
-            yield from _parse_events((event for page in pages for event in page["events"]), function, transaction_id)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
+        yield from _parse_events(read_group(platform, group, since, **filters), function, transaction_id)
+
+
+def read_group(platform: Platform, group: str, since: float, **filters: Any) -> Iterator[Any]:
+    """Yield the events of a log group as FilterLogEvents returns them, none if the group does not exist.
+
+    ``group`` is a name of ``stacks.names``, ``since`` is in seconds since 1970, and ``filters`` are arguments of
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html. Without its
+    ``unmask``, CloudWatch masks what the group's data protection policy names.
+    """
+    name = names.in_environment(group, platform.environment)
+    paginator = platform.client("logs").get_paginator("filter_log_events")
+    try:
+        for page in paginator.paginate(logGroupName=name, startTime=max(0, int(since * 1000)), **filters):
+            yield from page["events"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
 
 
 def _parse_events(events: Iterable[Any], function: str, transaction_id: str) -> Iterator[LogLine]:
@@ -100,7 +110,7 @@ def parse_event(event: dict[str, Any], function: str) -> LogLine | None:
         transaction_id=hide_card_numbers(transaction_id),
         summary=hide_card_numbers(_summarize_fields(fields)),
         detail=hide_card_numbers(detail.removeprefix(f"transaction {transaction_id}: ")),
-        bad=str(fields.get("level", "")).upper() in _WARNING_LEVELS,
+        bad=str(fields.get("level", "")).upper() in WARNING_LEVELS,
         request_id=str(fields.get("requestId", "")),
         key=str(event.get("eventId") or f"{event.get('logStreamName')}{event['timestamp']}{text}"),
     )

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 from payments.payment import Status
 
+from scripts.local import choose_target
 from scripts.operator import cli, payment_lists, records
 from scripts.operator.batch import Batch
-from scripts.operator.cli import common
+from scripts.operator.cli import common, logs
 from scripts.operator.json_output import to_json
 from scripts.operator.payment_requests import read_arguments
 from scripts.operator.platform import Platform as Operated
@@ -201,3 +202,25 @@ def test_tail_yields_payments_as_they_change(platform: Platform, operated: Opera
     lines_of_payment = (line for line in lines if line.transaction_id == request["transaction_id"])
     summaries = ["payment validated: PENDING", "gateway answered: Declined", "payment finished: DECLINED"]
     assert [next(lines_of_payment).summary for _ in summaries] == summaries
+
+
+def test_every_line_of_a_function_is_printed(
+    platform: Platform, operated: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose_target, "reach_environment", lambda *_, **__: operated.target)
+    request, _ = platform.pay(payment_amount=150.01)
+    for _ in range(50):
+        result = CliRunner().invoke(logs.main, ["local", "processing", "--json"])
+        assert (result.exit_code, result.stderr) == (0, "")
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        transaction_id = request["transaction_id"]
+        messages = [line["message"] for line in lines if line["fields"].get("transaction_id") == transaction_id]
+        # A function's log lines arrive a moment after its answer.
+        if "payment finished" in messages:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("no line arrives")
+    assert {line["source"] for line in lines} == {"processing"}
+    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+    assert "transaction_id" in CliRunner().invoke(logs.main, ["local"]).stdout

@@ -14,8 +14,7 @@ from scripts.common.errors import describe_error
 from scripts.operator import logs, records, story, tail
 from scripts.operator.batch import Result
 from scripts.operator.cli import views
-from scripts.operator.cli.common import make_console
-from scripts.operator.cli.inspect import parse_since
+from scripts.operator.cli.common import make_console, parse_since
 from scripts.operator.dead_letters import DeadLetter, build_letter
 from scripts.operator.json_output import to_json
 from scripts.operator.logs import LogLine, parse_event

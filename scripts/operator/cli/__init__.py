@@ -6,6 +6,7 @@ start.py    start
 inspect.py  show, list, tail
 repair.py   refund, resolve, reconcile
 dlq.py      the dead letters
+logs.py     scripts/logs.sh, a command of its own
 """
 
 from . import dlq, inspect, repair, start  # noqa: F401

@@ -2,11 +2,15 @@
 
 import getpass
 import json
+import re
 import sys
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import UsageError
 
 from scripts.common import command
 from scripts.common.command import Interrupted
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from ..platform import Platform
 
 NAME = "payments"
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 # Commands get this instead of a platform: they check their arguments before they reach it.
 ReachPlatform = Callable[[], "Platform"]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -83,3 +88,19 @@ def make_console() -> "Console":
     """Return a console as wide as the terminal, or wide enough not to break lines in a file."""
     # Values are printed as text, whatever brackets and colons they contain.
     return create_console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+
+
+def parse_since(text: str | None) -> float:
+    """Return the time in seconds since 1970, 0 for None. Raises ``UsageError``."""
+    if text is None:
+        return 0.0
+    if span := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
+        return max(0.0, time.time() - int(span[1]) * _UNIT_SECONDS[span[2]])
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text}: give 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
+    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    if seconds > time.time():
+        raise UsageError(f"--since {text}: this time is in the future; times are in UTC")
+    return max(0.0, seconds)

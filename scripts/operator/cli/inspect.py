@@ -1,21 +1,16 @@
 """scripts/payments.sh show, list, tail"""
 
 import json
-import re
 import time
-from datetime import UTC, datetime
 
 import click
-from click import UsageError
 
 from scripts.common.command import Interrupted
 from scripts.common.terminal import echo
 
 from ..json_output import to_json
 from ..statuses import Selection
-from .common import ReachPlatform, as_json, echo_json, main, make_console
-
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
+from .common import ReachPlatform, as_json, echo_json, main, make_console, parse_since
 
 
 @main.command()
@@ -117,19 +112,3 @@ def tail(reach_platform: ReachPlatform, since: str | None, as_json: bool) -> Non
                 day = views.print_log_line(console, line, day)
     except KeyboardInterrupt:
         raise Interrupted("nothing was changed") from None
-
-
-def parse_since(text: str | None) -> float:
-    """Return the time in seconds since 1970, 0 for None. Raises ``UsageError``."""
-    if text is None:
-        return 0.0
-    if span := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
-        return max(0.0, time.time() - int(span[1]) * _UNIT_SECONDS[span[2]])
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--since {text}: give 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    if seconds > time.time():
-        raise UsageError(f"--since {text}: this time is in the future; times are in UTC")
-    return max(0.0, seconds)

@@ -16,6 +16,7 @@ from scripts.common.paths import ROOT
 
 from ..batch import Result
 from ..dead_letters import DeadLetter
+from ..log_events import LogEvent, format_fields
 from ..logs import LogLine
 from ..records import Record
 from ..statuses import FAILED
@@ -125,6 +126,27 @@ def print_log_line(console: Console, line: LogLine, previous_day: str) -> str:
     at = (f"{line.at[11:23]}  ", "dim")
     function = (f"{line.function:<14}  ", _SOURCE_STYLES.get(line.function, "magenta"))
     console.print(Text.assemble(at, function, (f"{line.transaction_id}  ", "bold"), summary), soft_wrap=True)
+    return day
+
+
+def print_log_event(console: Console, event: LogEvent, previous_day: str) -> str:
+    """Print a line of `logs.sh` as ``print_log_line`` does, with its stack trace below. Return its day."""
+    day = event.at[:10]
+    if day != previous_day:
+        console.print(f"{day} UTC")
+    fields = dict(event.fields)
+    stack_trace = fields.pop("stackTrace", None)
+    line = Text.assemble(
+        (f"{event.at[11:23]}  ", "dim"),
+        (f"{event.source:<14}  ", _SOURCE_STYLES.get(event.source, "magenta")),
+        (f"{event.level:<7}  " if event.level else "", "red" if event.is_warning else "dim"),
+        (event.message, "red" if event.is_warning else ""),
+    )
+    if fields:
+        line.append(f"{'  ' if event.message else ''}{format_fields(fields)}", style="dim")
+    console.print(line, soft_wrap=True)
+    for frame in stack_trace if isinstance(stack_trace, list) else []:
+        console.print(Text(f"    {str(frame).strip()}", style="dim"), soft_wrap=True)
     return day
 
 
