@@ -1,13 +1,16 @@
 """Starts commands as processes: an expected error is one line, and `nohup` keeps a command running."""
 
+import json
 import signal
 import subprocess
 import sys
 
+import click
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from scripts.deployer.cli import deploy
+from scripts.deployer.cli import deploy, status
 from scripts.operator import cli as payments
 from scripts.page import __main__ as page
 from scripts.verify import cli as verify
@@ -87,6 +90,60 @@ def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
     """A deployment's exit code 2 means that a plan has changes."""
     for command, code in ((deploy.main, 1), (verify.main, 1), (payments.main, 2), (page.main, 2)):
         assert CliRunner().invoke(command, ["--frobnicate"]).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "line"),
+    [
+        (
+            deploy.main,
+            "plan dev --json --frobnicate",
+            "deploy: No such option '--frobnicate'; see deploy plan --help\n",
+        ),
+        (status.main, "dev --frobnicate", "status: No such option '--frobnicate'; see status --help\n"),
+        (
+            payments.main,
+            "--env local shw",
+            "payments: No such command 'shw'. Did you mean 'show'? See payments --help\n",
+        ),
+        (page.main, "", "page: Missing argument 'ENVIRONMENT'; see page --help\n"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(command: click.Command, arguments: str, line: str) -> None:
+    assert CliRunner().invoke(command, arguments, prog_name=line.split(":")[0]).stderr == line
+
+
+def test_a_group_without_arguments_shows_its_help() -> None:
+    assert "Commands:" in CliRunner().invoke(payments.main, [], prog_name="payments").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", ["plan local --json --bogus", "--json", "dev apply --json", "dev --apply x --plan --json"]
+)
+def test_wrong_arguments_of_a_deployment_end_with_a_record_for_programs(arguments: str) -> None:
+    result = CliRunner().invoke(deploy.main, arguments, prog_name="deploy")
+    (record,) = map(json.loads, result.stdout.splitlines())
+    schema = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(record, schema, jsonschema.Draft202012Validator)
+    assert (record["type"], record["result"], record["stack_name"]) == ("result", "failed", "")
+    assert result.stderr == f"deploy: {record['message']}\n"
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("command", [status.main, verify.main])
+@pytest.mark.parametrize("arguments", ["nosuch --json", "dev --json --bogus", "--json"])
+def test_an_error_is_a_document_for_programs(command: click.Command, arguments: str) -> None:
+    result = CliRunner().invoke(command, arguments, prog_name="x")
+    document = json.loads(result.stdout)
+    schema = json.loads((ROOT / "docs" / "verify-output.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
+    assert result.stderr.partition(": ")[2] == f"{document['error']}\n"
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("command", [status.main, verify.main, deploy.main])
+def test_an_error_prints_no_document_for_people(command: click.Command) -> None:
+    assert CliRunner().invoke(command, "nosuch --bogus").stdout == ""
 
 
 def run_shell(line: str) -> subprocess.CompletedProcess[str]:

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from stacks.settings import SettingsError
 
 from .errors import UnwritableOutput, UserError, describe_error, is_aws_error
-from .terminal import echo
+from .terminal import echo, make_printable
 
 HELP = {"help_option_names": ["-h", "--help"]}
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -68,22 +69,62 @@ def report_errors(
         exit_with_error(name, describe_end(UnwritableOutput(describe_output_error(error))))
 
 
+class UsageErrorInOneLine(click.UsageError):
+    """Wrong arguments, shown as one line like any other error, instead of click's paragraphs."""
+
+    def __init__(self, error: click.UsageError, exit_code: int) -> None:
+        super().__init__(" ".join(error.format_message().split()), error.ctx)
+        self.exit_code = exit_code  # type: ignore[misc] # click reads the attribute of the instance
+
+    def __str__(self) -> str:
+        if self.ctx is None:
+            return self.message
+        guide = f"{self.ctx.command_path} --help"
+        # click may end with a question: "Did you mean ...?"
+        return (
+            f"{self.message} See {guide}" if self.message.endswith("?") else f"{self.message.rstrip('.')}; see {guide}"
+        )
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        script = self.ctx.find_root().info_name if self.ctx else ""
+        click.echo(f"{Path(script or '').stem}: {make_printable(str(self))}", file=file or sys.stderr)
+
+
 class GuardedCommand(click.Command):
-    """A command whose help and usage errors, too, end in one line if they cannot be written."""
+    """A command whose help and usage errors, too, are one line, even if they cannot be written."""
+
+    usage_exit_code = click.UsageError.exit_code
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         prepare_streams()
         return super().main(*arguments, **options)
 
+    def report_usage_error(self, message: str) -> None:
+        """Report wrong arguments to programs that read standard output, before the line on standard error."""
+
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        with _end_on_unwritable_output(parent.find_root().info_name if parent else info_name):
+        script = parent.find_root().info_name if parent else info_name
+        with _end_on_unwritable_output(script), self._shorten_usage_error():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _end_on_unwritable_output(ctx.find_root().info_name):
+        with _end_on_unwritable_output(ctx.find_root().info_name), self._shorten_usage_error():
             return super().invoke(ctx)
+
+    @contextmanager
+    def _shorten_usage_error(self) -> Iterator[None]:
+        try:
+            yield
+        except click.UsageError as error:
+            # Without any argument, the help is the answer.
+            if isinstance(error, (UsageErrorInOneLine, NoArgsIsHelpError)):
+                raise
+            shortened = UsageErrorInOneLine(error, self.usage_exit_code)
+            with suppress(OSError):
+                self.report_usage_error(str(shortened))
+            raise shortened from None
 
 
 @contextmanager

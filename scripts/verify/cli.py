@@ -60,7 +60,7 @@ def main(
 
     Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error.
     """
-    with common.report_errors(NAME, "what was changed has been undone"):
+    with common.report_errors(NAME, "what was changed has been undone", in_json=as_json):
         settings.load(common.environment, common.settings_file)  # raises SettingsError
         from . import announcement, read_only, report, runner
 

@@ -1,6 +1,7 @@
 """Lets each sub-command of ``deploy.sh`` be an option of ``deploy``, too, and stand after the environment."""
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ class CommandGroup(ExitsWith1, click.Group):
         if len(positions) < 2 or arguments[positions[1]] not in self.commands:
             return ["deploy", *arguments]
         return [arguments[positions[1]], *arguments[: positions[1]], *arguments[positions[1] + 1 :]]
+
+    def _can_print_json(self) -> bool:
+        return True
+
+    def _print_json_error(self, message: str) -> None:
+        """Print the record that ends the JSON Lines; wrong arguments may name no environment, and so no stack."""
+        from scripts.deployer.report.json_reporter import JsonReporter
+
+        JsonReporter(sys.stdout).show_error("", message)
 
     def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """``deploy`` first, and the others as they are declared."""

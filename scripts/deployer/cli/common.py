@@ -1,9 +1,11 @@
 """What the commands share: their options, and how an error ends them."""
 
 import functools
+import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.common import command
-from scripts.common.errors import StillRunning, UnwritableOutput, describe_error, is_aws_error
+from scripts.common.errors import StillRunning, UnwritableOutput, UserError, describe_error, is_aws_error
 from scripts.common.paths import ROOT
 from scripts.common.requests import NO_STACK, NOTHING
+from scripts.common.terminal import echo
 from stacks import settings
 
 if TYPE_CHECKING:
@@ -24,25 +27,30 @@ if TYPE_CHECKING:
 HELP = command.HELP
 
 
-@contextmanager
-def _exit_with_1() -> Iterator[None]:
-    try:
-        yield
-    except click.UsageError as error:
-        error.exit_code = 1  # type: ignore[misc] # click reads the attribute of the instance
-        raise
-
-
 class ExitsWith1(command.GuardedCommand):
     """A command whose usage errors exit with 1, because 2 means that a plan has changes."""
 
-    @_exit_with_1()
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        return super().make_context(*arguments, **options)
+    usage_exit_code = 1
+    _is_for_program = False
 
-    @_exit_with_1()
-    def invoke(self, context: click.Context) -> Any:
-        return super().invoke(context)
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        self._is_for_program = "--json" in (sys.argv if args is None else args) and self._can_print_json()
+        return super().main(args, *others, **options)
+
+    def _can_print_json(self) -> bool:
+        return any("--json" in parameter.opts for parameter in self.params)
+
+    def report_usage_error(self, message: str) -> None:
+        if self._is_for_program:
+            self._print_json_error(message)
+
+    def _print_json_error(self, message: str) -> None:
+        print_json_error(message)
+
+
+def print_json_error(message: str) -> None:
+    """Print what stands in place of the document of a command with ``--json`` that ends with an error."""
+    echo(json.dumps({"error": message}, indent=2))
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,19 @@ class CommonOptions:
         self._targets.append(target)
         return target
 
-    def report_errors(self, name: str, interrupted: str) -> AbstractContextManager[None]:
-        return command.report_errors(
+    @contextmanager
+    def report_errors(self, name: str, interrupted: str, *, in_json: bool = False) -> Iterator[None]:
+        """End the command on an error as ``command.report_errors`` does; ``in_json`` also prints it as a document."""
+        with command.report_errors(
             name, debug=self.debug, interrupt_message=interrupted, describe_end=self.describe_end
-        )
+        ):
+            try:
+                yield
+            except (Exception, KeyboardInterrupt) as error:
+                if in_json and is_expected(error):
+                    with suppress(OSError):  # nobody may read the output any more
+                        print_json_error(self.describe_end(error))
+                raise
 
     def describe_end(self, error: BaseException) -> str:
         """Return the message of an error that ends the command.
@@ -106,6 +123,11 @@ class CommonOptions:
     def record(self) -> Path:
         """The file that keeps the templates of the last deployment from this machine."""
         return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{self.environment}.json"
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether a command reports the error, instead of failing with a traceback."""
+    return isinstance(error, (UserError, settings.SettingsError, KeyboardInterrupt)) or is_aws_error(error)
 
 
 def _explains_refusal(error: BaseException) -> bool:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.common.command import exit_with_error
-from scripts.common.errors import StillRunning, UserError, is_aws_error
+from scripts.common.errors import StillRunning, UserError
 from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
 from stacks import settings
 from stacks.settings import SettingsError
 
 from .aliases import EXECUTION, FILE, CommandGroup, DeployCommand
-from .common import HELP, CommonOptions, common_options
+from .common import HELP, CommonOptions, common_options, is_expected
 from .confirmation import confirm_deployment
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ def _open_reporter(
                 report.show_error(stack_name(common.environment), str(failed))
             raise
         except (Exception, KeyboardInterrupt) as error:
-            if isinstance(error, (UserError, SettingsError, KeyboardInterrupt)) or is_aws_error(error):
+            if is_expected(error):
                 with suppress(OSError):
                     report.show_error(stack_name(common.environment), common.describe_end(error))
             raise

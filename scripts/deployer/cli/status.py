@@ -30,7 +30,7 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
 
     Exits with 2 if a stack has failed or drifted, or if an alarm is in ALARM or missing.
     """
-    with common.report_errors("status", "nothing was changed"):
+    with common.report_errors("status", "nothing was changed", in_json=as_json):
         settings.load(common.environment, common.settings_file)
         from ..status import read_status
 
