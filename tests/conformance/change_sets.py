@@ -5,12 +5,14 @@ The fields of a file in change_sets/:
 title   the subject of its cases
 source  the repository, commit, licence and folder of the recordings
 cases   for each: a name, the recorded test and its date, the template ``before`` and ``after`` with their parameters,
-        and what AWS answered: the resources ``listed``, the ``values`` of properties before and after, the resources
-        that its answer with property values omits, and those that were ``updated`` according to the events.
+        and AWS's two answers to DescribeChangeSet as they are, ``with_values`` of properties and ``without_values``:
+        rows of type ResourceChange, without contexts and physical ids, with our names and values in place of the
+        recorded ones. ``updated`` are the resources that were updated according to the events.
         ``between`` says what else happened between the two deployments
 """
 
 from collections.abc import Container, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from scripts.deployer.plan.model import Change, StackChanges
 from scripts.deployer.planning import Comparison, compare_trees
 from scripts.deployer.stack import Stack
 from tests.conformance.verdicts import Verdict
-from tests.deployer.aws.changes import describe_resource
+from tests.deployer.aws.changes import KNOWN_AFTER_APPLY
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation
 from tests.deployer.aws.stacks import Stack as SimulatedStack
@@ -34,14 +36,32 @@ FOLDER = Path(__file__).parent / "change_sets"
 NAME = "payments"
 PSEUDO = {"AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012", "AWS::Partition": "aws"}
 _FIELDS = {"name", "test", "recorded", "before", "after", "parameters_before", "parameters_after", "between"} | {
-    "listed", "values", "omitted_with_values", "updated",
+    "with_values", "without_values", "updated",
 }  # fmt: skip
 # Types of the recorded resources of which AWS's own pages say that their data go with them.
 _WITH_DATA = {
     *("AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::Logs::LogGroup", "AWS::Kinesis::Stream"),
     *("AWS::KMS::Key", "AWS::StepFunctions::StateMachine"),
 }
-_REPLACEMENTS = {"": "False", "with replacement": "True", "perhaps with replacement": "Conditional"}
+# From the weakest to the strongest.
+_RECREATIONS = ("Never", "Conditionally", "Always")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What both answers together say of a resource."""
+
+    action: str
+    resource_type: str
+    # False for an addition, whatever it has: CloudFormation documents a replacement for Modify only.
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html
+    replacement: str
+    policy_action: str
+    # The value before and after, None where no answer has it, and the recreation: of each property that changes.
+    properties: dict[str, tuple[str | None, str | None, str]]
+
+    def describe(self) -> tuple[str, str, str, str]:
+        return self.action, self.resource_type, self.replacement, self.policy_action
 
 
 @dataclass(frozen=True)
@@ -55,19 +75,28 @@ class RecordedChangeSet:
         )
         return compare_trees(NAME, before, after, PSEUDO)
 
-    def list_rows(self) -> dict[str, tuple[str, str]]:
-        """Return the action and the replacement of each resource that AWS listed."""
-        rows = {}
-        for logical_id, words in self.fields["listed"].items():
-            action, _, replacement = words.partition(" ")
-            rows[logical_id] = (action, _REPLACEMENTS[replacement])
-        return rows
+    def list_rows(self) -> dict[str, Row]:
+        """Return what AWS answered of each resource, by its logical id."""
+        answers: dict[str, list[dict[str, Any]]] = {}
+        for row in (*self.fields["with_values"], *self.fields["without_values"]):
+            answers.setdefault(row["LogicalResourceId"], []).append(row)
+        return {name: _join_rows(rows) for name, rows in answers.items()}
 
-    def read_type(self, logical_id: str) -> str:
-        templates = (self.fields[side].get("Resources", {}) for side in ("after", "before"))
-        return next(
-            (template[logical_id]["Type"] for template in templates if logical_id in template), "AWS::Lambda::Function"
+
+def _join_rows(rows: list[dict[str, Any]]) -> Row:
+    """Return one row of those for a resource. No recording has two that contradict each other."""
+    (action,), (kind,) = ({row[key] for row in rows} for key in ("Action", "ResourceType"))
+    (replacement,) = {row["Replacement"] if action == "Modify" else "False" for row in rows}
+    (policy_action,) = {row.get("PolicyAction", "") for row in rows}
+    properties: dict[str, tuple[str | None, str | None, str]] = {}
+    for target in (detail["Target"] for row in rows for detail in row["Details"]):
+        before, after, recreation = properties.get(target["Name"], (None, None, "Never"))
+        properties[target["Name"]] = (
+            target.get("BeforeValue", before),
+            target.get("AfterValue", after),
+            max(recreation, target["RequiresRecreation"], key=_RECREATIONS.index),
         )
+    return Row(action, kind, replacement, policy_action, properties)
 
 
 def load_change_sets() -> Iterator[RecordedChangeSet]:
@@ -78,23 +107,38 @@ def load_change_sets() -> Iterator[RecordedChangeSet]:
 
 
 def judge_comparisons() -> Iterator[Verdict]:
-    """Compare the changes of the templates with those that AWS listed."""
+    """Compare the changes of the templates with those that AWS listed, and the values where both are known."""
     for recorded in load_change_sets():
         changes = recorded.compare_templates().changes
         compared = {change.logical_id: (change.action, change.replacement) for change in changes.changes}
-        listed = recorded.list_rows()
+        listed = {name: (row.action, row.replacement) for name, row in recorded.list_rows().items()}
         differences = [
             f"{name} is {listed.get(name, 'not listed')}; ours is {compared.get(name, 'no change')}"
             for name in sorted({*compared, *listed})
             if compared.get(name) != listed.get(name)
         ]
-        yield Verdict(recorded.name, tuple(differences))
+        yield Verdict(recorded.name, (*differences, *find_other_values(recorded, changes)))
+
+
+def find_other_values(recorded: RecordedChangeSet, stack: StackChanges) -> Iterator[str]:
+    """Yield each recorded value in whose place a comparison of the templates has another one, known to it."""
+    rows = recorded.list_rows()
+    for change in stack.changes:
+        for prop in change.properties:
+            values = rows[change.logical_id].properties.get(prop.name) if change.logical_id in rows else None
+            for recorded_value, ours in zip(values or (), (prop.before, prop.after), strict=False):
+                if _is_known(recorded_value) and _is_known(ours) and recorded_value != ours:
+                    yield f"{change.logical_id}/{prop.name} is {recorded_value}; ours is {ours}"
+
+
+def _is_known(value: str | None) -> bool:
+    return value is not None and "${" not in value and KNOWN_AFTER_APPLY not in value
 
 
 def judge_plans() -> Iterator[Verdict]:
     """Compare the plan of the recorded answer, which a simulated service gives, with the answer and the events."""
     for recorded in load_change_sets():
-        answer = _read_answer(recorded)
+        answer = read_answer(recorded)
         plan = recorded.compare_templates().make_plan(answer, ())
         dangers = {danger.logical_id for danger in find_dangers(plan.stack)}
         differences = [
@@ -107,55 +151,53 @@ def judge_plans() -> Iterator[Verdict]:
 
 
 def find_differences_of_rows(recorded: RecordedChangeSet, stack: StackChanges, place: str) -> Iterator[str]:
-    """Yield each recorded action, replacement and value that the changes do not have."""
+    """Yield each recorded action, type, replacement, policy, value and recreation that the changes do not have.
+
+    The plan may have a value that no answer has, which it takes from the comparison.
+    """
     changes = {change.logical_id: change for change in stack.changes}
     for name, row in recorded.list_rows().items():
         change = changes.get(name)
-        ours = (change.action, change.replacement) if change else "not listed"
-        if ours != row:
-            yield f"{name} is {row}; ours is {place} as {ours}"
-        values = {prop.name: (prop.before, prop.after) for prop in change.properties} if change else {}
-        for path, (before, after) in recorded.fields.get("values", {}).get(name, {}).items():
-            if values.get(path) != (before, after):
-                yield f"{name}/{path} is {before} → {after}; ours is {place} as {values.get(path)}"
+        if change is None:
+            yield f"{name} is {row.action}; ours is not {place}"
+            continue
+        ours = (change.action, change.resource_type, change.replacement, change.policy_action)
+        if ours != row.describe():
+            yield f"{name} is {row.describe()}; ours is {place} as {ours}"
+        properties = {prop.name: (prop.before, prop.after, prop.recreation) for prop in change.properties}
+        for path, values in row.properties.items():
+            read = properties.get(path)
+            is_filled = place == "planned" and values[:2] == (None, None) and read is not None and read[2] == values[2]
+            if read != values and not is_filled:
+                yield f"{name}/{path} is {values}; ours is {place} as {read}"
 
 
 def find_missing_dangers(recorded: RecordedChangeSet, dangers: Container[str]) -> Iterator[str]:
     """Yield each recorded removal or replacement of a resource with data that the plan does not put first."""
-    for name, (action, replacement) in recorded.list_rows().items():
-        is_lost = action == "Remove" or (action == "Modify" and replacement != "False")
-        if is_lost and recorded.read_type(name) in _WITH_DATA and name not in dangers:
+    for name, row in recorded.list_rows().items():
+        is_lost = row.action == "Remove" or (row.action == "Modify" and row.replacement != "False")
+        if is_lost and row.resource_type in _WITH_DATA and name not in dangers:
             yield f"{name} loses its data on AWS; ours names no loss"
 
 
 def find_hidden_changes(recorded: RecordedChangeSet, plan_changes: dict[str, Change]) -> Iterator[str]:
-    for name, (action, _) in recorded.list_rows().items():
+    for name, row in recorded.list_rows().items():
         is_hidden = name not in plan_changes or plan_changes[name].is_spurious
-        if is_hidden and (action != "Modify" or name in recorded.fields.get("updated", [])):
-            yield f"{name} is {action} on AWS; ours is said not to change"
+        if is_hidden and (row.action != "Modify" or name in recorded.fields.get("updated", [])):
+            yield f"{name} is {row.action} on AWS; ours is said not to change"
 
 
-def _read_answer(recorded: RecordedChangeSet) -> StackChanges:
+def read_answer(recorded: RecordedChangeSet) -> StackChanges:
     """Return what the deployer reads of the answers with and without values."""
-    changes = []
-    for name, (action, replacement) in recorded.list_rows().items():
-        details = [
-            {
-                "Target": {"Attribute": "Properties", "Name": path.split("/")[0], "Path": f"/Properties/{path}"}
-                | {key: value for key, value in (("BeforeValue", before), ("AfterValue", after)) if value is not None}
-            }
-            for path, (before, after) in recorded.fields.get("values", {}).get(name, {}).items()
-        ]
-        attributes = {"Replacement": replacement} if action == "Modify" else {}
-        # The same in every recording, but for the replacement of an addition, which 7 of 19 have.
-        attributes |= {"Add": {"Replacement": "True"}, "Remove": {"PolicyAction": "Delete"}}.get(action, {})
-        if replacement == "True":
-            attributes["PolicyAction"] = "ReplaceAndDelete"
-        changes.append(describe_resource(action, name, recorded.read_type(name), details, **attributes))
+    with_values, without_values = (
+        # The reader joins the answers in place.
+        [{"Type": "Resource", "ResourceChange": deepcopy(row)} for row in recorded.fields[answer]]
+        for answer in ("with_values", "without_values")
+    )
     service = CloudFormation(
         objects={"template": "Resources: {}"},
-        without_values=set(recorded.fields.get("omitted_with_values", [])),
-        scripted_answers={"": lambda _: changes},
+        scripted_answers={"": lambda _: with_values},
+        answers_without_values={"": without_values},
     )
     root = SimulatedStack(NAME, f"arn:{NAME}", "CREATE_COMPLETE")
     service.stacks[root.id] = root
