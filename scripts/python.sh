@@ -4,7 +4,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The AWS emulator needs more than AWS.
 needed=.venv/deploy-installed
-for argument in "$@"; do case $argument in local | *=local) needed=.venv/installed ;; esac; done
+for argument in "$@" "${PAYMENT_ENV:-}"; do case $argument in local | *=local) needed=.venv/installed ;; esac; done
 # Sets up .venv on first use, and after a change of the dependencies.
 # As if no other make had started this: the variables of a parallel one would make this one warn.
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory --silent -C "$root" "$needed" >&2

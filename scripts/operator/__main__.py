@@ -1,3 +1,4 @@
 from .cli import main
 
-main(prog_name="scripts/payments.sh")
+# The variable by which click completes words in a shell; by default it has the slash of the program's name.
+main(prog_name="scripts/payments.sh", complete_var="_PAYMENTS_COMPLETE")

@@ -54,7 +54,7 @@ def test_a_group_runs_its_commands_and_no_others(
     monkeypatch.setattr(common, "reach_platform", lambda *_: operated)
 
     def run(*arguments: str) -> Result:
-        return CliRunner().invoke(cli.main, ["--env", ENVIRONMENT, *arguments], input="y\n")
+        return CliRunner().invoke(cli.main, ["--env", ENVIRONMENT, *arguments])
 
     request, _ = platform.pay(payment_amount=150.03)
     failed = request["transaction_id"]
@@ -65,7 +65,7 @@ def test_a_group_runs_its_commands_and_no_others(
         "Start payments": [new],
         "List and show payments": [("list",), ("list", "--open"), ("list", "--failed"), ("show", failed)],
         "Handle dead letters": [("dlq", "list"), ("dlq", "explain", failed), ("dlq", "redrive", failed)],
-        "Act on payments": [("refund", paid), ("reconcile",)],
+        "Act on payments": [("refund", paid, "--yes"), ("reconcile",)],
     }
     for line in commands[section]:
         result = run(*line)

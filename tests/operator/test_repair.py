@@ -146,6 +146,7 @@ def test_only_a_yes_changes_a_payment(
     target = FakeTarget(ANSWER)
     prepare_payment(monkeypatch, target, status)
     with CliRunner().isolation() as (_, stderr, _), monkeypatch.context() as patched:
+        patched.setattr(common, "can_ask", lambda: True)
         patched.setattr("click.termui.visible_prompt_func", answer_prompt)
         with pytest.raises(SystemExit) as end:
             cli.main(["--env", "dev", *command])
@@ -154,3 +155,15 @@ def test_only_a_yes_changes_a_payment(
     assert len(target.calls) == (code == 0)
     assert errors.startswith(f"T-1 is {status}, 1.00 USD, charged as r\n")
     assert ("interrupted; nothing was changed" in errors) is (code == 130)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [(["refund", "T-1"], "COMPLETED"), (["resolve", "T-1", "--not-charged"], "REVIEW")]
+)
+def test_a_question_that_nobody_can_answer_names_the_option_that_answers_it(
+    command: list[str], status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = FakeTarget(ANSWER)
+    result = run_command(monkeypatch, target, status, *command)
+    assert (result.exit_code, target.calls) == (1, [])
+    assert result.output.endswith("run it in a terminal or add --yes\n")

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from click import UsageError
 
 from scripts.common import command
 from scripts.common.command import Interrupted
+from scripts.common.errors import UserError
 from scripts.common.terminal import create_console, echo
 from stacks import settings
 from stacks.settings import LOCAL
@@ -25,34 +26,82 @@ if TYPE_CHECKING:
 
 NAME = "payments"
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
-# Commands get this instead of a platform: they check their arguments before they reach it.
-ReachPlatform = Callable[[], "Platform"]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class OneLineErrors(command.GuardedCommand, click.Group):
+@dataclass(frozen=True)
+class ReachPlatform:
+    """Commands get this instead of a platform: they check their arguments before they call it."""
+
+    environment: str | None
+    profile: str | None
+    region: str | None
+
+    def __call__(self) -> "Platform":
+        return reach_platform(self.name_environment(), self.profile, self.region)
+
+    def name_environment(self) -> str:
+        """Return the environment. Raises ``UsageError`` if none is named."""
+        if not self.environment:
+            raise UsageError("no environment; add --env ENVIRONMENT, such as --env dev, or set PAYMENT_ENV")
+        return self.environment
+
+    def read_accepted_currencies(self) -> list[str]:
+        """Return the currencies that the environment accepts by its settings. Raises ``SettingsError``."""
+        amounts = settings.load(self.name_environment())[settings.Settings.maximum_amounts.parameter_name]
+        return [entry.partition("=")[0] for entry in amounts.split(",")]
+
+
+class OptionsAnywhere(command.GuardedCommand, click.Group):
+    """A group whose options may also stand after the command."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, self._move_options_first(context, args))
+
+    def _move_options_first(self, context: click.Context, args: list[str]) -> list[str]:
+        options = {
+            name: option for option in self.params for name in option.opts if name not in context.help_option_names
+        }
+        options_first, remaining, words = [], [], iter(args)
+        for word in words:
+            option = options.get(word.partition("=")[0])
+            if word == "--":
+                remaining += [word, *words]
+            elif not isinstance(option, click.Option):
+                remaining.append(word)
+            elif option.is_flag or "=" in word:
+                options_first.append(word)
+            elif (value := next(words, None)) is None:
+                raise click.BadOptionUsage(word, f"Option {word!r} requires an argument.", context)
+            else:
+                options_first += [word, value]
+        return options_first + remaining
+
     def invoke(self, context: click.Context) -> Any:
         with command.report_errors(NAME, debug=context.params["debug"]):
             return super().invoke(context)
 
 
-@click.group(cls=OneLineErrors, context_settings=command.HELP)
+@click.group(cls=OptionsAnywhere, context_settings=command.HELP)
 @click.option(
     "--env",
     "environment",
-    required=True,
+    envvar="PAYMENT_ENV",
+    show_envvar=True,
     help="The environment, such as dev; local is the AWS emulator on this machine.",
 )
 @click.option("--profile", help="The AWS profile to use.")
 @click.option("--region", help="The AWS Region.  [default: the profile's]")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.pass_context
-def main(context: click.Context, /, environment: str, profile: str | None, region: str | None, **_: Any) -> None:
+def main(context: click.Context, /, environment: str | None, profile: str | None, region: str | None, **_: Any) -> None:
     """Operate payments: start them, inspect them, and repair failures.
+
+    The options below may stand before or after COMMAND.
 
     Exit codes: 0 success; 1 the command or a payment failed; 2 invalid arguments, nothing was done; 130 Ctrl-C.
     """
-    context.obj = lambda: reach_platform(environment, profile, region)
+    context.obj = ReachPlatform(environment, profile, region)
 
 
 def reach_platform(environment: str, profile: str | None, region: str | None) -> "Platform":
@@ -69,8 +118,15 @@ def reach_platform(environment: str, profile: str | None, region: str | None) ->
     return Platform(environment, target, operator)
 
 
+def can_ask() -> bool:
+    """Whether there is somebody to answer a question."""
+    return sys.stdin.isatty()
+
+
 def ask_confirmation(question: str) -> None:
-    """Ask on standard error, and abort on any answer but yes."""
+    """Ask on standard error, and abort on any answer but yes. Raises ``UserError`` if nobody can answer."""
+    if not can_ask():
+        raise UserError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")
     try:
         click.confirm(question, abort=True, err=True)
     except click.Abort as abort:
