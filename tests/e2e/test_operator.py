@@ -77,7 +77,7 @@ def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, ru
     # The start of its id, as the list shows it, is enough to clear it.
     short_id = letter["letter_id"][:8]
     assert short_id in run("dlq", "list").output
-    assert "Aborted" in run("dlq", "clear", short_id).output
+    assert "add --yes" in run("dlq", "clear", short_id).output
     cleared = run("dlq", "clear", short_id, "--yes")
     assert (cleared.exit_code, cleared.output.splitlines()[-1]) == (0, "cleared")
     assert run("dlq", "list").output == "no dead letters\n"
@@ -140,7 +140,7 @@ def test_a_missing_platform_is_reported(run, arguments: list[str]) -> None:
         (["show", "T-NONE"], "T-NONE is not recorded in local"),
         (["start", "T"], "--amount, --method, --customer missing"),
         (["start", "--amount", "1", "--file", "a.csv"], "--file already contains everything; leave out --amount"),
-        (["start", "--file", "none.csv"], "payments: none.csv: No such file or directory; nothing was sent"),
+        (["start", "--file", "none.csv"], "payments: nothing was sent: none.csv: No such file or directory"),
         (["list", "--since", "soon"], "give 30m, 2h, 3d or a time"),
         (["dlq", "explain", "T-NONE"], "no dead letter for transaction T-NONE"),
     ],

@@ -1,12 +1,18 @@
-"""`start` accepts a valid file as a whole, and describes the first error of an invalid one in one line."""
+"""`start` accepts a valid file as a whole, and describes each mistake of an invalid one in a line with its place."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scripts.operator import payment_requests
-from scripts.operator.payment_requests import InvalidRequest, read_arguments, read_file
+from scripts.operator import cli, payment_files, payment_requests
+from scripts.operator.payment_files import InvalidRequest
+from scripts.operator.payment_requests import read_arguments, read_file
 
 HEADER = "transaction_id,payment_amount,payment_method,customer_id\n"
 GOOD = "T-1,150.00,credit_card,C-1\n"
@@ -45,7 +51,7 @@ def test_an_amount_arrives_as_it_was_written(amount: str) -> None:
         ("1_000", "must be a number"),
         ("NaN", "must be a number"),
         ("١٢", "must be a number"),
-        ("1,50", "must be a number"),
+        ("1,50", "has a comma; write a decimal point"),
         ("1.005", "more decimal places than its currency has"),
         ("1e999999999", "too large or too small"),
         # Beyond the sixteenth digit, amounts share their binary floats.
@@ -66,20 +72,20 @@ PAYMENT = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "cre
     [
         ("", "payments.csv: contains no payments"),
         (HEADER, "payments.csv: contains no payments"),
-        ("transaction_id;payment_amount\n", "payments.csv:1: missing column transaction_id, payment_amount, "),
+        ("transaction_id;payment_amount\n", "payments.csv:1: missing column payment_method, customer_id; "),
         (HEADER.replace(",customer_id", "") + GOOD, "payments.csv:1: missing column customer_id"),
-        (HEADER.strip() + ",cvv\n", "payments.csv:1: 1 unknown"),
-        (HEADER.strip() + ",customer_id\n", "payments.csv:1: the same column twice"),
-        (HEADER + GOOD + "T-2,1\n", "payments.csv:3: 2 fields, the header has 4"),
-        (HEADER + GOOD + "\n" + GOOD, "payments.csv:4: T-1 is already in line 2"),
+        (HEADER.strip() + ",cvv\n", "payments.csv:1: column 5 is unknown"),
+        (HEADER.strip() + ",customer_id\n", "payments.csv:1: column 5 is customer_id, like column 4"),
+        (HEADER + GOOD + "T-2,1\n", "payments.csv:3: 2 columns, and the header has 4"),
+        (HEADER + GOOD + "\n" + GOOD, "payments.csv:4: transaction_id is already in line 2"),
         (HEADER + GOOD + "T-2,x,credit_card,C\n", "payments.csv:3: payment_amount must be a number"),
         (HEADER + GOOD + "T-2,0,credit_card,C\n", "payments.csv:3: payment_amount must be more than 0"),
         (HEADER + GOOD + "T-2,-1,credit_card,C\n", "payments.csv:3: payment_amount must be more than 0"),
         (HEADER + GOOD + "T-2,1,cheque,C\n", "payments.csv:3: payment_method must be one of"),
         (HEADER + "4111111111111111,1,credit_card,C\n", "payments.csv:2: transaction_id must have"),
         (HEADER + '"T-1\n', "payments.csv:2: not CSV"),
-        ((HEADER + GOOD).encode() + b"T-2,1,credit_card,Jos\xe9\n", "payments.csv:3: not UTF-8"),
-        ((HEADER + GOOD).encode("utf-16"), "payments.csv:1: not UTF-8"),
+        ((HEADER + GOOD).encode() + b"T-2,1,credit_card,Jos\xe9\n", "payments.csv:3: customer_id must have"),
+        ((HEADER + GOOD).encode("utf-16"), "payments.csv: is UTF-16, as spreadsheets save Unicode Text; in"),
         ("", "a.json: contains no payments"),
         ("[]", "a.json: contains no payments"),
         ("[\n\n nonsense]", "a.json:3: not JSON"),
@@ -87,14 +93,18 @@ PAYMENT = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "cre
         (f"[{PAYMENT}\n{PAYMENT}]", "a.json:2: not JSON: a comma or the end"),
         (f"[{PAYMENT}", "a.json:1: not JSON: a comma or the end"),
         (f"{PAYMENT}\n{PAYMENT}", "a.json:2: not JSON: unexpected content after the end"),
-        (f"[{PAYMENT},\n{PAYMENT}]", "a.json:2: T-1 is already in line 1"),
+        (f"[{PAYMENT},\n{PAYMENT}]", "a.json:2: transaction_id is already in line 1"),
         (f"[{PAYMENT},\n7]", "a.json:2: not an object"),
-        (f"[{PAYMENT},\n" + PAYMENT.replace("T-1", "T-2").replace(": 1", ": NaN") + "]", "a.json:2: NaN and Infinity"),
+        (
+            f"[{PAYMENT},\n" + PAYMENT.replace("T-1", "T-2").replace(": 1", ": NaN") + "]",
+            "a.json:2: payment_amount must be finite",
+        ),
         (PAYMENT.replace(": 1", ': "1"'), "a.json:1: payment_amount must be a number"),
-        (PAYMENT.replace(": 1", ": " + "1" * 5000), "a.json:1: not a valid payment"),
+        (PAYMENT.replace(": 1", ": " + "1" * 5000), "a.json:1: payment_amount is too large"),
         (PAYMENT.replace(": 1", ': 1, "payment_amount": 2'), "a.json:1: an object has the same field twice"),
-        ('{"transaction_id": "T-1"}', "a.json:1: payment_amount must be a number; payment_method must be"),
-        ("[" * 100_000, "a.json:1: not a valid payment"),
+        ("[" * 100_000, "a.json:1: not JSON: nested too deeply"),
+        (f"[{PAYMENT}, {PAYMENT}]", "a.json:1: transaction_id is already in line 1"),
+        (b"PK\3\4\0\0", "payments.csv: is not a text file; in a spreadsheet, save it as CSV UTF-8"),
         (PAYMENT.replace('"C"', "1.5"), "a.json:1: customer_id must have"),
         (PAYMENT.replace('"C"', '"C", "currency": 1.5'), "a.json:1: currency must be"),
         (PAYMENT.replace('"C"', '"C", "cvv": [1.5]'), "a.json:1: 1 unknown field"),
@@ -106,7 +116,7 @@ def test_an_invalid_file_is_refused(tmp_path: Path, content: str | bytes, messag
     name = message.partition(":")[0]
     with pytest.raises(InvalidRequest) as error:
         read_file(write_file(tmp_path, content, name))
-    assert message in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path}/{message}")
     assert "\n" not in str(error.value)
     # A value may be a card number in the wrong column.
     assert "4111" not in str(error.value)
@@ -118,6 +128,150 @@ def test_too_many_payments_or_bytes_are_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InvalidRequest, match=r"csv:4: more than 2 payments"):
         read_file(write_file(tmp_path, many))
     with pytest.raises(InvalidRequest, match="larger than 5 MiB"):
-        read_file(write_file(tmp_path, b" " * (payment_requests.LARGEST_BYTES + 1)))
+        read_file(write_file(tmp_path, b" " * (payment_files.LARGEST_BYTES + 1)))
     with pytest.raises(InvalidRequest, match="No such file"):
         read_file(tmp_path / "none.csv")
+
+
+COLUMNS = ("transaction_id", "payment_amount", "payment_method", "customer_id", "currency")
+CURRENCIES = ("EUR", "USD")
+# None of these is valid in its column. Some have a separator, a quote or a line end, which a table has to quote.
+WRONG_CELLS = {
+    "transaction_id": ["=T-1", "1E+15", "4111111111111111", "a b", "", "a,b", 'a"b', "a\nb"],
+    "payment_amount": ["x", "1.500,00", "1,500.00", "1 500", "0", "", "1e99", "1;5"],
+    "payment_method": ["cheque", "Credit_Card", "", "credit_card;"],
+    "customer_id": ["José", "", "C 1", '"', "a\r\nb"],
+    "currency": ["usd", "GBP", "XYZ", "€", "U\tD"],
+}
+
+
+@st.composite
+def draw_rows(draw: st.DrawFn) -> list[dict[str, str]]:
+    ids = draw(st.lists(st.from_regex(r"[A-Z][0-9]{1,5}", fullmatch=True), min_size=1, max_size=6, unique=True))
+    cells = {
+        "payment_amount": st.decimals(1, 9999, places=2).map(str),
+        "payment_method": st.sampled_from(["credit_card", "debit_card"]),
+        "customer_id": st.from_regex(r"C[0-9]{1,4}", fullmatch=True),
+        "currency": st.sampled_from(["", *CURRENCIES]),
+    }
+    return [{"transaction_id": name} | draw(st.fixed_dictionaries(cells)) for name in ids]
+
+
+@st.composite
+def draw_formats(draw: st.DrawFn) -> dict[str, str | int]:
+    """Draw how a spreadsheet may write a table."""
+    return {
+        "delimiter": draw(st.sampled_from([",", ";", "\t"])),
+        "lineterminator": draw(st.sampled_from(["\n", "\r\n", "\r"])),
+        "quoting": draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])),
+    }
+
+
+def write_table(
+    rows: list[dict[str, str]], columns: list[str], mark: str = "", **form: str | int
+) -> tuple[str, list[int]]:
+    """Return the text of the table, and the line in which each row begins."""
+    file, lines = io.StringIO(newline=""), []
+    writer = csv.DictWriter(file, columns, **form)  # type: ignore[arg-type] # a dictionary has one type of values
+    writer.writeheader()
+    for row in rows:
+        # Every line end in a table counts, also one within a cell.
+        lines.append(len(file.getvalue().splitlines()) + 1)
+        writer.writerow(row)
+    return mark + file.getvalue(), lines
+
+
+@given(rows=draw_rows(), form=draw_formats(), mark=st.sampled_from(["", "\ufeff"]), columns=st.permutations(COLUMNS))
+def test_a_table_is_read_the_same_however_a_spreadsheet_writes_it(
+    rows: list[dict[str, str]],
+    form: dict[str, str | int],
+    mark: str,
+    columns: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("tables")
+    text, _ = write_table(rows, columns, mark, **form)
+    read_requests = read_file(write_file(folder, text), CURRENCIES)
+    arguments = [[row[column] for column in COLUMNS[:-1]] + [row["currency"] or None] for row in rows]
+    assert read_requests == [read_arguments(*values) for values in arguments]  # type: ignore[arg-type]
+
+
+@given(rows=draw_rows(), form=draw_formats(), columns=st.permutations(COLUMNS), data=st.data())
+def test_each_wrong_cell_is_reported_with_its_line_and_column_and_without_its_value(
+    rows: list[dict[str, str]],
+    form: dict[str, str | int],
+    columns: list[str],
+    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    wrong_cells = set()
+    for number, row in enumerate(rows):
+        for column in data.draw(st.sets(st.sampled_from(COLUMNS), min_size=1, max_size=3)):
+            row[column] = data.draw(st.sampled_from(WRONG_CELLS[column]))
+            wrong_cells.add((number, column))
+    text, lines = write_table(rows, columns, **form)
+    path = write_file(tmp_path_factory.mktemp("tables"), text)
+    with pytest.raises(InvalidRequest) as error:
+        read_file(path, CURRENCIES)
+    places = [line.removeprefix(f"{path}:").split(" ")[:2] for line in str(error.value).splitlines() if ": " in line]
+    assert sorted(places) == sorted([f"{lines[number]}:", column] for number, column in wrong_cells)
+
+
+def test_many_mistakes_are_counted_and_not_all_shown(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        read_file(write_file(tmp_path, HEADER + "T-1,1,cheque,\n" * 700))
+    first_line, *lines, last_line = str(error.value).splitlines()
+    # Two rules in each row, and the repeated id in each but the first.
+    assert (first_line, len(lines), last_line) == ("2,099 mistakes", payment_files.MOST_MISTAKES, "and 2,079 more")
+
+
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    rows = ['"T-1"x,1,credit_card,C', "T-2,1,credit_card", "T-3,1,cheque,C", GOOD]
+    with pytest.raises(InvalidRequest) as error:
+        read_file(write_file(tmp_path, HEADER + "\n".join(rows)))
+    numbers = [
+        line.removeprefix(f"{tmp_path}/payments.csv:").split(":")[0] for line in str(error.value).splitlines()[1:]
+    ]
+    assert numbers == ["2", "3", "4"]
+
+
+def test_empty_cells_beyond_the_header_are_left_out(tmp_path: Path) -> None:
+    text = HEADER.strip() + ",,\n" + GOOD.strip() + ",,\n" + ",,,,,\n"
+    assert len(read_file(write_file(tmp_path, text))) == 1
+
+
+def run_start(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(cli.main, ["start", "--env", "local", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ([], "20.50 EUR in 2 payments\n150.00 USD in 1 payment\n"),
+        (
+            ["--json"],
+            json.dumps([{"amount": "20.50 EUR", "payments": 2}, {"amount": "150.00 USD", "payments": 1}], indent=2)
+            + "\n",
+        ),
+    ],
+)
+def test_a_dry_run_prints_sums_and_reaches_nothing(
+    options: list[str], printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_to_reach(*_: object) -> None:
+        raise AssertionError("a dry run reaches nothing")
+
+    monkeypatch.setattr(cli.common, "reach_platform", refuse_to_reach)
+    rows = "T-1,150,credit_card,C,\nT-2,20,credit_card,C,EUR\nT-3,.5,credit_card,C,EUR\n"
+    path = write_file(tmp_path, HEADER.strip() + ",currency\n" + rows)
+    code, output, errors = run_start("--file", str(path), "--dry-run", *options)
+    assert (code, output) == (0, printed)
+    assert options or errors == "all are valid; nothing was sent\n"
+
+
+def test_a_currency_that_the_environment_does_not_accept_is_refused_before_anything_is_sent() -> None:
+    arguments = ("T-1", "--amount", "1", "--method", "credit_card", "--customer", "C", "--currency", "XYZ")
+    code, _, errors = run_start(*arguments)
+    message = "currency must be one of maximum_amounts in the settings: EUR, JPY, USD"
+    assert (code, errors) == (2, f"payments: nothing was sent: the payment: {message}\n")

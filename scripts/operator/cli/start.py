@@ -1,18 +1,20 @@
 """scripts/payments.sh start"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click import UsageError
+from payments.money import Money
 
 from scripts.common import command
 from scripts.common.terminal import create_console, echo
 
 from ..json_output import to_json
-from ..payment_requests import InvalidRequest, Request, read_arguments, read_file
+from ..payment_files import InvalidRequest
+from ..payment_requests import Request, read_arguments, read_file, sum_amounts
 from .common import NAME, ReachPlatform, as_json, echo_json, main, make_console
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--file", "file", type=click.Path(path_type=Path), help="Read the payments from a JSON or CSV file instead."
 )
+@click.option("--dry-run", is_flag=True, help="Check the payments, print their sums, and send nothing; needs no AWS.")
 @click.option("--wait/--no-wait", default=True, help="Wait for the outcomes.  [default: wait]")
 @as_json
 @click.pass_obj
@@ -39,22 +42,27 @@ def start(
     customer: str | None,
     currency: str | None,
     file: Path | None,
+    dry_run: bool,
     wait: bool,
     as_json: bool,
 ) -> None:
     """Start one payment, or all payments in a file. Safe to repeat: each is charged at most once.
 
-    A file is checked as a whole before anything is sent. JSON: an object or a list of them; CSV: a header with the
-    names transaction_id, payment_amount, payment_method, customer_id and, optionally, currency.
+    A file is checked as a whole before anything is sent, and all mistakes are listed. JSON: an object or a list of
+    them; CSV: a header with the names transaction_id, payment_amount, payment_method, customer_id and, optionally,
+    currency, separated by commas, semicolons or tabs; amounts with a decimal point.
 
     A declined or rejected payment counts as a regular outcome: the exit code is 1 only if a payment failed or may have
     failed.
     """
     arguments = {"TRANSACTION_ID": transaction_id, "--amount": amount, "--method": method, "--customer": customer}
     try:
-        requests = _read_requests(file, arguments, currency)
+        requests = _read_requests(file, arguments, currency, reach_platform.read_accepted_currencies())
     except InvalidRequest as error:
-        command.exit_with_error(NAME, f"{error}; nothing was sent", UsageError.exit_code)
+        command.exit_with_error(NAME, f"nothing was sent: {error}", UsageError.exit_code)
+    if dry_run:
+        _print_sums(sum_amounts(requests), as_json)
+        return
     from ..batch import Batch
     from . import views
 
@@ -79,16 +87,27 @@ def start(
         sys.exit(1)
 
 
-def _read_requests(file: Path | None, arguments: dict[str, str | None], currency: str | None) -> list[Request]:
+def _print_sums(counts: dict[Money, int], as_json: bool) -> None:
+    if as_json:
+        echo_json([{"amount": str(amount), "payments": count} for amount, count in counts.items()])
+        return
+    for amount, count in counts.items():
+        echo(f"{amount} in {count:,} payment{'s' if count > 1 else ''}")
+    echo("all are valid; nothing was sent", err=True)
+
+
+def _read_requests(
+    file: Path | None, arguments: dict[str, str | None], currency: str | None, accepted_currencies: Collection[str]
+) -> list[Request]:
     if file is not None:
         superfluous = [name for name, value in (arguments | {"--currency": currency}).items() if value is not None]
         if superfluous:
             raise UsageError(f"--file already contains everything; leave out {', '.join(superfluous)}")
-        return read_file(file)
+        return read_file(file, accepted_currencies)
     if missing := ", ".join(name for name, value in arguments.items() if value is None):
         raise UsageError(f"{missing} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file")
     transaction_id, amount, method, customer = map(str, arguments.values())
-    return [read_arguments(transaction_id, amount, method, customer, currency)]
+    return [read_arguments(transaction_id, amount, method, customer, currency, accepted_currencies)]
 
 
 def _describe_progress(batch: "Batch") -> str:

@@ -1,0 +1,212 @@
+"""The rows of a file of payments, and what is wrong with the file as such.
+
+A JSON file holds an object or a list of them. A CSV file has a header with the names of the request's fields, separated
+by a comma, a semicolon or a tab::
+
+    transaction_id,payment_amount,payment_method,customer_id,currency
+    TXN-1,150.00,credit_card,CUST-1,USD
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from payments.request import FIELDS
+
+from scripts.common.errors import UserError
+
+LARGEST_BYTES = 5 * 1024 * 1024
+MOST_MISTAKES = 20
+REQUIRED_FIELDS = ("transaction_id", "payment_amount", "payment_method", "customer_id")
+# What spreadsheets separate cells by, which depends on the country and the format.
+_SEPARATORS = (",", ";", "\t")
+# What JSON does not ignore, or the end.
+_VISIBLE = re.compile(r"[^ \t\r\n]|\Z")
+_LONGEST_INTEGER = 30
+_ADVICE = "in a spreadsheet, save it as CSV UTF-8"
+
+
+class InvalidRequest(UserError):
+    """Requests that cannot be sent; the message has a line for each of the first ``MOST_MISTAKES``, with its place."""
+
+    def __init__(self, *mistakes: str) -> None:
+        hidden_count = len(mistakes) - MOST_MISTAKES
+        lines = [*mistakes[:MOST_MISTAKES], *([f"and {hidden_count:,} more"] if hidden_count > 0 else [])]
+        super().__init__("\n".join([f"{len(mistakes):,} mistakes", *lines] if len(mistakes) > 1 else lines))
+
+
+@dataclass(frozen=True)
+class Row:
+    """The fields of one payment as they are written, and the first line of it, counted from 1."""
+
+    line: int
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A broken rule. Its text names the column, but no value: it may be a card number in the wrong column."""
+
+    line: int
+    rule: str
+
+
+class SpelledNumber(float):
+    """A number that keeps its spelling; json.dumps writes it as a number."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "SpelledNumber":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def is_json(path: Path, text: str) -> bool:
+    """Whether the text of the file is JSON and not CSV, by the name of the file, or else by its first character."""
+    suffix = path.suffix.lower()
+    return suffix == ".json" or (suffix != ".csv" and text.lstrip()[:1] in ("{", "["))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of the file. Raises ``InvalidRequest`` if it cannot be read, is too large, or holds no text."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        raise InvalidRequest(f"{path}: {error.strerror}") from None
+    if len(content) > LARGEST_BYTES:
+        raise InvalidRequest(f"{path}: larger than {LARGEST_BYTES // 1024 // 1024} MiB; send it in several files")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidRequest(f"{path}: is UTF-16, as spreadsheets save Unicode Text; {_ADVICE}")
+    if b"\0" in content:
+        raise InvalidRequest(f"{path}: is not a text file; {_ADVICE}")
+    # Spreadsheets write a byte order mark. No field accepts a character beyond ASCII, so the rules of the fields find
+    # what is in another encoding, each in its place.
+    text = content.decode("utf-8-sig", errors="replace")
+    if not text.strip():
+        raise InvalidRequest(f"{path}: contains no payments")
+    return text
+
+
+def parse_csv(text: str) -> Iterator[Row | Mistake]:
+    """Yield each payment of a table, or each mistake instead. Nothing follows the mistakes of a header."""
+    separator = _find_separator(text)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    header: list[str] | None = None
+    line = 1
+    while True:
+        try:
+            row = [cell.strip() for cell in next(rows)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Mistake(line, f"not CSV: {error}")
+        else:
+            if header is None:
+                header = _drop_empty_cells(row, 0)
+                mistakes = [Mistake(line, rule) for rule in _check_header(header)]
+                yield from mistakes
+                if mistakes:
+                    return
+            elif any(row):
+                yield _read_row(line, _drop_empty_cells(row, len(header)), header)
+        line = rows.line_num + 1
+
+
+def _find_separator(text: str) -> str:
+    """Return the separator by which the first line has the most names of fields."""
+    first_line = io.StringIO(text, newline="").readline()
+
+    def count_fields(separator: str) -> int:
+        return sum(name.strip().strip('"') in FIELDS for name in first_line.split(separator))
+
+    return max(_SEPARATORS, key=count_fields)
+
+
+def _drop_empty_cells(row: list[str], width: int) -> list[str]:
+    """Return the row without the empty cells that spreadsheets leave at its end, beyond ``width``."""
+    return row[: max((number for number, cell in enumerate(row, 1) if cell or number <= width), default=0)]
+
+
+def _read_row(line: int, row: Sequence[str], header: Sequence[str]) -> Row | Mistake:
+    if len(row) != len(header):
+        return Mistake(line, f"{len(row)} columns, and the header has {len(header)}; quote a cell with a separator")
+    # An empty cell of the currency means that it is left out.
+    return Row(line, {name: cell for name, cell in zip(header, row, strict=True) if cell or name != "currency"})
+
+
+def _check_header(header: Sequence[str]) -> Iterator[str]:
+    """Yield the broken rules of the header."""
+    if missing := ", ".join(name for name in REQUIRED_FIELDS if name not in header):
+        yield f"missing column {missing}; the first line must be a header, separated by commas, semicolons or tabs"
+    for number, name in enumerate(header, 1):
+        # A name may be payment data, if the header is missing.
+        if name not in FIELDS:
+            yield f"column {number} is unknown; columns are {', '.join(REQUIRED_FIELDS)} and currency"
+        elif header.index(name) + 1 < number:
+            yield f"column {number} is {name}, like column {header.index(name) + 1}"
+
+
+def parse_json(text: str) -> Iterator[Row | Mistake]:
+    """Yield each payment of a list, or each mistake instead. Nothing follows what is not JSON."""
+    decoder = json.JSONDecoder(parse_int=_read_integer, parse_float=SpelledNumber, object_pairs_hook=_read_object)
+    position = 0
+
+    def skip_character(character: str) -> bool:
+        """Skip whitespace, and then the character if it follows; return whether it did."""
+        nonlocal position
+        position = next(_VISIBLE.finditer(text, position)).start()
+        follows = text.startswith(character, position)
+        position += len(character) if follows else 0
+        return follows
+
+    def describe_end(problem: str) -> Mistake:
+        return Mistake(text.count("\n", 0, position) + 1, f"not JSON: {problem}")
+
+    try:
+        is_list = skip_character("[")
+        has_ended = is_list and skip_character("]")
+        while not has_ended:
+            line = text.count("\n", 0, position) + 1
+            value, position = decoder.raw_decode(text, position)
+            yield _read_payment(line, value)
+            has_ended = not is_list or skip_character("]")
+            if not has_ended and not skip_character(","):
+                yield describe_end("a comma or the end of the list is missing; the rest was not read")
+                return
+            if not has_ended and skip_character("]"):
+                yield describe_end("a comma before the end of the list")
+                return
+        skip_character("")
+        if position < len(text):
+            yield describe_end("unexpected content after the end; put several payments in a list")
+    except json.JSONDecodeError as error:
+        yield Mistake(error.lineno, f"not JSON, in column {error.colno}: {error.msg}; the rest was not read")
+    except RecursionError:
+        yield describe_end("nested too deeply; the rest was not read")
+
+
+def _read_payment(line: int, value: Any) -> Row | Mistake:
+    if isinstance(value, _RepeatedField):
+        return Mistake(line, "an object has the same field twice")
+    return Row(line, value) if isinstance(value, dict) else Mistake(line, "not an object; each payment must be one")
+
+
+class _RepeatedField(dict[str, Any]):
+    """An object of which a field is given twice."""
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else _RepeatedField(fields)
+
+
+def _read_integer(text: str) -> int | SpelledNumber:
+    # Python refuses to convert thousands of digits: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
+    return int(text) if len(text) <= _LONGEST_INTEGER else SpelledNumber(text)
