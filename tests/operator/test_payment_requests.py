@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.operator import cli, payment_files, payment_requests
@@ -181,6 +181,7 @@ def write_table(
     return mark + file.getvalue(), lines
 
 
+@settings(deadline=None)
 @given(rows=draw_rows(), form=draw_formats(), mark=st.sampled_from(["", "\ufeff"]), columns=st.permutations(COLUMNS))
 def test_a_table_is_read_the_same_however_a_spreadsheet_writes_it(
     rows: list[dict[str, str]],
@@ -196,6 +197,7 @@ def test_a_table_is_read_the_same_however_a_spreadsheet_writes_it(
     assert read_requests == [read_arguments(*values) for values in arguments]  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(rows=draw_rows(), form=draw_formats(), columns=st.permutations(COLUMNS), data=st.data())
 def test_each_wrong_cell_is_reported_with_its_line_and_column_and_without_its_value(
     rows: list[dict[str, str]],
