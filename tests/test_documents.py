@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from scripts.deployer.cli import deploy, destroy, outputs, status
+from scripts.deployer.cli import deploy, destroy, invoke, outputs, status
 from scripts.local.examples import EXAMPLES
 from scripts.operator import cli
 from scripts.operator.cli import logs
@@ -43,6 +43,7 @@ TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, tex
 PROGRAMS = {
     "scripts/deploy.sh": deploy.main,
     "scripts/destroy.sh": destroy.main,
+    "scripts/invoke.sh": invoke.main,
     "scripts/logs.sh": logs.main,
     "scripts/outputs.sh": outputs.main,
     "scripts/payments.sh": cli.main,

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from scripts.deployer.cli import deploy, destroy, outputs, status
+from scripts.deployer.cli import deploy, destroy, invoke, outputs, status
 from scripts.operator import cli as payments
 from scripts.operator.cli import logs
 from scripts.verify import cli as verify
@@ -24,6 +24,7 @@ OUTPUT = {"rich.console", "yaml"}
 COMMANDS: dict[str, tuple[str, click.Command]] = {
     "deploy": ("scripts.deployer.cli.deploy", deploy.main),
     "destroy": ("scripts.deployer.cli.destroy", destroy.main),
+    "invoke": ("scripts.deployer.cli.invoke", invoke.main),
     "logs": ("scripts.operator.cli.logs", logs.main),
     "outputs": ("scripts.deployer.cli.outputs", outputs.main),
     "status": ("scripts.deployer.cli.status", status.main),

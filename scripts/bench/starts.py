@@ -14,6 +14,7 @@ _COMMANDS = {
     "deploy.sh --help": ("scripts.deployer.cli.deploy", "--help"),
     "deploy.sh plan --help": ("scripts.deployer.cli.deploy", "plan", "--help"),
     "destroy.sh --help": ("scripts.deployer.cli.destroy", "--help"),
+    "invoke.sh --help": ("scripts.deployer.cli.invoke", "--help"),
     "logs.sh --help": ("scripts.operator.cli.logs", "--help"),
     "outputs.sh --help": ("scripts.deployer.cli.outputs", "--help"),
     "status.sh --help": ("scripts.deployer.cli.status", "--help"),

@@ -11,6 +11,8 @@ alarms.py        evaluates alarms
 metrics.py       makes metrics of log lines
 recorder.py      records the calls of the platform's roles
 runtime.py       the runtime of its functions
+invoke.py        runs the source of a function on its tables
+runtime_api.py   where that function gets its event, and leaves its answer
 target.py        the emulator as a target of the deployer
 choose_target.py  decides between AWS and the emulator
 examples.py      example payments, one for each outcome

@@ -7,6 +7,7 @@ deploy.py   deploy.sh
 status.py   status.sh
 outputs.py  outputs.sh
 destroy.py  destroy.sh
+invoke.py   invoke.sh
 sbom.py     make sbom
 lint.py     make validate: cfn-lint
 """
