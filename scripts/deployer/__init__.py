@@ -6,7 +6,8 @@ deploy.py      the steps in order
   session.py     these options, the target, the reporter, and how to ask for confirmation
   bootstrap.py   the stack that an account needs first
     bootstrap_change.py  how it differs -> the change sets that are executed before and after the platform's
-    transition.py        its template in between, with the rights of both releases
+    transition.py        its template in between: what either release may do is allowed
+      rights.py          policy documents as sets of rights, and what of two of them holds for both releases
   validate.py    checks that the committed templates are fresh, and lints them
   freshness.py   remembers which templates are fresh, so that an offline plan generates none
   package.py     templates and code -> a Package: every file to upload under a key that names its content

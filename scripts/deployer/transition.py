@@ -1,47 +1,50 @@
-"""The template of the artifacts stack while the platform is deployed: it holds the rights of both releases.
+"""The template of the artifacts stack while the platform is deployed: what either release may do, is allowed.
 
 A new release may rename what a permissions boundary names. Until the platform is deployed, its running functions need
-the old name, and its deployment needs both. So rights are added before the platform is deployed, and taken away after
-it. The rights of another environment stay until that environment is deployed, because it still runs the earlier
-release. A statement that refuses something is in force at once.
+the old name, and its deployment needs both. So what allows more is in force before the platform is deployed, and what
+allows less only after it: allowances, trust and attached policies are added before and taken away after; denials and
+permissions boundaries are taken away before and added after. What another environment needs stays until that
+environment is deployed, because it still runs the earlier release.
 """
 
 import json
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from scripts.common.errors import UserError
 from scripts.common.evaluate import TOKEN, Evaluated, Resource, evaluate
 from scripts.common.templates import Template, Tree, to_plain_types
 from stacks import names
 
-from .plan.iam import as_list
+from .rights import Right, is_contained, join_rights, limit_document, read_rights, write_statements
 
-# Characters of a managed policy, and of all inline policies of a role together; white space does not count.
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html#reference_iam-quotas-entity-length
+# Characters of a managed policy, of all inline policies of a role together, and of a trust policy; white space does not
+# count. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html#reference_iam-quotas-entity-length
 LONGEST_MANAGED = 6_144
 LONGEST_INLINE = 10_240
+LONGEST_TRUST = 2_048
+# Bytes of a bucket policy. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html
+LONGEST_BUCKET_POLICY = 20_480
 # The inline policy of a role with its rights of an earlier release.
 INLINE_POLICY = "RightsOfAnEarlierRelease"
 _MANAGED_POLICY = "AWS::IAM::ManagedPolicy"
+_BUCKET_POLICY = "AWS::S3::BucketPolicy"
 _ROLE = "AWS::IAM::Role"
+# The properties in which the template in between may differ from both others.
+_VARYING = {
+    _MANAGED_POLICY: ("PolicyDocument",),
+    _BUCKET_POLICY: ("PolicyDocument",),
+    _ROLE: ("Policies", "AssumeRolePolicyDocument", "ManagedPolicyArns", "PermissionsBoundary"),
+}
+_EMPTY: dict[str, Any] = {"Statement": []}
+_TWO_STEPS = "deploy in two steps: first a release that takes no rights away, then the one that does"
 _POLICY_VARIABLE = re.compile(r"\$\{(?![A-Za-z0-9/]+(?:\.[A-Za-z0-9.]+)?\})")
 
 
-class Right(NamedTuple):
-    """The smallest unit of a policy. ``action`` and ``resource`` are JSON: of the whole list in ``NotAction``."""
-
-    effect: str
-    condition: str
-    resource_key: str
-    resource: str
-    action_key: str
-    action: str
-
-
-# Whether a right that the new release takes away is kept: by the name of its holder, and the right.
+# Whether what differs is as both releases need it: by the name of its holder, and the right.
 Keep = Callable[[str, Right], bool]
 
 
@@ -74,101 +77,208 @@ def keep_all(_holder: str, _right: Right) -> bool:
 
 
 def keep_of(environments: Iterable[str]) -> Keep:
-    """Return the rule that keeps the rights which name one of the environments, in their holder or their resource."""
+    """Return the rule that keeps the rights which name one of the environments: the holder, or the right itself."""
     words = "|".join(map(re.escape, environments))
     pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])")
-    return lambda holder, right: bool(words and (pattern.search(holder) or pattern.search(right.resource)))
+
+    def names_environment(holder: str, right: Right) -> bool:
+        return bool(words) and any(
+            pattern.search(text) for text in (holder, right.resource, right.condition, right.principal)
+        )
+
+    return names_environment
 
 
 def add_kept_rights(deployed: Release, new: Release, keep: Keep) -> Template:
-    """Return the new template with the rights of the deployed one that it takes away and ``keep`` chooses.
+    """Return the new template; what it takes from the deployed one and ``keep`` chooses is as both releases need it.
 
-    Boundaries hold them as statements; roles as an inline policy, because their managed policies are nearly full. A
-    policy that only loses rights which are all kept stays as it is deployed. What the new template no longer has goes
-    on outside the stack, because its deletion policy retains it. Raises ``UserError`` if a policy gets too long.
+    Boundaries and bucket policies hold this as statements; roles as an inline policy, because their managed policies
+    are nearly full. What the new template no longer has goes on outside the stack, because its deletion policy retains
+    it. Raises ``UserError`` if a policy gets too long or empty, and for a role with another permissions boundary.
     """
-    template: Template = to_plain_types(new.template)
-    attached = set(_list_attached(new.evaluated)) | set(_list_attached(deployed.evaluated))
-    documents: dict[str, Any] = {}
-    for logical_id, policy in _select(new.evaluated, _MANAGED_POLICY):
-        old = deployed.evaluated.resources.get(logical_id)
-        documents[logical_id] = policy.properties["PolicyDocument"]
-        if old is not None and old.type == _MANAGED_POLICY:
-            changed = _choose_document(old, policy, keep, is_boundary=logical_id not in attached)
-            if changed is not None:
-                documents[logical_id] = changed
-                _check_length(_name_holder(policy), changed, LONGEST_MANAGED)
-                template["Resources"][logical_id]["Properties"]["PolicyDocument"] = _to_expression(changed, new)
-    for logical_id, role in _select(new.evaluated, _ROLE):
-        old_role = deployed.evaluated.resources.get(logical_id)
-        if old_role is not None and old_role.type == _ROLE:
-            before = _read_role(old_role, _read_documents(deployed.evaluated))
-            holder = _name_holder(role)
-            lost_rights = [right for right in before - _read_role(role, documents) if keep(holder, right)]
-            # A right to refuse something is no right that a deployment needs.
-            if kept_rights := [right for right in lost_rights if right.effect == "Allow"]:
-                document = {"Version": "2012-10-17", "Statement": list(_write_statements(kept_rights))}
-                policies = [*role.properties.get("Policies", []), {"PolicyDocument": document}]
-                _check_length(holder, [item["PolicyDocument"] for item in policies], LONGEST_INLINE)
-                properties = template["Resources"][logical_id]["Properties"]
-                added = {"PolicyName": INLINE_POLICY, "PolicyDocument": _to_expression(document, new)}
-                properties["Policies"] = [*properties.get("Policies", []), added]
-    return template
+    return _Transition(deployed, new, keep).make_template()
+
+
+class _Transition:
+    def __init__(self, deployed: Release, new: Release, keep: Keep) -> None:
+        self.deployed, self.new, self.keep = deployed, new, keep
+        self.template: Template = to_plain_types(new.template)
+        self.attached = {*_list_attached(new.evaluated), *_list_attached(deployed.evaluated)}
+        # Of each managed policy, as the result has it.
+        self.documents = _read_documents(new.evaluated)
+
+    def make_template(self) -> Template:
+        for logical_id, policy in _select(self.new.evaluated, _MANAGED_POLICY):
+            self._change_managed_policy(logical_id, policy)
+        for logical_id, policy in _select(self.new.evaluated, _BUCKET_POLICY):
+            if old := self._find_deployed(logical_id, _BUCKET_POLICY):
+                self._join_documents(logical_id, policy, old, "PolicyDocument", LONGEST_BUCKET_POLICY)
+        for logical_id, role in _select(self.new.evaluated, _ROLE):
+            if old := self._find_deployed(logical_id, _ROLE):
+                self._join_documents(logical_id, role, old, "AssumeRolePolicyDocument", LONGEST_TRUST)
+                self._change_boundary(logical_id, role, old)
+                self._change_policies(logical_id, role, old)
+        return self.template
+
+    def _find_deployed(self, logical_id: str, kind: str) -> Resource | None:
+        resource = self.deployed.evaluated.resources.get(logical_id)
+        return resource if resource is not None and resource.type == kind else None
+
+    def _set(self, logical_id: str, name: str, value: Any) -> None:
+        self.template["Resources"][logical_id]["Properties"][name] = _to_expression(value, self.new)
+
+    def _join_documents(self, logical_id: str, resource: Resource, old: Resource, name: str, longest: int) -> None:
+        holder = _name_holder(resource) or logical_id
+        before, after = (read_rights(item.properties.get(name, _EMPTY)) for item in (old, resource))
+        rights = join_rights(before, after, partial(self.keep, holder))
+        if rights == after:
+            return
+        document = old.properties[name] if rights == before else limit_document(resource.properties[name], rights)
+        _check_document(holder, document, longest)
+        self.documents[logical_id] = document
+        self._set(logical_id, name, document)
+
+    def _change_managed_policy(self, logical_id: str, policy: Resource) -> None:
+        old = self._find_deployed(logical_id, _MANAGED_POLICY)
+        if logical_id not in self.attached:
+            if old is not None:
+                self._join_documents(logical_id, policy, old, "PolicyDocument", LONGEST_MANAGED)
+            return
+        holder, new_document = _name_holder(policy), policy.properties["PolicyDocument"]
+        old_document = old.properties["PolicyDocument"] if old is not None else _EMPTY
+        before, after = read_rights(old_document), read_rights(new_document)
+        rights = join_rights(before, after, partial(self.keep, holder))
+        if rights == before:
+            document = old_document
+        else:
+            # Its roles hold what else is allowed.
+            remaining = {right for right in rights if right.is_denial or right in after}
+            document = limit_document(new_document, remaining or rights) if remaining != after else new_document
+        if not document["Statement"] and old is None:
+            # No document may be empty; the roles that have the policy get it later.
+            return
+        if document != new_document:
+            _check_document(holder, document, LONGEST_MANAGED)
+            self.documents[logical_id] = document
+            self._set(logical_id, "PolicyDocument", document)
+
+    def _change_boundary(self, logical_id: str, role: Resource, old: Resource) -> None:
+        before, after = (item.properties.get("PermissionsBoundary") for item in (old, role))
+        limit = Right("Deny", "{}", "Resource", '"*"', "Action", '"*"')
+        if before == after or after is None or not self.keep(_name_holder(role), limit):
+            return
+        if before is not None:
+            raise UserError(
+                f"{_name_holder(role)} cannot have the permissions boundaries of both releases; deploy in two steps: "
+                "first a release without a permissions boundary, then the one with the other"
+            )
+        del self.template["Resources"][logical_id]["Properties"]["PermissionsBoundary"]
+
+    def _change_policies(self, logical_id: str, role: Resource, old: Resource) -> None:
+        holder = _name_holder(role)
+        keep = partial(self.keep, holder)
+        before = _read_role(old, _read_documents(self.deployed.evaluated))
+        rights = join_rights(before, _read_role(role, _read_documents(self.new.evaluated)), keep)
+        policies = role.properties.get("Policies", [])
+        inline = [
+            {**policy, "PolicyDocument": _leave_out_denials(policy["PolicyDocument"], rights)} for policy in policies
+        ]
+        inline = [policy for policy in inline if policy["PolicyDocument"]["Statement"]]
+        arns = self._list_policies(role, old, rights)
+        current = _read_role(Resource(_ROLE, {"Policies": inline, "ManagedPolicyArns": arns}), self.documents)
+        missing_rights = {
+            right for right in rights - current if not right.is_denial or not is_contained(right, current)
+        }
+        if missing_rights:
+            document = {"Version": "2012-10-17", "Statement": list(write_statements(missing_rights))}
+            inline.append({"PolicyName": INLINE_POLICY, "PolicyDocument": document})
+            _check_length(holder, [policy["PolicyDocument"] for policy in inline], LONGEST_INLINE)
+        if inline[: len(policies)] == policies:
+            # What the new template has stays in its own words.
+            written = self.template["Resources"][logical_id]["Properties"].get("Policies", [])
+            added = [_to_expression(policy, self.new) for policy in inline[len(policies) :]]
+            if added:
+                self.template["Resources"][logical_id]["Properties"]["Policies"] = [*written, *added]
+        else:
+            self._set(logical_id, "Policies", inline)
+        if arns != role.properties.get("ManagedPolicyArns", []):
+            self._set(logical_id, "ManagedPolicyArns", arns)
+
+    def _list_policies(self, role: Resource, old: Resource, rights: set[Right]) -> list[Any]:
+        """Return the managed policies of a role: those that deny nothing else, and those of the account of before."""
+        arns: list[Any] = []
+        for arn in role.properties.get("ManagedPolicyArns", []):
+            document = self.documents.get(_read_token(arn))
+            denials = {right for right in read_rights(document) if right.is_denial} if document else set()
+            if all(is_contained(right, rights) for right in denials):
+                arns.append(arn)
+        for arn in _list_literal_policies(old):
+            right = Right("Allow", "{}", "Resource", json.dumps(arn), "Action", '"*"')
+            if arn not in arns and self.keep(_name_holder(role), right):
+                arns.append(arn)
+        return arns
+
+
+def _leave_out_denials(document: Mapping[str, Any], rights: set[Right]) -> Mapping[str, Any]:
+    """Return the document without its denials that are not among the rights."""
+    rights_of_document = read_rights(document)
+    remaining = {right for right in rights_of_document if not right.is_denial or right in rights}
+    return document if remaining == rights_of_document else limit_document(document, remaining)
 
 
 def holds_only_rights_of(deployed: Release, end: Release, during: Release) -> bool:
-    """Whether a template grants nothing that neither release grants, and is otherwise that of the end."""
+    """Whether a template allows nothing that neither release allows, and is otherwise that of the end."""
     if during.evaluated.resources.keys() != end.evaluated.resources.keys():
         return False
     for logical_id, resource in during.evaluated.resources.items():
         last = end.evaluated.resources[logical_id]
-        varying = {_MANAGED_POLICY: "PolicyDocument", _ROLE: "Policies"}.get(resource.type, "")
-        rest, last_rest = (
-            {name: value for name, value in item.properties.items() if name != varying} for item in (resource, last)
+        varying = _VARYING.get(resource.type, ())
+        fixed, last_fixed = (
+            {name: value for name, value in item.properties.items() if name not in varying} for item in (resource, last)
         )
-        if (resource.type, rest) != (last.type, last_rest):
+        if (resource.type, fixed) != (last.type, last_fixed):
             return False
-        if varying:
-            before, after = (_list_rights_of(release, logical_id) for release in (deployed, end))
-            rights = _list_rights_of(during, logical_id)
-            allowed = {right for right in before | after if right.effect == "Allow"}
-            is_wider = any(right.effect == "Allow" and right not in allowed for right in rights)
-            refused = {right for right in before & after if right.effect != "Allow"}
-            if is_wider or not refused <= rights:
-                return False
+        first = deployed.evaluated.resources.get(logical_id, Resource(resource.type, {}))
+        holders = [
+            _list_rights_of(item, release)
+            for item, release in ((first, deployed), (last, end), (resource, during))
+            if varying
+        ]
+        if any(_is_wider(*rights) for rights in zip(*holders, strict=True)):
+            return False
+        if resource.type == _ROLE and not _has_policies_of(first, last, resource):
+            return False
     return True
 
 
-def _list_rights_of(release: Release, logical_id: str) -> set[Right]:
-    resource = release.evaluated.resources.get(logical_id)
-    if resource is None:
-        return set()
+def _is_wider(before: set[Right], after: set[Right], during: set[Right]) -> bool:
+    allowed = {right for right in before | after if not right.is_denial}
+    denied = {right for right in before & after if right.is_denial}
+    if any(not right.is_denial and right not in allowed for right in during):
+        return True
+    return not all(is_contained(right, during) for right in denied)
+
+
+def _has_policies_of(first: Resource, last: Resource, during: Resource) -> bool:
+    """Whether a role has only attached policies and a boundary that one of the releases has."""
+    arns = {*_list_literal_policies(first), *_list_literal_policies(last)}
+    boundaries = [item.properties.get("PermissionsBoundary") for item in (first, last)]
+    return arns >= set(_list_literal_policies(during)) and during.properties.get("PermissionsBoundary") in boundaries
+
+
+def _list_rights_of(resource: Resource, release: Release) -> list[set[Right]]:
+    """Return the rights of a policy; of a role those that it has, and those to assume it."""
     if resource.type == _ROLE:
-        return _read_role(resource, _read_documents(release.evaluated))
-    return _read_rights(resource.properties.get("PolicyDocument", {"Statement": []}))
-
-
-def _choose_document(old: Resource, new: Resource, keep: Keep, *, is_boundary: bool) -> Any:
-    """Return the document of a policy that keeps rights, or None for the new one as it is."""
-    before, after = (_read_rights(resource.properties["PolicyDocument"]) for resource in (old, new))
-    lost_rights = before - after
-    kept_rights = {right for right in lost_rights if keep(_name_holder(new), right)}
-    if not kept_rights:
-        return None
-    if kept_rights == lost_rights and before >= after:
-        return old.properties["PolicyDocument"]
-    allowed = [right for right in kept_rights if right.effect == "Allow"]
-    if not is_boundary or not allowed:
-        return None
-    document = new.properties["PolicyDocument"]
-    return {**document, "Statement": [*as_list(document["Statement"]), *_write_statements(allowed)]}
+        trust = resource.properties.get("AssumeRolePolicyDocument", _EMPTY)
+        return [_read_role(resource, _read_documents(release.evaluated)), read_rights(trust)]
+    return [read_rights(resource.properties.get("PolicyDocument", _EMPTY))]
 
 
 def _read_role(role: Resource, documents: Mapping[str, Any]) -> set[Right]:
     """Return the rights of a role's own policies, and of the managed ones of the same template."""
     attached = [documents[name] for name in _list_attached_of(role) if name in documents]
     inline = [policy["PolicyDocument"] for policy in role.properties.get("Policies", [])]
-    return {right for document in (*attached, *inline) for right in _read_rights(document)}
+    return {right for document in (*attached, *inline) for right in read_rights(document)}
 
 
 def _read_documents(stack: Evaluated) -> dict[str, Any]:
@@ -186,51 +296,28 @@ def _list_attached(stack: Evaluated) -> Iterator[str]:
 
 def _list_attached_of(role: Resource) -> Iterator[str]:
     """Yield the logical ids of the role's managed policies that are in its template."""
-    for policy in role.properties.get("ManagedPolicyArns", []):
-        token = TOKEN.fullmatch(policy) if isinstance(policy, str) else None
-        if token:
-            yield token[1]
+    yield from filter(None, map(_read_token, role.properties.get("ManagedPolicyArns", [])))
+
+
+def _list_literal_policies(role: Resource) -> list[str]:
+    """Return the role's managed policies that are in no template, by their ARNs."""
+    arns = role.properties.get("ManagedPolicyArns", [])
+    return [arn for arn in arns if isinstance(arn, str) and "${" not in arn]
+
+
+def _read_token(value: Any) -> str:
+    token = TOKEN.fullmatch(value) if isinstance(value, str) else None
+    return token[1] if token else ""
 
 
 def _name_holder(resource: Resource) -> str:
     return str(resource.properties.get("ManagedPolicyName") or resource.properties.get("RoleName") or "")
 
 
-def _read_rights(document: Mapping[str, Any]) -> set[Right]:
-    return {
-        Right(str(statement.get("Effect", "Allow")), condition, resource_key, resource, action_key, action)
-        for statement in as_list(document["Statement"])
-        for condition in [json.dumps(statement.get("Condition") or {}, sort_keys=True)]
-        for resource_key, resource in _read_element(statement, "Resource")
-        for action_key, action in _read_element(statement, "Action")
-    }
-
-
-def _read_element(statement: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
-    if f"Not{name}" in statement:
-        return [(f"Not{name}", json.dumps(statement[f"Not{name}"]))]
-    return [(name, json.dumps(item)) for item in as_list(statement.get(name, []))]
-
-
-def _write_statements(rights: Iterable[Right]) -> Iterator[dict[str, Any]]:
-    """Yield statements that grant the rights: resources with the same actions share one."""
-    actions: dict[tuple[str, ...], list[str]] = {}
-    for right in sorted(rights):
-        actions.setdefault(right[:5], []).append(right.action)
-    resources: dict[tuple[Any, ...], list[str]] = {}
-    for (effect, condition, resource_key, resource, action_key), listed in actions.items():
-        resources.setdefault((effect, condition, resource_key, action_key, tuple(listed)), []).append(resource)
-    for (effect, condition, resource_key, action_key, listed_actions), items in resources.items():
-        yield {
-            "Effect": effect,
-            action_key: _parse_items(action_key, listed_actions),
-            resource_key: _parse_items(resource_key, items),
-            **({"Condition": json.loads(condition)} if condition != "{}" else {}),
-        }
-
-
-def _parse_items(key: str, items: Sequence[str]) -> Any:
-    return json.loads(items[0]) if key.startswith("Not") else [json.loads(item) for item in items]
+def _check_document(holder: str, document: Any, longest: int) -> None:
+    if not document["Statement"]:
+        raise UserError(f"{holder} would say nothing while the platform is deployed; {_TWO_STEPS}")
+    _check_length(holder, document, longest)
 
 
 def _check_length(holder: str, documents: Any, longest: int) -> None:
@@ -238,7 +325,7 @@ def _check_length(holder: str, documents: Any, longest: int) -> None:
     if length > longest:
         raise UserError(
             f"{holder} cannot hold the rights of both releases: it would have {length:,} of at most {longest:,} "
-            "characters; deploy in two steps: first a release that takes no rights away, then the one that does"
+            f"characters; {_TWO_STEPS}"
         )
 
 
@@ -259,5 +346,5 @@ def _check_tokens(text: str, resources: Container[str]) -> None:
         if token[1] not in resources:
             raise UserError(
                 f"a right on {text} cannot be kept while the platform is deployed, because {token[1]} is removed; "
-                "deploy in two steps: first a release that takes no rights away, then the one that does"
+                f"{_TWO_STEPS}"
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.deployer import transition
+from scripts.deployer import rights, transition
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.both_stacks import (
@@ -35,6 +35,22 @@ def remove_right(text: str) -> str:
     parts = text.split(start)
     assert len(parts) == 5
     return parts[0] + "".join(end + part.split(end, 1)[1] for part in parts[1:])
+
+
+def add_denial(text: str) -> str:
+    """Return the template with another statement in each boundary."""
+    start = "        - Sid: Notices\n"
+    denial = (
+        "        - Sid: NoUsers\n          Effect: Deny\n          Action: iam:CreateUser\n          Resource: '*'\n"
+    )
+    assert text.count(start) == 4
+    return text.replace(start, denial + start)
+
+
+def remove_denial(text: str) -> str:
+    """Return the template of a release whose files in the bucket could be overwritten."""
+    start, end = text.split("        - Sid: NobodyOverwrites\n")
+    return start + end[end.index("  BoundaryDev:\n") :]
 
 
 @pytest.fixture
@@ -89,8 +105,10 @@ def test_rights_are_added_before_the_platform_and_taken_away_after_it(
         (remove_right(BODY), [ARTIFACTS, PLATFORM]),
         (BODY.replace("sns:Publish\n", "sns:Publish\n          - sns:PublishBatch\n"), [PLATFORM, ARTIFACTS]),
         (BODY.replace("NoncurrentDays: 30", "NoncurrentDays: 3"), [ARTIFACTS, PLATFORM]),
+        (add_denial(BODY), [ARTIFACTS, PLATFORM]),
+        (remove_denial(BODY), [PLATFORM, ARTIFACTS]),
     ],
-    ids=["adds", "takes away", "the bucket"],
+    ids=["adds", "takes away", "the bucket", "no longer denies", "denies"],
 )
 def test_a_change_in_one_direction_is_executed_once(
     command: Command, aws: Service, executed: list[tuple[str, list[str]]], earlier: str, order: list[str]
@@ -270,11 +288,11 @@ RIGHTS = [("Allow", '"a"', '"r-dev"'), ("Allow", '"b"', '"r-dev"'), ("Allow", '"
 )
 def test_rights_are_kept_by_the_environment_that_they_name(environments: tuple[str, ...], kept: list[str]) -> None:
     keep = transition.keep_of(environments)
-    rights = [
-        transition.Right(effect, "{}", "Resource", resource, "Action", action) for effect, action, resource in RIGHTS
+    listed_rights = [
+        rights.Right(effect, "{}", "Resource", resource, "Action", action) for effect, action, resource in RIGHTS
     ]
-    assert [right.resource for right in rights if keep("role-of-all", right)] == kept
-    assert keep("policy-payment-boundary-prod", rights[0]) is ("prod" in environments or "dev" in environments)
+    assert [right.resource for right in listed_rights if keep("role-of-all", right)] == kept
+    assert keep("policy-payment-boundary-prod", listed_rights[0]) is ("prod" in environments or "dev" in environments)
 
 
 def test_roles_hold_the_rights_of_both_releases_too() -> None:

@@ -1,0 +1,139 @@
+"""The rights in policy documents, one action on one resource each, and which of them two releases hold together.
+
+A request is allowed if a statement allows it and none denies it. So two releases that run at the same time need what
+either of them allows, and bear only what both of them deny.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .plan.iam import as_list
+
+
+class Right(NamedTuple):
+    """The smallest unit of a policy. ``action`` and ``resource`` are JSON: of the whole list in ``NotAction``.
+
+    A trust policy has no resource, and ``principal`` is the element as JSON, with one principal of a ``Principal``.
+    """
+
+    effect: str
+    condition: str
+    resource_key: str
+    resource: str
+    action_key: str
+    action: str
+    principal: str = ""
+
+    @property
+    def is_denial(self) -> bool:
+        return self.effect != "Allow"
+
+
+def read_rights(document: Mapping[str, Any]) -> set[Right]:
+    return {
+        Right(str(statement.get("Effect", "Allow")), condition, resource_key, resource, action_key, action, principal)
+        for statement in as_list(document["Statement"])
+        for condition in [json.dumps(statement.get("Condition") or {}, sort_keys=True)]
+        for resource_key, resource in _read_element(statement, "Resource") or [("", "")]
+        for action_key, action in _read_element(statement, "Action")
+        for principal in _read_principals(statement)
+    }
+
+
+def _read_element(statement: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    if f"Not{name}" in statement:
+        return [(f"Not{name}", json.dumps(statement[f"Not{name}"]))]
+    return [(name, json.dumps(item)) for item in as_list(statement.get(name, []))]
+
+
+def _read_principals(statement: Mapping[str, Any]) -> list[str]:
+    if "NotPrincipal" in statement:
+        return [json.dumps({"NotPrincipal": statement["NotPrincipal"]}, sort_keys=True)]
+    principal = statement.get("Principal")
+    if not isinstance(principal, Mapping):
+        return [json.dumps({"Principal": principal})] if principal is not None else [""]
+    return [json.dumps({"Principal": {kind: item}}) for kind, items in principal.items() for item in as_list(items)]
+
+
+def write_statements(rights: Iterable[Right]) -> Iterator[dict[str, Any]]:
+    """Yield statements with exactly these rights: resources with the same actions share one."""
+    actions: dict[tuple[str, ...], list[str]] = {}
+    for right in sorted(rights):
+        actions.setdefault((*right[:5], right.principal), []).append(right.action)
+    resources: dict[tuple[Any, ...], list[str]] = {}
+    for (effect, condition, resource_key, resource, action_key, principal), listed in actions.items():
+        resources.setdefault((effect, condition, resource_key, action_key, tuple(listed), principal), []).append(
+            resource
+        )
+    for (effect, condition, resource_key, action_key, listed_actions, principal), items in resources.items():
+        yield {
+            "Effect": effect,
+            **(json.loads(principal) if principal else {}),
+            action_key: _parse_items(action_key, listed_actions),
+            **({resource_key: _parse_items(resource_key, items)} if resource_key else {}),
+            **({"Condition": json.loads(condition)} if condition != "{}" else {}),
+        }
+
+
+def _parse_items(key: str, items: Sequence[str]) -> Any:
+    if not key.startswith("Not"):
+        return [json.loads(item) for item in items]
+    return json.loads(items[0])
+
+
+def limit_document(document: Mapping[str, Any], rights: set[Right]) -> dict[str, Any]:
+    """Return the document with exactly these rights: its own statements, as far as they hold nothing else."""
+    statements: list[Any] = []
+    for statement in as_list(document["Statement"]):
+        rights_of_statement = read_rights({"Statement": [statement]})
+        if rights_of_statement <= rights:
+            statements.append(statement)
+        else:
+            statements += write_statements(rights_of_statement & rights)
+    added = rights - read_rights({"Statement": statements})
+    return {**document, "Statement": [*statements, *write_statements(added)]}
+
+
+def join_rights(before: set[Right], after: set[Right], keep: Callable[[Right], bool]) -> set[Right]:
+    """Return the rights of the later release, and of those that differ and ``keep`` chooses, what both releases need.
+
+    That is each allowance of either release, and a denial only if the other release has one that contains it.
+    """
+    allowed = {right for right in before - after if not right.is_denial and keep(right)}
+    old, new = ({right for right in rights if right.is_denial} for rights in (before, after))
+    delayed = {right for right in new if keep(right) and not is_contained(right, old)}
+    return (after - delayed) | allowed | {right for right in old if is_contained(right, delayed)}
+
+
+def is_contained(inner: Right, rights: Iterable[Right]) -> bool:
+    """Whether one of the rights covers every request that ``inner`` covers, as far as their texts tell.
+
+    Conditions are not compared: one that differs may cover other requests.
+    """
+    return any(
+        outer.effect == inner.effect
+        and outer.condition in (inner.condition, "{}")
+        and outer.principal in (inner.principal, '{"Principal": "*"}')
+        and _covers((outer.resource_key, outer.resource), (inner.resource_key, inner.resource))
+        and _covers((outer.action_key, outer.action.lower()), (inner.action_key, inner.action.lower()))
+        for outer in rights
+    )
+
+
+def _covers(outer: tuple[str, str], inner: tuple[str, str]) -> bool:
+    """Whether an element of a policy matches at least what another one matches. Each is its key and its JSON."""
+    if outer == inner:
+        return True
+    if outer[0] != inner[0]:
+        return False
+    if outer[0].startswith("Not"):
+        outer_items, inner_items = (as_list(json.loads(text)) for _, text in (outer, inner))
+        return all(item in inner_items for item in outer_items)
+    # In a variable such as ${*}, the characters of a pattern mean something else.
+    if "${*" in outer[1] or "${?" in outer[1]:
+        return False
+    pattern = "".join({"*": ".*", "?": "[^*]"}.get(character, re.escape(character)) for character in outer[1])
+    return re.fullmatch(pattern, inner[1], re.DOTALL) is not None
