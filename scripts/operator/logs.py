@@ -119,5 +119,6 @@ def parse_event(event: dict[str, Any], function: str) -> LogLine | None:
 def _summarize_fields(fields: dict[str, Any]) -> str:
     message = "" if fields.get("message") == "payment error" else fields.get("message")
     statuses = " → ".join(str(fields[name]) for name in ("from_status", "status") if fields.get(name))
+    statuses = "no payment is recorded" if statuses == "NOT_RECORDED" else statuses
     error = fields.get("error") or fields.get("errorType")
     return ": ".join(str(part) for part in (message, fields.get("answer"), statuses, error) if part)

@@ -23,12 +23,12 @@ _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 # The attributes of fields that have other names. Of a notice, older versions wrote the second one.
 _ATTRIBUTES = {
     "attempts": ("attempt",),
-    "method": ("payment_method",),
     "notified_status": ("notified_status", "told"),
-    "announced_by": ("notifier", "announced_by"),
-    "letter": ("dead_lettered", "letter"),
-    "notice_due": ("notification_due", "notice_due"),
-    "confirmed": ("notification_confirmed", "told_id"),
+    "notifier": ("notifier", "announced_by"),
+    "is_dead_lettered": ("dead_lettered", "letter"),
+    "is_notice_due": ("notification_due", "notice_due"),
+    "is_confirmed": ("notification_confirmed", "told_id"),
+    "idempotency_key_closed": ("closed",),
     "amount": ("amount_minor", "currency"),
 }
 
@@ -38,28 +38,27 @@ class Record:
     """The current state of a payment. Times are ISO 8601 in UTC; what does not apply is empty.
 
     ``attempts`` is how often the payment was claimed in order to charge it, in all of its executions.
-    ``overdue_at`` is when reconciliation handles it. ``notified_status`` is the status in the last notification,
-    ``confirmed`` whether that was certainly sent, ``announced_by`` who is sending it. ``letter`` is whether this
-    attempt left a dead letter, ``notice_due`` whether a dead letter or a notification is still to be sent. ``salt`` is
-    empty for a payment that was recorded before fingerprints were keyed.
+    ``overdue_at`` is from when on reconciliation handles it. The names of what was notified are those of
+    ``payments.notification.Notification``, whose ``is_due`` is ``is_notice_due``. ``salt`` is empty for a payment that
+    was recorded before fingerprints were keyed.
     """
 
     transaction_id: str
     status: str
     amount: str
-    method: str
+    payment_method: str
     attempts: int
     gateway_reference: str
     refund_reference: str
     failure: str
     reasons: tuple[str, ...]
     notified_status: str
-    letter: bool
-    notice_due: bool
-    confirmed: bool
-    closed: bool
+    is_dead_lettered: bool
+    is_notice_due: bool
+    is_confirmed: bool
+    idempotency_key_closed: bool
     execution: str
-    announced_by: str
+    notifier: str
     fingerprint: str
     salt: str
     created_at: str
@@ -113,12 +112,14 @@ def parse_item(item: dict[str, Any]) -> Record:
     """Return the record of an item of the table; attributes that are missing are empty."""
     values = {name: next(iter(typed.values())) for name, typed in item.items()}
     # With all of their digits, because ARNs need them.
-    texts = ("transaction_id", "status", "execution", "notified_status", "announced_by")
+    texts = ("transaction_id", "status", "execution", "notified_status", "notifier")
     converters: dict[tuple[str, ...], Callable[[Any], Any]] = {
         texts: lambda value: replace_control_characters(str(value or "")),
-        ("method", "gateway_reference", "refund_reference", "failure"): lambda value: hide_card_numbers(value or ""),
+        ("payment_method", "gateway_reference", "refund_reference", "failure"): lambda value: hide_card_numbers(
+            value or ""
+        ),
         ("fingerprint", "salt"): lambda value: value or "",
-        ("letter", "notice_due", "confirmed", "closed"): bool,
+        ("is_dead_lettered", "is_notice_due", "is_confirmed", "idempotency_key_closed"): bool,
         ("created_at", "updated_at", "overdue_at"): format_timestamp,
         ("attempts",): lambda value: int(value or 0),
         ("reasons",): lambda value: tuple(hide_card_numbers(str(reason)) for reason in json.loads(value or "[]")),

@@ -69,7 +69,7 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
         arns_by_name = pool.submit(_find_executions_by_name, platform, transaction_id)
         steps = _read_ledger(platform, transaction_id)
         arns = dict.fromkeys(step["execution"] for step in steps if step.get("execution"))
-        arns |= dict.fromkeys(arn for arn in (payment.execution, payment.announced_by) if arn.startswith("arn:"))
+        arns |= dict.fromkeys(arn for arn in (payment.execution, payment.notifier) if arn.startswith("arn:"))
         arns |= dict.fromkeys(arns_by_name.result())
         kept_executions = pool.map(lambda arn: _read_execution_if_kept(platform, arn), arns)
         # A former name may be another payment's, and anybody can choose any: the input decides.
@@ -188,7 +188,7 @@ def _read_log_entries(platform: Platform, payment: Record, latest: str) -> list[
     """Read the logs only of the payment's active time, because CloudWatch searches slowly."""
     since = datetime.fromisoformat(payment.created_at).timestamp() - _MARGIN_SECONDS
     last_second = None
-    if payment.status not in OPEN and not payment.notice_due:
+    if payment.status not in OPEN and not payment.is_notice_due:
         last_second = datetime.fromisoformat(max(payment.updated_at, latest)).timestamp() + _LATE_SECONDS
     lines = logs.read_lines(platform, since, payment.transaction_id, last_second)
     return [Entry(line.at, line.function, line.summary, line.detail, line.bad) for line in lines]
@@ -197,12 +197,14 @@ def _read_log_entries(platform: Platform, payment: Record, latest: str) -> list[
 def _describe_notifications(payment: Record) -> tuple[str, ...]:
     """Describe the notifications by the record alone, because an execution may have published one by itself."""
     notifications = []
-    if payment.announced_by:
+    if payment.notifier:
         notifications.append(f"a notification of {payment.notified_status} is being sent")
     elif payment.notified_status:
-        notifications.append(f"subscribers: {payment.notified_status}{'' if payment.confirmed else ', not confirmed'}")
-    if payment.letter:
+        notifications.append(
+            f"subscribers: {payment.notified_status}{'' if payment.is_confirmed else ', not confirmed'}"
+        )
+    if payment.is_dead_lettered:
         notifications.append("the dead-letter queue")
-    if payment.notice_due and not payment.announced_by:
+    if payment.is_notice_due and not payment.notifier:
         notifications.append("a notification is due; reconciliation will send it")
     return tuple(notifications)

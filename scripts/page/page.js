@@ -236,7 +236,7 @@ async function readStory(id) {
     const line = make("li", entry.bad ? "bad" : ""), what = make("span", "what");
     const at = make("time", "", entry.at.slice(11, 23));
     at.dateTime = entry.at;
-    what.append(make("b", "", entry.what), makeBreakable(entry.detail));
+    what.append(make("b", "", entry.summary), makeBreakable(entry.detail));
     line.append(at, make("span", "source", entry.source), what);
     return [...lines, line];
   }));

@@ -217,7 +217,7 @@ def _describe_payment(payment: Record) -> dict[str, Any]:
         "id": payment.transaction_id,
         "status": payment.status,
         "amount": payment.amount,
-        "method": payment.method.replace("_", " "),
+        "method": payment.payment_method.replace("_", " "),
         "attempts": payment.attempts,
         "why": ", ".join(payment.reasons) or payment.failure,
         "reference": payment.gateway_reference,

@@ -27,7 +27,7 @@ def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run)
     request, _ = platform.pay(payment_amount=150.03)
     transaction_id = request["transaction_id"]
     listed = json.loads(run("dlq", "list", "--json").output)
-    assert [(letter["transaction_id"], letter["now"]) for letter in listed] == [(transaction_id, "FAILED")]
+    assert [(letter["transaction_id"], letter["current_status"]) for letter in listed] == [(transaction_id, "FAILED")]
     assert transaction_id in run("dlq", "list").output
     explanation = run("dlq", "explain", transaction_id).output
     assert "the gateway was unavailable on every attempt; nothing was charged" in explanation
@@ -88,7 +88,11 @@ def test_a_payment_under_review_is_resolved_by_an_operator(platform: Platform, r
     transaction_id = put_abandoned_payment(platform, Status.UNKNOWN, 6, DAY)
     reconcile(platform)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
-    assert (letter["transaction_id"], letter["now"], letter["error"]) == (transaction_id, "REVIEW", "ReviewNeeded")
+    assert (letter["transaction_id"], letter["current_status"], letter["error"]) == (
+        transaction_id,
+        "REVIEW",
+        "ReviewNeeded",
+    )
     assert "it cannot be redriven" in run("dlq", "redrive", transaction_id).output
     assert "give exactly one of" in run("resolve", transaction_id, "--charged", "sim_1", "--not-charged").output
     for _ in range(2):

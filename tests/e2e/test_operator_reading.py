@@ -137,7 +137,10 @@ def test_a_file_is_sent_once_and_its_outcomes_are_printed(operated: Operated, ru
     result = run("start", "--file", str(file), "--json")
     assert result.exit_code == 0, result.output
     results = json.loads(result.output)
-    assert [(result["status"], result["sent"]) for result in results] == [("COMPLETED", True), ("DECLINED", True)]
+    assert [(result["status"], result["is_newly_sent"]) for result in results] == [
+        ("COMPLETED", True),
+        ("DECLINED", True),
+    ]
     again = run("start", "--file", str(file))
     assert again.exit_code == 0
     assert again.output.count("had its outcome before") == 2

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from payments.notification import Notification
+from payments.payment import Payment
 
 from scripts.common.errors import describe_error
 from scripts.operator import logs, records, story, tail
@@ -142,21 +144,27 @@ def test_times_are_relative_or_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_since(None) == 0
 
 
-@pytest.mark.parametrize(
-    ("value_class", "renamed"),
-    [
-        (Record, {"notified_status": "told"}),
-        (Story, {"notifications": "told"}),
-        (Entry, {"summary": "what"}),
-        (LogLine, {"summary": "what"}),
-        (DeadLetter, {"current_status": "now"}),
-        (Result, {"comment": "said", "is_newly_sent": "sent", "is_final": "done"}),
-    ],
-)
-def test_programs_find_the_documented_names_and_no_secrets(value_class: Any, renamed: dict[str, str]) -> None:
+def test_a_failure_without_a_payment_is_logged_in_words() -> None:
+    logged = {"message": "payment failed", "transaction_id": "T", "status": "NOT_RECORDED", "error": "MalformedRequest"}
+    line = parse_event(make_event(level="ERROR", **logged), "processing")
+    assert line is not None
+    assert line.summary == "payment failed: no payment is recorded: MalformedRequest"
+
+
+@pytest.mark.parametrize("value_class", [Record, Story, Entry, LogLine, DeadLetter, Result])
+def test_programs_find_the_names_of_the_code_and_no_secrets(value_class: Any) -> None:
     names = [field.name for field in dataclasses.fields(value_class)]
-    printed = [renamed.get(name, name) for name in names if name not in ("fingerprint", "salt", "receipt", "key")]
+    printed = [name for name in names if name not in ("fingerprint", "salt", "receipt", "key")]
     assert list(to_json(value_class(**dict.fromkeys(names, "")))) == printed
+
+
+def test_a_record_names_what_was_notified_as_the_payments_do() -> None:
+    recorded = {field.name for field in dataclasses.fields(Record)} | {"is_due"}
+    # Programs do not need the ids and times by which notifiers keep out of each other's way.
+    assert {field.name for field in dataclasses.fields(Notification)} - recorded == {"notice_id", "notifier_until"}
+    assert {"payment_method", "idempotency_key_closed"} <= recorded & {
+        field.name for field in dataclasses.fields(Payment)
+    }
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_payment_is_resolved_to_one_outcome(monkeypatch: pytest.MonkeyPatch, o
     assert target.calls == []
 
 
-CHANGES = {"payments": [{"transaction_id": "T-1", "was": "UNKNOWN", "is": "FAILED"}]}
+CHANGES = {"payments": [{"transaction_id": "T-1", "from_status": "UNKNOWN", "status": "FAILED"}]}
 
 
 @pytest.mark.parametrize(

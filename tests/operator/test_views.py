@@ -2,6 +2,8 @@
 
 import io
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -68,3 +70,31 @@ def test_the_document_of_an_explanation_has_that_section() -> None:
     letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, body, {})
     section = letter.explanation.rpartition("#")[2].replace("-", " ")
     assert f"## {section.capitalize()}\n" in (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("overdue_at", "label", "text"),
+    [
+        (1795783500, "due", "2026-11-27 12:45 UTC; then reconciliation handles it, unless it needs nothing more"),
+        (1795783200, "overdue", "since 2026-11-27 12:40 UTC; the next reconciliation handles it"),
+    ],
+)
+def test_a_payment_is_overdue_only_from_that_time_on(overdue_at: float, label: str, text: str) -> None:
+    current_time = datetime.fromtimestamp(1795783200, UTC)
+    assert views._describe_due_time(make_record(1795783100, overdue_at), current_time) == (label, text)
+
+
+@pytest.mark.parametrize(
+    ("former_status", "current_status", "text"),
+    [
+        ("FAILED", "FAILED", "FAILED"),
+        ("UNKNOWN", "COMPLETED", "COMPLETED; UNKNOWN when the letter was sent"),
+        ("NOT_RECORDED", "", "not recorded"),
+        ("NOT_READ", "FAILED", "FAILED; not read when the letter was sent"),
+        ("", "FAILED", "FAILED"),
+    ],
+)
+def test_a_dead_letter_repeats_no_status(former_status: str, current_status: str, text: str) -> None:
+    body = {"payment_status": former_status}
+    letter = replace(build_letter({"MessageId": "1", "ReceiptHandle": "1"}, body, {}), current_status=current_status)
+    assert views.describe_statuses(letter) == text

@@ -100,7 +100,9 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
     # settles at the same time are among them.
     changes = [(key, before[key].status, after[key].status) for key in overdue_ids if key in before and key in after]
     if as_json:
-        echo_json({"payments": [{"transaction_id": key, "was": old, "is": new} for key, old, new in changes]})
+        echo_json(
+            {"payments": [{"transaction_id": key, "from_status": old, "status": new} for key, old, new in changes]}
+        )
     elif not changes:
         echo("nothing is overdue")
     else:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from payments.payment import Status
 from rich import box
@@ -41,17 +41,16 @@ def describe_payment(payment: Record) -> str:
 def print_story(console: Console, story: Story) -> None:
     """Print the payment's current state, and each event with its time in UTC."""
     payment = story.payment
-    description = " by ".join(part for part in (payment.amount, payment.method.replace("_", " ")) if part)
+    description = " by ".join(part for part in (payment.amount, payment.payment_method.replace("_", " ")) if part)
     head = Text.assemble((payment.transaction_id, "bold"), "  ", style_status(payment.status))
     console.print(head.append(f"  {description}"), soft_wrap=True)
-    overdue = _format_minute(payment.overdue_at)
     for label, value in (
         ("why", _describe_failure(payment)),
         ("attempts", str(payment.attempts)),
         ("reference", payment.gateway_reference),
         ("refund", payment.refund_reference),
         ("notified", "; ".join(story.notifications) or "nobody"),
-        ("overdue", overdue and f"{overdue} UTC, when reconciliation will handle it"),
+        _describe_due_time(payment, datetime.now(UTC)),
     ):
         if value:
             console.print(Text.assemble("  ", (f"{label:<10}", "dim"), value), soft_wrap=True)
@@ -171,6 +170,27 @@ def _make_table(*columns: str) -> Table:
 
 def _make_id_cell(transaction_id: str, detail: str) -> Text:
     return Text(transaction_id).append(f"\n{detail}", style="dim") if detail else Text(transaction_id)
+
+
+def _describe_due_time(payment: Record, current_time: datetime) -> tuple[str, str]:
+    """Return whether the payment is overdue for reconciliation, or when it will be; the text is empty for never."""
+    if not payment.overdue_at:
+        return "due", ""
+    minute = f"{_format_minute(payment.overdue_at)} UTC"
+    if datetime.fromisoformat(payment.overdue_at) <= current_time:
+        return "overdue", f"since {minute}; the next reconciliation handles it"
+    return "due", f"{minute}; then reconciliation handles it, unless it needs nothing more"
+
+
+def describe_statuses(letter: DeadLetter) -> str:
+    """Describe the status of the payment of a dead letter, and the one at the time of the letter if that differed."""
+    current_status = letter.current_status or "not recorded"
+    former_status = {"NOT_RECORDED": "not recorded", "NOT_READ": "not read"}.get(
+        letter.payment_status, letter.payment_status
+    )
+    if former_status in ("", current_status):
+        return current_status
+    return f"{current_status}; {former_status} when the letter was sent"
 
 
 def _describe_failure(payment: Record) -> str:
