@@ -122,7 +122,7 @@ def test_a_refund_is_made_once_and_refused_in_other_statuses(platform: Platform,
     # The line above the question describes the payment.
     aborted = run("refund", refused["transaction_id"])
     assert f"{refused['transaction_id']} is COMPLETED, 150.08 USD, charged as sim_" in aborted.output
-    assert "Aborted" in aborted.output
+    assert "add --yes" in aborted.output
 
 
 @pytest.mark.parametrize(

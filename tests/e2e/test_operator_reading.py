@@ -157,7 +157,7 @@ def test_a_file_is_sent_once_and_its_outcomes_are_printed(operated: Operated, ru
     file.write_text(file.read_text().replace(f"{mark}:5", f"{mark}:6") + f"{mark}:7,1,cash,CUST-1\n")
     bad = run("start", "--file", str(file))
     assert (bad.exit_code, bad.output.count("\n")) == (2, 1)
-    assert bad.output.startswith(f"payments: {file}:4: payment_method must be one of")
+    assert bad.output.startswith(f"payments: nothing was sent: {file}:4: payment_method must be one of")
     assert records.read_payments(operated, [f"{mark}:6"]) == {}
 
 
