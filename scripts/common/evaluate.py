@@ -41,6 +41,9 @@ _DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([
 _OF_STACK = ("AWS::StackName", "AWS::StackId", "AWS::NotificationARNs")
 # A function that hangs on more conditions, or has more values by them, cannot be known.
 _MOST_CONDITIONS = 64
+# How many operands a condition function has.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-conditions.html
+_OPERANDS = {"Fn::Equals": (2,), "Fn::Not": (1,), "Fn::And": range(2, 11), "Fn::Or": range(2, 11)}
 # What stands for a part of a text that is not known: a token, a dynamic reference, or a function within a text.
 _NOT_KNOWN = re.compile(rf"{_ANY_TOKEN.pattern}|{_DYNAMIC_REFERENCE.pattern}|\{{\"Fn::.*", re.DOTALL)
 # Tokens of secrets cannot be guessed from a plan, and mean nothing outside of this process.
@@ -176,6 +179,9 @@ class _Stack:
         self._pseudo, self._path, self._tokens, self._hidden_parameters = pseudo, path, tokens, hidden_parameters
         self._name = path.rstrip("/") or "the template"
         declared = self._section_of_mappings(tree.template, "Parameters")
+        for name, declaration in declared.items():
+            if not isinstance(declaration.get("Type", ""), str):
+                raise UserError(f"{self._name}: the parameter {name} has no Type that is text")
         values = {name: declaration.get("Default", f"${{{path}{name}}}") for name, declaration in declared.items()}
         values |= {name: parameters[name] for name in declared if name in parameters}
         self._values = {
@@ -315,9 +321,11 @@ class _Stack:
         ((function, argument),) = condition.items()
         if function == "Condition":
             return self._find_result(argument)
-        if function == "Fn::Equals":
-            return self._judge_equality(argument)
         operands = argument if isinstance(argument, list) else [argument]
+        if len(operands) not in _OPERANDS.get(function, (len(operands),)):
+            raise UserError(f"{self._name}: {function} cannot take the arguments {argument}")
+        if function == "Fn::Equals":
+            return self._judge_equality(operands)
         results = [self._judge_condition(operand) for operand in operands]
         match function:
             case "Fn::Not":
@@ -328,7 +336,7 @@ class _Stack:
                 return join_any(results)
         raise UserError(f"{self._name}: {function} is not a condition function")
 
-    def _judge_equality(self, operands: Any) -> Result:
+    def _judge_equality(self, operands: list[Any]) -> Result:
         """Return whether the operands are equal, for each combination of the values that they may have."""
         first, second = ([*list_branches(self._resolve_value(operand))] for operand in operands)
         results = [

@@ -140,16 +140,28 @@ def _judge_replicas(before: Any, after: Any) -> Iterator[Loss]:
     if old is None or new is None:
         yield "may lose a replica", "that replica's items"
         return
-    remaining = {replica.get("Region"): replica for replica in new}
+    if not (_are_named(old, "Region") and _are_named(new, "Region")):
+        yield "may lose a replica", "that replica's items"
+    remaining = {_read_name(replica, "Region"): replica for replica in new}
     for replica in old:
-        region = replica.get("Region")
-        if region not in remaining:
+        region = _read_name(replica, "Region")
+        if region in remaining:
+            if _has_recovery(replica) and not _has_recovery(remaining[region]):
+                yield UNRECOVERABLE
+            if _is_protected(replica) and not _is_protected(remaining[region]):
+                yield UNPROTECTED
+        elif _are_named([replica], "Region"):
             yield f"no longer has a replica in {region}", "that replica's items"
-            continue
-        if _has_recovery(replica) and not _has_recovery(remaining[region]):
-            yield UNRECOVERABLE
-        if _is_protected(replica) and not _is_protected(remaining[region]):
-            yield UNPROTECTED
+
+
+def _are_named(items: list[dict[str, Any]], key: str) -> bool:
+    """Whether each item has a text by which it is the same before and after a change, and not a function."""
+    return all(isinstance(item.get(key), str) for item in items)
+
+
+def _read_name(item: dict[str, Any], key: str) -> str:
+    name = item.get(key)
+    return name if isinstance(name, str) else json.dumps(name, sort_keys=True)
 
 
 def _has_recovery(replica: dict[str, Any]) -> bool:
@@ -167,16 +179,20 @@ def _judge_backup_plan(before: Any, after: Any) -> Iterator[Loss]:
     https://docs.aws.amazon.com/aws-backup/latest/devguide/updating-a-backup-plan.html
     """
     old, new = (_read_list(value, "BackupPlanRule") for value in (before, after))
-    remaining = {rule.get("RuleName"): rule for rule in new or []}
+    remaining = {_read_name(rule, "RuleName"): rule for rule in new or []}
     for rule in old or []:
-        if rule.get("RuleName") not in remaining:
-            yield f"makes no more backups by its rule {rule.get('RuleName')}", ""
-            continue
-        days, later_days = (_read_deletion(item) for item in (rule, remaining[rule.get("RuleName")]))
-        if later_days is None or days is None or later_days < days:
-            yield f"deletes the backups of its rule {rule.get('RuleName')} sooner", ""
-    if old is None or new is None:
+        name = _read_name(rule, "RuleName")
+        if name in remaining:
+            if _is_sooner(_read_deletion(remaining[name]), _read_deletion(rule)):
+                yield f"deletes the backups of its rule {name} sooner", ""
+        elif _are_named([rule], "RuleName"):
+            yield f"makes no more backups by its rule {name}", ""
+    if old is None or new is None or not (_are_named(old, "RuleName") and _are_named(new, "RuleName")):
         yield "may make fewer backups, or delete them sooner", ""
+
+
+def _is_sooner(days: float | None, earlier_days: float | None) -> bool:
+    return days is None or earlier_days is None or days < earlier_days
 
 
 def _read_deletion(rule: dict[str, Any]) -> float | None:
