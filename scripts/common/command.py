@@ -23,7 +23,7 @@ from click.exceptions import NoArgsIsHelpError
 from stacks.settings import SettingsError
 
 from .errors import UnwritableOutput, UserError, describe_error, is_aws_error
-from .terminal import echo, make_printable
+from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -85,9 +85,9 @@ class UsageErrorInOneLine(click.UsageError):
             f"{self.message} See {guide}" if self.message.endswith("?") else f"{self.message.rstrip('.')}; see {guide}"
         )
 
-    def show(self, file: IO[Any] | None = None) -> None:
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature, and it gives none
         script = self.ctx.find_root().info_name if self.ctx else ""
-        click.echo(f"{Path(script or '').stem}: {make_printable(str(self))}", file=file or sys.stderr)
+        echo(f"{Path(script or '').stem}: {self}", err=True)
 
 
 class GuardedCommand(click.Command):

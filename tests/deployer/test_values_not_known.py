@@ -153,9 +153,9 @@ def test_what_is_known_of_a_value_that_is_not_is_shown(after: str) -> None:
         modify("Mode", "AWS::SSM::Parameter", "Value", "once", "twice"),
         modify("F", "AWS::Lambda::Function", "Environment", listed, after),
     )
-    assert "Environment/Variables/CHARGE: once → twice" in output
+    assert output.count("Environment/Variables/CHARGE: once → twice") == 1
     if after != KNOWN_AFTER_APPLY:
-        assert '{"Variables":{"MODE":"(known after apply)","CHARGE":"twice"}}' in output
+        assert "Environment/Variables/MODE: once → (known after apply)" in output
 
 
 @pytest.mark.parametrize("name", ["x", "y"])

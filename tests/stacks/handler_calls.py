@@ -152,7 +152,7 @@ HELD_TAGS = {"aws:ResourceTag/ManagedBy": "payment-platform"}
 def calls(world: World, path: str, operation: str, permission: str) -> Iterator[Call]:
     """Yield the requests of one permission in one operation on the resource at ``path``; none if it is unused."""
     kind, properties = world.resources[path].type, world.properties(path)
-    if permission in REFUSED or any(kind in unused.types and permission in unused.actions.split() for unused in UNUSED):
+    if permission in REFUSED or _is_unused(kind, permission):
         return
     # Tags take effect some time after the creation, so a creation and its reads must not depend on them.
     context = HELD_TAGS if operation in ("update", "delete") else {}
@@ -170,6 +170,10 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
         yield from _key_calls(kind, properties, path, operation, permission)
     else:
         yield from _plain_calls(kind, properties, permission, context)
+
+
+def _is_unused(kind: str, permission: str) -> bool:
+    return any(kind in unused.types and permission in unused.actions.split() for unused in UNUSED)
 
 
 def _plain_calls(kind: str, properties: Properties, permission: str, context: dict[str, Any]) -> Iterator[Call]:

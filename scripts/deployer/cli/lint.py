@@ -3,6 +3,7 @@
 import sys
 
 from scripts.common.paths import TEMPLATES
+from scripts.common.terminal import echo
 
 from ..validate import lint_templates
 
@@ -10,7 +11,7 @@ from ..validate import lint_templates
 def main() -> int:
     findings = lint_templates(sorted(TEMPLATES.glob("*.yaml")))
     for finding in findings:
-        print(finding)
+        echo(finding)
     return 1 if findings else 0
 
 

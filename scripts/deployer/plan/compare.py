@@ -147,20 +147,10 @@ def _compare_resource(
     nested: StackChanges | None = None,
 ) -> Change | None:
     """Return the change, or None if nothing changes."""
-    if before is None and after is not None:
-        added, condition = tuple(_list_added_properties(after)), mask_secrets(after.condition)
-        return Change("Add", logical_id, after.type, properties=added, nested=nested, condition=condition)
-    if before is not None and after is None:
-        is_retained = before.deletion_policy.startswith("Retain")
-        policy_action = "Retain" if is_retained else before.deletion_policy
-        # A nested stack that is retained keeps all its resources, whatever their own policies are.
-        nested = None if is_retained else nested
-        condition = mask_secrets(before.condition)
-        return Change(
-            "Remove", logical_id, before.type, policy_action=policy_action, nested=nested, condition=condition
-        )
-    if before is None or after is None:
-        return None
+    if before is None:
+        return _describe_addition(logical_id, after, nested) if after else None
+    if after is None:
+        return _describe_removal(logical_id, before, nested)
     existence = tuple(_compare_existence(before, after, unsettled))
     if before.type != after.type:
         properties: tuple[PropertyChange, ...] = (PropertyChange(TYPE, before.type, after.type, "Always"),)
@@ -177,6 +167,20 @@ def _compare_resource(
         action, condition = "Modify", mask_secrets(before.condition)
     properties = (*existence, *properties)
     return Change(action, logical_id, after.type, replacement, properties, policy_action, nested, condition=condition)
+
+
+def _describe_addition(logical_id: str, after: Resource, nested: StackChanges | None) -> Change:
+    added, condition = tuple(_list_added_properties(after)), mask_secrets(after.condition)
+    return Change("Add", logical_id, after.type, properties=added, nested=nested, condition=condition)
+
+
+def _describe_removal(logical_id: str, before: Resource, nested: StackChanges | None) -> Change:
+    is_retained = before.deletion_policy.startswith("Retain")
+    policy_action = "Retain" if is_retained else before.deletion_policy
+    # A nested stack that is retained keeps all its resources, whatever their own policies are.
+    nested = None if is_retained else nested
+    condition = mask_secrets(before.condition)
+    return Change("Remove", logical_id, before.type, policy_action=policy_action, nested=nested, condition=condition)
 
 
 def _compare_existence(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:
@@ -268,17 +272,24 @@ def find_differences(before: Any, after: Any, path: tuple[str, ...] = (), condit
     if path and any(isinstance(value, dict) and is_function(value) for value in (before, after)):
         yield Difference(path, before, after, condition)
         return
+    pairs = _pair_members(before, after)
+    if pairs is None:
+        yield Difference(path, before, after, condition)
+        return
+    for key, old, new in pairs:
+        yield from find_differences(old, new, (*path, key), condition)
+
+
+def _pair_members(before: Any, after: Any) -> list[tuple[str, Any, Any]] | None:
+    """Return the members of two objects, lists of tags or lists of equal length; None for values that have none."""
     old_tags, new_tags = _read_tags(before), _read_tags(after)
     if old_tags and new_tags and old_tags != new_tags:
         before, after = old_tags, new_tags
     if isinstance(before, dict) and isinstance(after, dict):
-        for key in dict.fromkeys((*before, *after)):
-            yield from find_differences(before.get(key), after.get(key), (*path, key), condition)
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from find_differences(old, new, (*path, str(index)), condition)
-    else:
-        yield Difference(path, before, after, condition)
+        return [(key, before.get(key), after.get(key)) for key in dict.fromkeys((*before, *after))]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [(str(index), old, new) for index, (old, new) in enumerate(zip(before, after, strict=True))]
+    return None
 
 
 def _compare_branches(before: Any, after: Any, path: tuple[str, ...], condition: str) -> Iterator[Difference]:

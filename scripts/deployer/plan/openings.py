@@ -6,7 +6,7 @@ from typing import Any
 from scripts.common.evaluate import Evaluated, Resource
 
 from .compare import as_text
-from .model import Change, StackChanges
+from .model import Change, PropertyChange, StackChanges
 from .whole_values import is_unknown
 
 _AUTH_TYPE, _ACCESS_CONTROL, _IS_PUBLIC = "AuthType", "AccessControl", "PubliclyAccessible"
@@ -42,17 +42,21 @@ def describe_openings(stack: StackChanges, before: Evaluated | None, after: Eval
 def _describe_opening(
     path: str, name: str, effects: dict[str, str], before: Resource | None, after: Resource, change: Change | None
 ) -> Iterator[str]:
-    deployed, declared = (as_text(item.properties.get(name, "")) if item else "" for item in (before, after))
+    deployed = as_text(before.properties.get(name, "")) if before else ""
+    declared = as_text(after.properties.get(name, ""))
     listed = [prop for prop in change.properties if prop.name == name] if change else []
     values = [declared if declared != deployed else "", *(prop.after or "" for prop in listed)]
-    for value in dict.fromkeys(values):
-        if effect := effects.get(value.lower()):
-            yield f"{path} {effect} ({name} {value})"
-            return
-    has_no_value = before is None or any((prop.before, prop.after) == (None, None) for prop in listed)
-    if any(is_unknown(prop.after) for prop in listed) or (has_no_value and is_unknown(declared)):
+    if value := next((value for value in values if value.lower() in effects), ""):
+        yield f"{path} {effects[value.lower()]} ({name} {value})"
+        return
+    is_new = before is None or any((prop.before, prop.after) == (None, None) for prop in listed)
+    if _may_open(listed, declared, is_new=is_new):
         may_be = " or ".join(effects.values())
         yield f"{path} may be opened by its {name}, whose value is not known before the deployment: then it {may_be}"
+
+
+def _may_open(listed: list[PropertyChange], declared: str, *, is_new: bool) -> bool:
+    return any(is_unknown(prop.after) for prop in listed) or (is_new and is_unknown(declared))
 
 
 def _list_lost_blocks(before: Resource | None, after: Resource) -> Iterator[str]:

@@ -131,13 +131,17 @@ def _find_spans(before: str, after: str) -> Iterator[_Span]:
         if is_long and kind == "replace" and not is_smaller:
             yield _trim_equal_ends(before, after)
         elif is_long and kind == "replace":
-            # Within the lines that differ, the parts that do.
-            for inner in _find_spans(before[span.start : span.end], after[span.later_start : span.later_end]):
-                yield _Span(
-                    *(span.start + offset for offset in inner[:2]), *(span.later_start + offset for offset in inner[2:])
-                )
+            yield from _find_spans_within(span, before, after)
         else:
             yield span
+
+
+def _find_spans_within(span: _Span, before: str, after: str) -> Iterator[_Span]:
+    """Yield the parts that differ within lines that do."""
+    for inner in _find_spans(before[span.start : span.end], after[span.later_start : span.later_end]):
+        yield _Span(
+            *(span.start + offset for offset in inner[:2]), *(span.later_start + offset for offset in inner[2:])
+        )
 
 
 def _trim_equal_ends(before: str, after: str) -> _Span:

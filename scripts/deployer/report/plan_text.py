@@ -64,14 +64,7 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
     soft_wrap = not console.is_terminal
     plan = map_texts(plan, make_line)
     created = () if full else tuple(f"{path}/" for path, change in plan.stack.walk() if _is_created_stack(change))
-    dangers = find_dangers(plan.stack)
-    for danger in (danger for danger in dangers if not danger.is_unprotection):
-        _print_warning(console, str(danger), "red")
-        for cause in danger.causes:
-            for property_line in _property_lines(cause, full=full):
-                console.print(Text("    ").append(property_line), soft_wrap=soft_wrap)
-    for line in (*join_unprotections(dangers), *list_notices(plan)):
-        _print_warning(console, line, "yellow")
+    _print_warnings(console, plan, full=full)
     console.print(summarize_plan(plan), style="bold", highlight=False, soft_wrap=soft_wrap)
     tree = Tree(Text(plan.stack.name, style="bold"))
     _add_changes(tree, plan, plan.stack, "", created, full=full)
@@ -88,6 +81,17 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
         console.print(Text("--full shows the values that end in … as a whole.", style="dim"), soft_wrap=soft_wrap)
     if plan.source:
         console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
+
+
+def _print_warnings(console: Console, plan: Plan, *, full: bool) -> None:
+    dangers = find_dangers(plan.stack)
+    for danger in (danger for danger in dangers if not danger.is_unprotection):
+        _print_warning(console, str(danger), "red")
+        for cause in danger.causes:
+            for property_line in _property_lines(cause, full=full):
+                console.print(Text("    ").append(property_line), soft_wrap=not console.is_terminal)
+    for line in (*join_unprotections(dangers), *list_notices(plan)):
+        _print_warning(console, line, "yellow")
 
 
 def _is_cut(plan: Plan, created: tuple[str, ...]) -> bool:
@@ -265,12 +269,21 @@ def shown_properties(plan: Plan, path: str, change: Change) -> list[PropertyChan
     Policy statements compare templates, so they do not express the actual value of a drifted property.
     """
     has_statements = any(statement.holder == path for statement in plan.statements)
-    return [
+    properties = [
         prop
         for prop in change.properties
         if prop.is_drifted
         or ((prop.before, prop.after) != (None, None) and not (has_statements and _is_in_statements(prop)))
     ]
+    return [prop for prop in properties if not any(_is_part(prop, whole) for whole in properties)]
+
+
+def _is_part(prop: PropertyChange, whole: PropertyChange) -> bool:
+    """Whether the differences of another property, as the service lists it, include this one of the comparison."""
+    if not prop.name.startswith(f"{whole.name}/"):
+        return False
+    values = (prop.name, prop.before, prop.after)
+    return values in [(part.name, part.before, part.after) for part in split_property(whole)]
 
 
 def _is_in_statements(prop: PropertyChange) -> bool:
