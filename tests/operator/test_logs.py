@@ -3,6 +3,9 @@
 import functools
 import io
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +20,7 @@ from scripts.operator.cli import logs as command
 from scripts.operator.cli import views
 from scripts.operator.log_events import SOURCES, parse_event
 from stacks import names
+from tests.emitted import ROOT
 
 START = 1795437640000
 
@@ -171,3 +175,33 @@ def test_a_stack_trace_is_below_its_line_and_controls_no_terminal() -> None:
 def test_what_only_metrics_need_is_left_out() -> None:
     event = parse_event(make_event(0, _aws={"Timestamp": 1}, timestamp="2026", Charges=1), "processing")
     assert (event.message, log_events.format_fields(event.fields)) == ("", "Charges=1")
+
+
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_an_output_that_nobody_reads_ends_it_with_one_line(option: str) -> None:
+    """As with `logs.sh dev --follow | head`: it ends with the next line, and not never."""
+    code = (
+        "import itertools\n"
+        "from unittest import mock\n"
+        "from scripts.common.requests import RequestLog\n"
+        "from scripts.local import choose_target\n"
+        "from scripts.operator import log_events, platform\n"
+        "from scripts.operator.cli.logs import main\n"
+        "target = mock.Mock(requests=RequestLog())\n"
+        "choose_target.reach_environment = lambda *_, **__: target\n"
+        "platform.Platform.check_deployed = mock.Mock()\n"
+        "lines = ({'timestamp': number, 'message': 'x' * 500, 'eventId': '1'} for number in itertools.count())\n"
+        "log_events.read_group = lambda *_: lines\n"
+        f"main(['dev', 'validation', *{option.split()}])\n"
+    )
+    result = subprocess.run(
+        ["bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -n 2"],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr == "logs: the output is no longer being read (broken pipe); nothing was changed\n"
