@@ -9,6 +9,9 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes -
 # Twice the two cores that CI has: about half of the workers wait for an emulator, whose tests stay on one worker.
 PARALLEL := -n 4 --dist loadgroup
 
+# The make of macOS is older than this option: https://www.gnu.org/software/make/manual/html_node/Special-Variables.html
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo page test test-fast prove conformance faults ops-test audit mutate browser-test chromium check generate pictures validate lint types \
         lock lock-check sbom bench deploy local-stop clean
@@ -55,9 +58,9 @@ browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown 
 # run once: the audit judges what they recorded in `test`, from a folder that is new each time.
 check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed $(VENV)/browser/installed  ## Everything that CI runs
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
-	  $(MAKE) --no-print-directory --jobs 2 --output-sync lock-check validate lint types; \
+	  $(MAKE) --no-print-directory --jobs 2 $(SYNC) lock-check validate lint types; \
 	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
-	  $(MAKE) --no-print-directory --jobs 2 --output-sync demo browser-test conformance; \
+	  $(MAKE) --no-print-directory --jobs 2 $(SYNC) demo browser-test conformance; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/

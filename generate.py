@@ -121,7 +121,7 @@ def check_files(files: dict[str, str], folder: Path, kind: str = "templates", so
                 )
             )
     if stale:
-        again = " ".join(["python generate.py", *(argument for argument in sys.argv[1:] if argument != "--check")])
+        again = " ".join(["python3 generate.py", *(argument for argument in sys.argv[1:] if argument != "--check")])
         return _fail(f"{stale} of {len(files)} {kind} in {folder}/ are stale; run `{again}`")
     print(f"{len(files)} {kind} in {folder}/ are what {source} generates")
     return 0

@@ -266,7 +266,7 @@ def describe_missing_generation(environment: str, path: Path = ENVIRONMENTS_FILE
     return (
         f"{_relative_path(path)}: [{environment}]: permissions boundaries and CloudFormation's role are generated for "
         f"the environments of {_relative_path(ENVIRONMENTS_FILE)}; add [{environment}] there and run "
-        "`python generate.py`, or set permissions_boundary to another ARN or to empty, and service_role to false"
+        "`python3 generate.py`, or set permissions_boundary to another ARN or to empty, and service_role to false"
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs `python generate.py` as a user does."""
+"""Runs `python3 generate.py` as a user does."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_check_shows_the_diff_of_a_stale_template_and_writes_nothing(tmp_path: P
     assert process.returncode == 1
     assert "-      BillingMode: PROVISIONED\n+      BillingMode: PAY_PER_REQUEST\n" in process.stdout
     assert "1 of 7 templates" in process.stderr
-    assert f"run `python generate.py --output {tmp_path}`" in process.stderr
+    assert f"run `python3 generate.py --output {tmp_path}`" in process.stderr
     assert data.read_text() == stale
 
 

@@ -30,7 +30,7 @@ def check_fresh(templates: Path) -> None:
         path = templates / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             raise UserError(
-                f"{path} is stale (differs from what stacks/ generates); run `python generate.py` and review the "
+                f"{path} is stale (differs from what stacks/ generates); run `python3 generate.py` and review the "
                 "diff (code in lambda/ is part of it)"
             )
 

@@ -1,7 +1,7 @@
 """The pictures of README.md and docs/, drawn from the templates and from the tables that the code runs by.
 
-They are committed, and `python generate.py --check` fails if one is stale. A resource type that a picture does not know
-is left out. Nothing that runs in AWS imports this package.
+They are committed, and `python3 generate.py --check` fails if one is stale. A resource type that a picture does not
+know is left out. Nothing that runs in AWS imports this package.
 
 overview.py    the whole, which README.md opens with
 nesting.py     the nested stacks, and what flows between them
@@ -41,7 +41,7 @@ def _draw_architecture(documents: Mapping[str, Template]) -> str:
         [
             "# The platform in pictures",
             "",
-            "Drawn by `python generate.py` from what is deployed; never edited by hand.",
+            "Drawn by `python3 generate.py` from what is deployed; never edited by hand.",
             "[The statuses of a payment](payment-status.md) have a page of their own.",
             "",
             "## The stacks, and what flows between them",

@@ -33,7 +33,7 @@ DRAWN_STACKS = ("Workflow", "Compute", "Data", "Monitoring")
 
 
 def draw_diagram(documents: Mapping[str, Template]) -> str:
-    lines = ["%% Drawn by `python generate.py`; never edited by hand.", "payment([a payment]) --> PaymentWorkflow"]
+    lines = ["%% Drawn by `python3 generate.py`; never edited by hand.", "payment([a payment]) --> PaymentWorkflow"]
     for stack in list_children(documents):
         if stack in DRAWN_STACKS:
             lines += [f'subgraph {stack}["{stack}"]', *_draw_boxes(documents, stack), "end"]

@@ -9,7 +9,7 @@ from .mermaid import class_of, draw_block
 if TYPE_CHECKING:
     from payments.payment import OPEN, TRANSITIONS, Status
 else:
-    # By its path: `python generate.py` runs without the folder of the functions on its path.
+    # By its path: `python3 generate.py` runs without the folder of the functions on its path.
     _payment = import_module("lambda.payments.payment")
     OPEN, TRANSITIONS, Status = _payment.OPEN, _payment.TRANSITIONS, _payment.Status
 
@@ -44,7 +44,7 @@ def draw_page() -> str:
             "meantime, the payment becomes `COMPLETED`, and subscribers are notified.",
             "",
             f"Reconciliation handles payments that stay open ({', '.join(sorted(OPEN))}, yellow below) for too long.",
-            "The diagram is drawn by `python generate.py` from `TRANSITIONS` in",
+            "The diagram is drawn by `python3 generate.py` from `TRANSITIONS` in",
             "[`status.py`](../lambda/payments/status.py).",
             "",
             draw_diagram(TRANSITIONS),

@@ -84,7 +84,7 @@ def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
     check_fresh(tmp_path)
     (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "# edited by hand\n")
     with pytest.raises(
-        UserError, match=r"data\.yaml is stale \(differs from what stacks/ generates\); run `python generate.py`"
+        UserError, match=r"data\.yaml is stale \(differs from what stacks/ generates\); run `python3 generate.py`"
     ):
         check_fresh(tmp_path)
 

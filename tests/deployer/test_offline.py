@@ -51,7 +51,7 @@ def test_an_offline_plan_of_an_environment_that_was_never_deployed_shows_everyth
     assert aws.calls == []
     # Its boundary is in no template, so it cannot be deployed, and no plan of CloudFormation is made.
     refused = command("plan", "qa", "--settings", str(path), code=1)
-    assert "add [qa] there and run `python generate.py`" in refused.stderr
+    assert "add [qa] there and run `python3 generate.py`" in refused.stderr
     assert aws.calls == []
 
 

@@ -121,7 +121,7 @@ def test_an_environment_that_the_role_does_not_know_cannot_be_deployed(tmp_path:
     text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").replace("service_role = false", "service_role = true")
     file = tmp_path / "environments.toml"
     file.write_text(text.replace("[dev]", "[sandbox]"), encoding="utf-8")
-    assert re.search(r"\[sandbox\].*python generate.py", settings.describe_missing_generation("sandbox", file))
+    assert re.search(r"\[sandbox\].*python3 generate.py", settings.describe_missing_generation("sandbox", file))
     assert settings.describe_missing_generation("prod", file) == ""
     assert settings.load("prod", file)["ServiceRole"] == "true"
 

@@ -86,7 +86,7 @@ def test_the_role_may_do_every_operation_on_every_resource(environment: str, ope
     assert not denied, (
         "CloudFormation's role may not do this. A resource's name belongs into stacks/names.py; its type's actions "
         "into stacks/artifacts/deployers/service_rights.py, or into tests/stacks/handler_calls.py with why not. "
-        "Then run `python generate.py`.\n" + ("\n".join(denied))
+        "Then run `python3 generate.py`.\n" + ("\n".join(denied))
     )
     assert len({path for path, _ in requests}) > 20
 
