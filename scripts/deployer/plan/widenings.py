@@ -63,16 +63,10 @@ def _describe_removed_denial(statement: StatementChange, statements: list[Statem
 
 def _describe_widening(statement: StatementChange, account: str) -> str:
     target, separator, principal = statement.resource.rpartition(" for ")
-    actions = ", ".join(statement.actions) + (f" on {target}" if target else "")
-    if principal == EVERYBODY:
-        return f"everybody {actions}"
-    if principal.startswith(ALL_BUT) and (separator or statement.kind in RESOURCE_POLICIES):
-        return f"everybody but {principal.removeprefix(ALL_BUT)} {actions}"
     if statement.kind == MEMBERSHIP:
         return f"{principal + ' ' if separator else ''}all that {target if separator else principal} allows"
-    others = _find_accounts(principal) - {account} if separator or statement.kind in RESOURCE_POLICIES else set()
-    if others:
-        return f"another account, {', '.join(sorted(others))}, {actions}"
+    if receivers := _name_receivers(statement, account):
+        return f"{receivers} {', '.join(statement.actions)}" + (f" on {target}" if target else "")
     if statement.kind == "attached" and (policy := _WIDE_POLICY.search(statement.resource)):
         return f"all that AWS's policy {policy[1]} allows"
     words = [action for action in statement.actions if _is_wide(action)]
@@ -80,6 +74,19 @@ def _describe_widening(statement: StatementChange, account: str) -> str:
         return ""
     place = "every resource" if statement.resource == "*" else statement.resource
     return f"{'every action' if any(map(_is_every_action, words)) else words[0]} on {place}"
+
+
+def _name_receivers(statement: StatementChange, account: str) -> str:
+    """Return the words for everybody, or for another account, if the statement allows them something."""
+    _, separator, principal = statement.resource.rpartition(" for ")
+    if principal == EVERYBODY:
+        return "everybody"
+    if not separator and statement.kind not in RESOURCE_POLICIES:
+        return ""
+    if principal.startswith(ALL_BUT):
+        return f"everybody but {principal.removeprefix(ALL_BUT)}"
+    others = sorted(_find_accounts(principal) - {account})
+    return f"another account, {', '.join(others)}," if others else ""
 
 
 def _is_wide(action: str) -> bool:
@@ -167,12 +174,26 @@ def _is_moved_away(prop: PropertyChange, operator: str) -> bool:
 
 
 def describe_removed_alarms(stack: StackChanges) -> Iterator[str]:
-    """Yield one line for the alarms that are removed, if any are."""
-    paths = [path for path, change in stack.walk() if _is_removed_alarm(change)]
-    if paths:
-        alarms = "1 alarm is" if len(paths) == 1 else f"{len(paths)} alarms are"
-        yield f"{alarms} removed, and nobody is told any more when they would go off: {join_names(paths, _NAMED)}"
+    """Yield one line for the alarms that are removed, if any are, and one for those that may be."""
+    alarms = [(path, change) for path, change in stack.walk() if change.resource_type in _ALARMS]
+    alarms = [(path, change) for path, change in alarms if not change.is_spurious]
+    possible = [path for path, change in alarms if _may_be_removed(change)]
+    certain = [path for path, change in alarms if change.action == "Remove" and path not in possible]
+    if certain:
+        verb = "is" if len(certain) == 1 else "are"
+        yield f"{_count_alarms(certain)} {verb} removed, and nobody is told any more when {_list_alarms(certain)}"
+    if possible:
+        yield f"{_count_alarms(possible)} may be removed, and nobody is told then when {_list_alarms(possible)}"
 
 
-def _is_removed_alarm(change: Change) -> bool:
-    return change.action == "Remove" and change.resource_type in _ALARMS and not change.is_spurious
+def _may_be_removed(change: Change) -> bool:
+    """Whether the alarm is removed by the result of a condition that no template tells."""
+    return change.may_be_removed or (change.action == "Remove" and bool(change.condition))
+
+
+def _count_alarms(paths: list[str]) -> str:
+    return "1 alarm" if len(paths) == 1 else f"{len(paths)} alarms"
+
+
+def _list_alarms(paths: list[str]) -> str:
+    return f"{'it' if len(paths) == 1 else 'they'} would go off: {join_names(paths, _NAMED)}"
