@@ -29,7 +29,7 @@ from .importable import ImportedResource
 from .logs_policies import check_logs_policies
 from .name_lookups import locate
 from .region import check_region
-from .resources import HeldIds, declared_resources, group_held_ids
+from .resources import HeldIds, declared_resources, read_held_ids
 from .rights import check_rights
 from .runtime import check_runtime
 from .situation import Situation
@@ -127,9 +127,9 @@ def _evaluate_template(options: DeploymentOptions, target: Target, name: str) ->
 def _read_held_ids(cloudformation: CloudFormationClient, stack: Stack) -> HeldIds | None:
     """Return None if the caller may not list them. A failed creation counts as empty, because it is deleted first."""
     if stack.status == "ROLLBACK_COMPLETE":
-        return {}
+        return HeldIds()
     try:
-        return group_held_ids(describe_tree(cloudformation, stack))
+        return read_held_ids(describe_tree(cloudformation, stack))
     except ClientError:
         return None
 

@@ -44,7 +44,7 @@ def check_existing_names(situation: Situation) -> list[Finding]:
     findings = list(survey.unknowns)
     for resource, name in survey.existing:
         lookup = LOOKUPS[resource.type]
-        if not (situation.imports_existing and resource.is_of_environment):
+        if resource.deployed_id or not (situation.imports_existing and resource.is_of_environment):
             findings.append(_existing_name_finding(situation, name, resource, lookup))
         elif is_importable(resource):
             findings += examine_import(situation, SUBJECT, resource, name)
@@ -70,7 +70,7 @@ def find_imported_resources(situation: Situation) -> tuple[ImportedResource, ...
     return tuple(
         describe_import(situation, resource, LOOKUPS[resource.type].property, name)
         for resource, name in existing
-        if is_importable(resource)
+        if is_importable(resource) and not resource.deployed_id
     )
 
 
@@ -148,6 +148,10 @@ def _next_step(
     if not resource.is_of_environment:
         other_region = f"if another Region has it, see {_REGIONS}; otherwise " if lookup.is_account_wide else ""
         return f"{other_region}import it into the stack, or {delete_unused}"
+    if resource.deployed_id:
+        # The stack replaces what it holds; there is no place to import anything into.
+        deployed = f"{situation.stack_name} has {resource.path} as {resource.deployed_id}"
+        return f"{deployed}, which would be replaced: keep that name, or {delete_unused}"
     can_import = is_importable(resource) and "import" not in situation.target.gaps
     take_in = f"take it in (scripts/deploy.sh {situation.environment} --import), or " if can_import else ""
     if situation.is_deployed:

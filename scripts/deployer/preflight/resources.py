@@ -1,7 +1,7 @@
 """The resources that the templates declare, and which of them a stack already holds."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from scripts.common.evaluate import Evaluated
@@ -23,22 +23,32 @@ class DeclaredResource:
     is_of_environment: bool
     # The physical ids of this type that the stack holds; None if they could not be read.
     held_ids: frozenset[str] | None
+    # The physical id of the resource that the stack holds in its place; empty for none, or if it could not be read.
+    deployed_id: str = ""
 
     def is_held_as(self, name: str) -> bool:
         """Whether the stack holds a resource of this name; a physical id is a name, or an ARN or URL with it."""
         return any(id_ == name or id_.endswith((f":{name}", f"/{name}")) for id_ in self.held_ids or frozenset())
 
 
-HeldIds = dict[str, frozenset[str]]
+@dataclass(frozen=True)
+class HeldIds:
+    """The physical ids that the stacks of a tree hold."""
+
+    by_type: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # By the path from the root stack.
+    by_path: Mapping[str, str] = field(default_factory=dict)
 
 
-def group_held_ids(tree: StackTree) -> HeldIds:
-    """Return the physical ids that the stacks of the tree hold, by resource type."""
-    held_ids: HeldIds = {}
-    for _, resource in tree.walk_resources():
+def read_held_ids(tree: StackTree) -> HeldIds:
+    """Return the physical ids of the resources that the stacks have not released."""
+    by_type: dict[str, frozenset[str]] = {}
+    by_path: dict[str, str] = {}
+    for path, resource in tree.walk_resources():
         if resource.status not in RELEASED:
-            held_ids[resource.type] = held_ids.get(resource.type, frozenset()) | {resource.physical_id}
-    return held_ids
+            by_type[resource.type] = by_type.get(resource.type, frozenset()) | {resource.physical_id}
+            by_path[path] = resource.physical_id
+    return HeldIds(by_type, by_path)
 
 
 def declared_resources(
@@ -53,5 +63,6 @@ def declared_resources(
                 properties=resource.properties,
                 is_retained=resource.deletion_policy.startswith("Retain"),
                 is_of_environment=is_of_environment,
-                held_ids=None if held_ids is None else held_ids.get(resource.type, frozenset()),
+                held_ids=None if held_ids is None else held_ids.by_type.get(resource.type, frozenset()),
+                deployed_id="" if held_ids is None else held_ids.by_path.get(path, ""),
             )

@@ -6,6 +6,7 @@ import pytest
 
 from scripts.common.templates import parse_template
 from scripts.deployer.preflight.examine import collect_findings
+from scripts.deployer.preflight.existing_names import find_imported_resources
 from scripts.deployer.preflight.name_lookups import LOOKUPS
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -147,6 +148,24 @@ def test_no_advice_takes_down_an_environment_that_runs(
         f"{imported}delete it if nothing uses it: aws backup delete-backup-vault --backup-vault-name "
         "backup-vault-payments-prod"
     )
+
+
+@pytest.mark.parametrize("imports_existing", [False, True])
+def test_the_old_name_of_a_renamed_resource_is_no_import(
+    situation_of: Reader, aws: Service, account: Account, imports_existing: bool
+) -> None:
+    """The first renaming has retained the table; back to its name, the stack would replace the second table."""
+    add_platform(aws, lambda _, text: text.replace("dynamodb-payment-ledger", "dynamodb-ledger"), environment="prod")
+    path, name = "Data/PaymentLedger", "dynamodb-payment-ledger-prod"
+    account.existing = {name: PLATFORM_TAGS}
+    situation = situation_of(imports_existing=imports_existing)
+    ((verdict, text, step),) = findings_of("names", situation)
+    assert (verdict, text.split(" ")[0]) == ("failure", name)
+    assert step == (
+        f"payment-platform-prod has {path} as dynamodb-ledger-prod, which would be replaced: keep that name, or delete "
+        f"it if nothing uses it: aws dynamodb delete-table --table-name {name}"
+    )
+    assert find_imported_resources(situation) == ()
 
 
 def test_tags_are_read_only_where_cloudformation_sets_them() -> None:
