@@ -16,6 +16,7 @@ conditions.py what hangs on a condition whose result no template tells
 evaluate.py   a template with its parameters resolved: resources whose properties are values
 loops.py      Fn::ForEach, expanded
 terminal.py   prints texts from elsewhere without letting them control the terminal
+suggestion.py  the commands that messages suggest, quoted, with the options that were given
 states.py     the short names of the workflow's states
 printable.py  such texts, with escapes in place of control characters
 console.py    the console that prints only these, with tables and colours

@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common import templates
 from scripts.common.errors import Aborted, StillRunning, UserError, raise_both
+from scripts.common.suggestion import suggest_command
 from stacks import emit
 
 from .bootstrap_change import (
@@ -101,8 +102,8 @@ def _plan_first(session: Session, stack: Stack, missing: str) -> None:
         before = (templates.Tree(deployed), stack.parameters)
     after = (templates.Tree(templates.parse_template(body)), complete_parameters(options.bootstrap, body))
     notice = (
-        f"{ARTIFACTS_STACK} {missing}: {options.stack_name} can be planned after it; scripts/deploy.sh "
-        f"{options.environment} asks for one after the other"
+        f"{ARTIFACTS_STACK} {missing}: {options.stack_name} can be planned after it; "
+        f"{suggest_command('deploy', options.environment)} asks for one after the other"
     )
     compared = compare_trees(ARTIFACTS_STACK, before, after, pseudo)
     source = f"From templates/artifacts.yaml: {ARTIFACTS_STACK} {missing}."

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from scripts.common import templates
 from scripts.common.command import describe_output_error, is_output_error
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_denied, raise_both
+from scripts.common.suggestion import suggest_command
 from stacks import emit
 
 from . import transition
@@ -83,7 +84,8 @@ def complete_parameters(parameters: dict[str, str], body: str) -> dict[str, str]
 
 def describe_rest(environment: str) -> str:
     """Return what becomes of the platform if the artifacts stack is no longer watched, and how to continue."""
-    return f"will not be deployed; when {ARTIFACTS_STACK} is complete, continue with scripts/deploy.sh {environment}"
+    command = suggest_command("deploy", environment)
+    return f"will not be deployed; when {ARTIFACTS_STACK} is complete, continue with {command}"
 
 
 def fits_into_request(body: str) -> bool:
@@ -254,7 +256,8 @@ class BootstrapProposal:
         return ArtifactsResult("updated", f"{ARTIFACTS_STACK} was deployed")
 
     def _keep_rights(self, reason: str, next_step: str = "") -> ArtifactsResult:
-        next_run = f"the next scripts/deploy.sh {self.session.options.environment} removes those no longer needed"
+        command = suggest_command("deploy", self.session.options.environment)
+        next_run = f"the next {command} removes those no longer needed"
         steps = "; then ".join(filter(None, (next_step, next_run)))
         return ArtifactsResult("kept", f"{KEEPS_RIGHTS}, because {reason}; {steps}")
 

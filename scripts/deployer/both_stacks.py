@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from scripts.common.errors import AWS_ERRORS, UserError, raise_both
+from scripts.common.suggestion import suggest_command
 
 from .bootstrap_change import KEEPS_RIGHTS, BootstrapProposal
 from .change_set import Overtaken, Proposal, describe_obstacle
@@ -130,9 +131,12 @@ def _raise_unfinished(
     notes = []
     if platform.proposal.is_executed and is_interrupted:
         # While it runs, an interrupt is ``StillRunning``.
-        notes.append(f"the deployment of {options.stack_name} has ended; see scripts/status.sh {options.environment}")
+        notes.append(
+            f"the deployment of {options.stack_name} has ended; see {suggest_command('status', options.environment)}"
+        )
     elif is_widened and not platform.proposal.is_executed:
-        notes.append(f"{options.stack_name} was not deployed; continue with scripts/deploy.sh {options.environment}")
+        command = suggest_command("deploy", options.environment)
+        notes.append(f"{options.stack_name} was not deployed; continue with {command}")
     if artifacts is not None and (is_widened or platform.proposal.is_executed):
         notes.append(_describe_rights(artifacts))
     if isinstance(error, Overtaken) and is_widened:
@@ -146,5 +150,5 @@ def _describe_rights(artifacts: BootstrapProposal) -> str:
     """Return what the artifacts stack allows after a deployment of the platform that has not succeeded."""
     if not artifacts.change.steps.after:
         return f"{ARTIFACTS_STACK} is updated already, and stays as it is"
-    command = f"scripts/deploy.sh {artifacts.session.options.environment}"
+    command = suggest_command("deploy", artifacts.session.options.environment)
     return f"{KEEPS_RIGHTS}; the next {command} that succeeds removes those no longer needed"

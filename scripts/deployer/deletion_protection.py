@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
 
 from .change_set import ExecutionOptions, create_change_set
@@ -118,7 +119,8 @@ def switch_on_protection(session: Session, late: LateProtection) -> None:
             (state, "switch it on") if late.parameters else ("its second change set has failed", "complete it")
         )
         raise NotProtected(
-            f"{stack_name} is deployed, but {state}: {reason}; to {task}, deploy again: scripts/deploy.sh {environment}"
+            f"{stack_name} is deployed, but {state}: {reason}; to {task}, deploy again: "
+            f"{suggest_command('deploy', environment)}"
         ) from error
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from scripts.common import templates
 from scripts.common.errors import Aborted, UserError
+from scripts.common.suggestion import suggest_command
 
 from . import planning
 from .abandoned import describe_full_stacks
@@ -180,7 +181,7 @@ def _find_imported_resources(session: Session, preflight: Preflight) -> tuple[Im
     if not imported:
         raise UserError(
             f"nothing to import: no resource that {options.stack_name} would create exists; deploy it with "
-            f"scripts/deploy.sh {options.environment}"
+            f"{suggest_command('deploy', options.environment)}"
         )
     return imported
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, raise_both
 from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.suggestion import suggest_command
 from scripts.common.target import Target
 
 from . import statuses
@@ -66,7 +67,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         try:
             _delete_stack(cloudformation, stack)
         except KeyboardInterrupt:
-            see = f"see scripts/status.sh {options.environment}"
+            see = f"see {suggest_command('status', options.environment)}"
             raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
         with report.follow_events(plan, stack.name) as receive_events:
             following = FollowOptions(options.environment, receive_events, target.poll_seconds)
@@ -79,7 +80,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         if stack.exists:
             _tidy_up(options, target, report)
     except KeyboardInterrupt:
-        again = f"run scripts/destroy.sh {options.environment} --purge"
+        again = f"run {suggest_command('destroy', options.environment, '--purge')}"
         rest = f"but what it leaves may remain: {again}" if store else "but its files may remain in the artifact bucket"
         raise UserError(f"interrupted; {stack.name} is deleted, {rest}") from None
     return bool(stack.status or leftovers)
@@ -131,7 +132,7 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
             existed = store.delete(leftover)
         except (*AWS_ERRORS, UserError) as error:
             reason = describe_error(error)
-            again = f"scripts/destroy.sh {environment} --purge deletes the rest"
+            again = f"{suggest_command('destroy', environment, '--purge')} deletes the rest"
             raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
         report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it was deleted with its stack")
 
@@ -159,15 +160,15 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
 
     Raises ``UserError`` if it has another change set: somebody's saved plan, or that of a deployment which is running.
     """
-    deploy = f"scripts/deploy.sh {environment}"
+    discard = suggest_command("deploy", "discard", environment, "FILE")
     for summary in list_change_sets(cloudformation, stack.id):
         name, status = summary["ChangeSetName"], summary.get("Status", "")
         if is_abandoned(summary) or status == "FAILED":
             delete_change_set(cloudformation, replace(stack, status="UPDATE_COMPLETE"), name)
         elif summary.get("Description") == SAVED_PLAN:
             raise UserError(
-                f"{stack.name} contains nothing but a saved plan ({name}); whoever saved it can delete it: {deploy} "
-                "--discard FILE; nothing was deleted"
+                f"{stack.name} contains nothing but a saved plan ({name}); whoever saved it can delete it: "
+                f"{discard}; nothing was deleted"
             )
         else:
             command = f"aws cloudformation delete-change-set --stack-name {stack.name} --change-set-name {name}"
@@ -181,11 +182,11 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
 def describe_retained(stack: Evaluated, environment: str, *, can_import: bool) -> list[str]:
     """Return a line for each retained resource. One with a fixed name has to be imported or deleted before the next
     deployment; ``can_import`` is whether the target imports resources."""
-    purge = f"scripts/destroy.sh {environment} --purge"
+    purge = suggest_command("destroy", environment, "--purge")
 
     def advise_next_deployment(resource_type: str) -> str:
         if can_import and list_identifiers(resource_type):
-            take_in = f"scripts/deploy.sh import {environment}"
+            take_in = suggest_command("deploy", "import", environment)
             return f"to deploy again, take it in with its data: {take_in}, or delete it for good: {purge}"
         return f"it blocks the next deployment until it is deleted for good: {purge}"
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, describe_error
+from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
 
 from .plan.iam import holds_rights
@@ -49,7 +50,7 @@ def describe_last_detection(
         notices = [notice for lines in drifts for notice in lines]
     unchecked = ", ".join(path or stack.name for path, stack in stacks if stack.drift == "NOT_CHECKED")
     if unchecked:
-        command = f"scripts/status.sh {environment} --drift"
+        command = suggest_command("status", environment, "--drift")
         notices.append(f"drift was never detected in {unchecked}; to see it in plans: {command}")
     return tuple(notices)
 
@@ -83,7 +84,7 @@ def describe_missing_drift(changes: StackChanges, tree: StackTree, environment: 
             detected = f" on {stack.drift_checked_at[:10]}" if stack.drift_checked_at else ""
             yield (
                 f"{path or stack.name} had drifted when drift was last detected{detected}, but CloudFormation lists "
-                f"nothing to revert there; detect it again: scripts/status.sh {environment} --drift"
+                f"nothing to revert there; detect it again: {suggest_command('status', environment, '--drift')}"
             )
 
 

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-opt
 from collections.abc import Iterator
 
 from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
 from scripts.common.wording import join_names
 
@@ -66,7 +67,7 @@ def check_continuation(options: DeploymentOptions, stack: Stack) -> None:
     if options.revert_drift and not stack.exists:
         raise UserError(
             f"--revert-drift: {stack.name} does not exist yet, so nothing can have drifted; deploy without it: "
-            f"scripts/deploy.sh {options.environment}"
+            f"{suggest_command('deploy', options.environment)}"
         )
     if not stack.keeps_failed:
         return
@@ -186,5 +187,5 @@ def announce_background_work(session: Session, proposal: Proposal) -> None:
     if proposal.is_express:
         environment = session.options.environment
         session.report.announce_step(
-            "Not ready", f"until scripts/verify.sh {environment} succeeds: resources may be initializing"
+            "Not ready", f"until {suggest_command('verify', environment)} succeeds: resources may be initializing"
         )

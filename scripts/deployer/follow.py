@@ -8,6 +8,7 @@ from datetime import datetime
 from scripts.common.clients import CloudFormationClient
 from scripts.common.command import describe_output_error, is_output_error
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
+from scripts.common.suggestion import suggest_command
 from scripts.common.target import POLL_SECONDS
 from scripts.common.templates import STACK
 
@@ -93,11 +94,11 @@ def _describe_continuation(options: FollowOptions, operation: str) -> str:
         events = list_commands(options.stack_name, "")["events"]
         return f"the {operation} of {options.stack_name} continues; watch it: {events}"
     if operation == "deletion":
-        return f"the deletion continues; watch it: scripts/status.sh {options.environment}"
-    command = f"scripts/deploy.sh {options.environment}"
+        return f"the deletion continues; watch it: {suggest_command('status', options.environment)}"
+    follow, cancel = (suggest_command("deploy", options.environment, option) for option in ("--follow", "--cancel"))
     if operation == "rollback":
-        return f"the rollback continues; watch it: {command} --follow"
-    return f"the deployment continues; watch it: {command} --follow, or cancel it: {command} --cancel"
+        return f"the rollback continues; watch it: {follow}"
+    return f"the deployment continues; watch it: {follow}, or cancel it: {cancel}"
 
 
 def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[str, list[Event]]:

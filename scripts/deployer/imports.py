@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK, parse_template
 from stacks import emit
 
@@ -63,7 +64,7 @@ def describe_imports(resources: Sequence[ImportedResource], environment: str) ->
     """Yield the notices of the plan."""
     if not resources:
         return
-    revert = f"scripts/deploy.sh {environment} --revert-drift"
+    revert = suggest_command("deploy", environment, "--revert-drift")
     yield f"what is imported stays as it is: where it differs from the templates, {revert} changes it afterwards"
     encrypted: dict[str, list[str]] = {}
     for resource in resources:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scripts.common import templates
 from scripts.common.errors import UserError
 from scripts.common.evaluate import SECRET, Evaluated, Resource, Unknown, evaluate
+from scripts.common.suggestion import suggest_command
 
 from .moved_templates import DeployedTree, move_resources
 from .plan import spurious
@@ -126,14 +127,15 @@ class Comparison:
             possible, refusals = _separate_moves(self.deployed, possible)
             obstacles |= refusals
         # Without --move, all moves are made together, and one that cannot be made refuses all.
-        options = [f" --move {move.source}={move.destination}" for move in possible] if obstacles else []
+        named = possible if obstacles else []
+        options = [text for move in named for text in ("--move", f"{move.source}={move.destination}")]
         for move in moves:
             if move in obstacles:
                 yield f"{move} is one resource, but it cannot be moved without being replaced: {obstacles[move]}"
             else:
                 yield (
                     f"{move.source} could be moved to {move.destination} instead, without being replaced: "
-                    f"scripts/deploy.sh {environment} refactor{''.join(options)}"
+                    f"{suggest_command('deploy', environment, 'refactor', *options)}"
                 )
 
     def _find_name_conflicts(self, stack: StackChanges) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
 from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, raise_both
+from scripts.common.suggestion import suggest_command
 from scripts.common.templates import Template
 from scripts.common.waiting import poll_with_backoff
 
@@ -52,7 +53,7 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     options, report, cloudformation = session.options, session.report, session.cloudformation
     check_fresh(options.templates)
     stack = describe_environment(cloudformation, options.environment)
-    check_owned(stack, adopting_command=f"scripts/deploy.sh {options.environment} --adopt")
+    check_owned(stack, adopting_command=suggest_command("deploy", options.environment, "--adopt"))
     check_ready(stack, options.environment)
     if stack.keeps_failed:
         raise UserError(statuses.describe_refusal(stack.name, stack.status, options.environment))
@@ -100,7 +101,7 @@ def _read_moves(compared: Comparison, requested: Sequence[str], environment: str
         if not destination:
             raise UserError(f"--move {request}: give FROM=TO, such as Data/Old=Data/New")
         if source not in before:
-            raise UserError(f"--move {request}: {source} is not deployed; see scripts/status.sh {environment}")
+            raise UserError(f"--move {request}: {source} is not deployed; see {suggest_command('status', environment)}")
         if destination not in after or after[destination].type != before[source].type:
             raise UserError(
                 f"--move {request}: the templates have no {destination} of the type {before[source].type}, so the next "
@@ -272,7 +273,7 @@ def _explain_moved(environment: str) -> Iterator[None]:
     try:
         yield
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
-        message = f"{describe_error(error)}; the resources have moved; see scripts/status.sh {environment}"
+        message = f"{describe_error(error)}; the resources have moved; see {suggest_command('status', environment)}"
         is_unwatched = isinstance(error, (KeyboardInterrupt, StillRunning))
         raise (StillRunning if is_unwatched else UserError)(message) from error
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error
+from scripts.common.suggestion import suggest_command
 
 from . import statuses
 from .execute import check_confirmed_names
@@ -125,12 +126,12 @@ def _request_rollback(session: Session, stack: Stack, send_request: Callable[[],
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
             raise StillRunning(
                 f"{reason}; the rollback may have begun, which could not be read: {describe_error(second)}; see "
-                f"scripts/status.sh {environment}"
+                f"{suggest_command('status', environment)}"
             ) from error
         has_begun = status != stack.status and ("ROLLBACK" in status or status.startswith("DELETE"))
         if has_begun and isinstance(error, KeyboardInterrupt):
             raise StillRunning(
-                f"interrupted; the rollback continues; watch it: scripts/deploy.sh {environment} --follow"
+                f"interrupted; the rollback continues; watch it: {suggest_command('deploy', environment, '--follow')}"
             ) from error
         if has_begun:
             return
@@ -143,9 +144,8 @@ def _make_refusal(session: Session, stack: Stack, problem: str) -> UserError:
     """Return the error for a status in which a command can do nothing, with what can be done instead."""
     environment = session.options.environment
     next_step = statuses.advise_next_step(stack.name, stack.status, environment).next_step
-    return UserError(
-        f"{stack.name} is {stack.status}: {problem}; {next_step or f'see scripts/status.sh {environment}'}"
-    )
+    next_step = next_step or f"see {suggest_command('status', environment)}"
+    return UserError(f"{stack.name} is {stack.status}: {problem}; {next_step}")
 
 
 def _name_skipped_resource(tree: StackTree, path: str) -> str:
@@ -162,5 +162,5 @@ def _name_skipped_resource(tree: StackTree, path: str) -> str:
 def _describe_platform(session: Session) -> Stack:
     """Raise ``UserError`` if the platform is not deployed, or its stack is not ours."""
     stack = describe_environment(session.cloudformation, session.options.environment)
-    check_owned(stack, adopting_command=f"scripts/deploy.sh {session.options.environment} --adopt")
+    check_owned(stack, adopting_command=suggest_command("deploy", session.options.environment, "--adopt"))
     return stack

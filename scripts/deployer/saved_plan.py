@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from scripts.common.errors import UserError
 from scripts.common.evaluate import SECRET
 from scripts.common.files import check_writable
+from scripts.common.suggestion import suggest_command
 
 from .json_files import check_texts, read_document, write_document
 from .plan.model import Plan
@@ -113,8 +113,8 @@ def check_destination(path: Path) -> None:
 
 def list_plan_commands(environment: str, path: Path) -> tuple[str, str]:
     """Return the commands that execute and delete the plan saved in ``path``, quoted for a shell."""
-    arguments = f"{environment} {shlex.quote(str(path))}"
-    return f"scripts/deploy.sh apply {arguments}", f"scripts/deploy.sh discard {arguments}"
+    apply, discard = (suggest_command("deploy", name, environment, str(path)) for name in ("apply", "discard"))
+    return apply, discard
 
 
 def save_plan(path: Path, saved: SavedPlan) -> None:

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from scripts.common import templates
 from scripts.common.clients import CloudFormationClient, TagTypeDef
 from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
 from scripts.common.waiting import poll_with_backoff
 
@@ -144,7 +145,7 @@ def describe_environment(cloudformation: CloudFormationClient, environment: str)
     """Return the platform's stack. Raises ``UserError`` if it is not deployed."""
     stack = describe_stack(cloudformation, stack_name(environment))
     if not stack.exists:
-        raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {environment}")
+        raise UserError(f"{stack.name} is not deployed; deploy it with {suggest_command('deploy', environment)}")
     return stack
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from scripts.common.suggestion import suggest_command
+
 # What CloudFormation accepts, by the operations of its API.
 UPDATE = "CreateChangeSet"
 ROLL_BACK = "RollbackStack"
@@ -128,16 +130,15 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
     """
     events = _EVENTS.format(name=stack_name)
     if environment:
-        deploy, destroy = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment}"
         return {
-            "deploy": deploy,
-            "wait": f"{deploy} --wait",
-            "follow": f"{deploy} --follow",
-            "rollback": f"{deploy} --rollback",
-            "continue_rollback": f"{deploy} --continue-rollback",
-            "destroy": destroy,
-            "purge": f"{destroy} --purge",
-            "status": f"scripts/status.sh {environment}",
+            "deploy": suggest_command("deploy", environment),
+            "wait": suggest_command("deploy", environment, "--wait"),
+            "follow": suggest_command("deploy", environment, "--follow"),
+            "rollback": suggest_command("deploy", environment, "--rollback"),
+            "continue_rollback": suggest_command("deploy", environment, "--continue-rollback"),
+            "destroy": suggest_command("destroy", environment),
+            "purge": suggest_command("destroy", environment, "--purge"),
+            "status": suggest_command("status", environment),
             "events": events,
         }
     aws = f"aws cloudformation {{}} --stack-name {stack_name}"

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common.clients import ClientFactory
 from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_command
 from scripts.deployer.deployment_options import Rollout
 from scripts.deployer.stack import StackTree, describe_environment, describe_tree
 from scripts.operator.platform import Platform
@@ -91,7 +92,7 @@ class Run:
         if busy:
             raise UserError(
                 "a deployment is running, and verification sets off alarms that roll it back: "
-                f"{', '.join(busy)}; wait for its end: scripts/deploy.sh {self.environment} --follow "
+                f"{', '.join(busy)}; wait for its end: {suggest_command('deploy', self.environment, '--follow')} "
                 "(--read-only sets off no alarm)"
             )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from scripts.common.suggestion import suggest_command
 from scripts.deployer.stack_safeguards import find_without_policy
 from scripts.deployer.status import read_status
 
@@ -56,7 +57,7 @@ def find_parameter_differences(
 def _check_parameters(run: Run, overridden: list[str]) -> str:
     differences = find_parameter_differences(run.tree.stack.parameters, run.settings)
     if problems := [line for name, line in differences.items() if name not in overridden]:
-        raise Failed(f"{'; '.join(problems)}; deploy with scripts/deploy.sh {run.environment}")
+        raise Failed(f"{'; '.join(problems)}; deploy with {suggest_command('deploy', run.environment)}")
     return f"{len(run.settings) - len(overridden)} parameters as in the settings"
 
 
@@ -69,7 +70,7 @@ def _check_protection(run: Run) -> str:
         unprotected = find_without_policy(run.client("cloudformation"), run.tree)
         problems += [f"{stack.name} does not have the stack policy" for stack in unprotected]
     if problems:
-        raise Failed(f"{'; '.join(problems)}; scripts/deploy.sh {run.environment} sets it")
+        raise Failed(f"{'; '.join(problems)}; {suggest_command('deploy', run.environment)} sets it")
     protections = {"termination protection": rollout.termination_protection, "stack policies": rollout.stack_policy}
     return ", ".join(f"{name} {'on' if is_on else 'not required'}" for name, is_on in protections.items())
 

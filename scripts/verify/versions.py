@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from scripts.common.suggestion import suggest_command
+
 from .expected import Expected
 from .results import Check, Failed, run_check
 from .run import Run
@@ -17,7 +19,7 @@ def checks(run: Run) -> Iterator[Check]:
 
 def _check_code(run: Run) -> str:
     versions = run.select_resources("AWS::Lambda::Version")
-    run.check_declared(versions, f"; deploy this checkout with scripts/deploy.sh {run.environment}")
+    run.check_declared(versions, f"; deploy this checkout with {suggest_command('deploy', run.environment)}")
     return f"{len(versions)} versions with the digests of the templates"
 
 

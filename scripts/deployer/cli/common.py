@@ -16,6 +16,7 @@ from scripts.common import command
 from scripts.common.errors import StillRunning, UnwritableOutput, UserError, describe_error, is_aws_error
 from scripts.common.paths import ROOT
 from scripts.common.requests import NO_STACK, NOTHING
+from scripts.common.suggestion import repeat_options, suggest_command
 from scripts.common.terminal import echo
 from stacks import settings
 
@@ -62,6 +63,12 @@ class CommonOptions:
     debug: bool
     # The targets that the command has reached.
     _targets: "list[Target]" = field(default_factory=list, repr=False, compare=False)
+
+    def list_given_options(self) -> list[str]:
+        """Return the options that lead a command to the same settings, account and Region as this one."""
+        settings_file = "" if self.settings_file == settings.ENVIRONMENTS_FILE else str(self.settings_file)
+        given = {"--settings": settings_file, "--region": self.region, "--profile": self.profile}
+        return [text for option, value in given.items() if value for text in (option, value)]
 
     def reach_target(self, *, announce_start_on: "Console | None" = None) -> "Target":
         """Return the target of the environment; see ``reach_environment``."""
@@ -112,7 +119,7 @@ class CommonOptions:
         """Return what an interrupted command has changed, or may have; empty if that is nothing."""
         changed = [target.requests for target in self._targets if target.requests.may_have_changed_stacks]
         changes = "; ".join(requests.describe_changes() for requests in changed)
-        return f"interrupted; {changes}; see scripts/status.sh {self.environment}" if changes else ""
+        return f"interrupted; {changes}; see {suggest_command('status', self.environment)}" if changes else ""
 
     @property
     def may_have_begun_operation(self) -> bool:
@@ -144,7 +151,9 @@ def common_options(function: Callable[..., None]) -> Callable[..., None]:
     def call_with_options(
         *, environment: str, profile: str | None, region: str | None, settings_file: Path, debug: bool, **options: Any
     ) -> None:
-        function(CommonOptions(environment, profile, region, settings_file, debug), **options)
+        common = CommonOptions(environment, profile, region, settings_file, debug)
+        with repeat_options(common.list_given_options()):
+            function(common, **options)
 
     for option in (
         click.option("--debug", is_flag=True, help="Show a traceback when something fails."),

@@ -17,6 +17,7 @@ import click
 
 from scripts.common.command import exit_with_error
 from scripts.common.errors import StillRunning, UserError
+from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
 from stacks import settings
@@ -243,7 +244,8 @@ def move_resources(common: CommonOptions, moves: tuple[str, ...], yes: bool, as_
 
         options = session.options
         if refactor_stacks(session, moves):
-            result, message = "refactored", f"moved; now deploy the templates: scripts/deploy.sh {options.environment}"
+            command = suggest_command("deploy", options.environment)
+            result, message = "refactored", f"moved; now deploy the templates: {command}"
         else:
             result, message = "no changes", "no resource can be moved; nothing was done"
         session.report.show_result(result, stack_name=options.stack_name, outputs={}, message=message)

@@ -7,6 +7,7 @@ import shlex
 import click
 
 from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console, echo
 from stacks import settings
 
@@ -38,7 +39,9 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
         stack = describe_environment(target.client("cloudformation"), common.environment)
         for name in names:
             if name not in stack.outputs:
-                raise UserError(f"{stack.name} has no output {name}; see scripts/outputs.sh {common.environment}")
+                raise UserError(
+                    f"{stack.name} has no output {name}; see {suggest_command('outputs', common.environment)}"
+                )
         values = {name: stack.outputs[name] for name in names or sorted(stack.outputs)}
         if shape == "json":
             echo(json.dumps(values, indent=2))

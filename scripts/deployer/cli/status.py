@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console, echo
 from stacks import settings
 
@@ -78,7 +79,8 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
     counts = f"alarms: {ringing} in ALARM, {len(status.alarms) - ringing} not"
     console.print(counts if status.alarms else "no alarms")
     if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
-        console.print(f"drift has not been checked; run scripts/status.sh {environment} --drift", style="dim")
+        command = suggest_command("status", environment, "--drift")
+        console.print(f"drift has not been checked; run {command}", style="dim", soft_wrap=True, markup=False)
 
 
 def _describe_artifacts(status: "Status") -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import AWS_ERRORS
+from scripts.common.suggestion import suggest_command
 from scripts.deployer.stack import OWNER_TAG, WORKERS
 
 from ..deployment_options import ARTIFACTS_STACK
@@ -153,12 +154,12 @@ def _next_step(
         deployed = f"{situation.stack_name} has {resource.path} as {resource.deployed_id}"
         return f"{deployed}, which would be replaced: keep that name, or {delete_unused}"
     can_import = is_importable(resource) and "import" not in situation.target.gaps
-    take_in = f"take it in (scripts/deploy.sh {situation.environment} --import), or " if can_import else ""
+    take_in = f"take it in ({suggest_command('deploy', situation.environment, '--import')}), or " if can_import else ""
     if situation.is_deployed:
         return delete_unused if is_ours is False else f"{take_in}{delete_unused}"
     if lookup.is_account_wide:
         return f"choose another environment name for this Region, or {delete_unused}"
-    purge = f"scripts/destroy.sh {situation.environment} --purge"
+    purge = suggest_command("destroy", situation.environment, "--purge")
     if is_ours and resource.is_retained:
         guide = "" if take_in else f"; to keep its data, see {GUIDE}"
         return f"{take_in}delete it with its data ({purge}){guide}"
