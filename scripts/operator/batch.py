@@ -109,9 +109,13 @@ class Batch:
             if record.status in FINAL:
                 return _finish(result, record)
         if has_ended and record is None:
-            return _fail(result, "its execution failed", status="NOT RECORDED")
+            return _fail(
+                result,
+                "its execution failed before it recorded the payment; run the same command again",
+                status="NOT RECORDED",
+            )
         if has_ended:
-            return _fail(result, "no outcome yet; reconciliation will determine it")
+            return _fail(result, "no outcome yet; reconciliation looks it up, first after five minutes; see `show`")
         if is_late and record is None:
             return _fail(result, "not recorded yet; run the same command again later")
         return _fail(result, "still in progress; see `show` for the outcome") if is_late else result

@@ -128,7 +128,7 @@ def test_reconcile_prints_the_overdue_payments_and_fails_with_an_error(
     target = FakeTarget(answer, **{"FunctionError": "Unhandled"} if "errorMessage" in answer else {})
     result = run_command(monkeypatch, target, "UNKNOWN", "reconcile", *options)
     assert (result.exit_code, result.stdout) == (1 if error else 0, output)
-    assert result.stderr == (f"payments: {error}; see the log of the reconciliation function\n" if error else "")
+    assert result.stderr == (f"payments: {error}; see scripts/logs.sh dev reconciliation\n" if error else "")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,9 @@ def test_reconcile_prints_the_overdue_payments_and_fails_with_an_error(
 def test_only_a_yes_changes_a_payment(
     command: list[str], status: str, answer: str | BaseException, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer_prompt(_prompt: str) -> str:
+    def answer_prompt(prompt: str) -> str:
+        # Somebody with several terminals sees which environment changes.
+        assert " in dev?" in prompt
         if isinstance(answer, BaseException):
             raise answer
         return answer

@@ -128,7 +128,7 @@ def clear(reach_platform: ReachPlatform, letter_id: str, yes: bool) -> None:
         (letter,) = letters
         echo(f"{letter.letter_id}: {letter.transaction_id or 'no payment'}, {letter.error}")
         if not yes:
-            ask_confirmation("Delete this dead letter?")
+            ask_confirmation(f"Delete this dead letter of {platform.environment}?")
         queue.delete_letter(platform, letter)
     echo("cleared")
 

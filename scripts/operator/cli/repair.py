@@ -29,7 +29,7 @@ def refund(reach_platform: ReachPlatform, transaction_id: str, yes: bool, as_jso
     # The platform refuses a payment in any other status, or has refunded it before: there is nothing to confirm.
     if not yes and payment.status == Status.COMPLETED:
         echo(views.describe_payment(payment), err=True)
-        ask_confirmation(f"Refund {payment.amount or transaction_id}?")
+        ask_confirmation(f"Refund {payment.amount or transaction_id} in {platform.environment}?")
     answer = platform.invoke_payment_action("refund", transaction_id)
     _print_answer(answer, as_json)
     if answer["status"] == Status.REFUNDING:
@@ -71,7 +71,8 @@ def resolve(
     payment = records.read_payment(platform, transaction_id)
     if not yes and payment.status == Status.REVIEW:
         echo(views.describe_payment(payment), err=True)
-        ask_confirmation(f"Record it as {status}{f' under {reference}' if reference else ''}? That is final.")
+        under = f" under {reference}" if reference else ""
+        ask_confirmation(f"Record it as {status}{under} in {platform.environment}? That is final.")
     answer = platform.invoke_payment_action("resolve", transaction_id, status=status, reference=reference)
     _print_answer(answer, as_json)
 
@@ -109,7 +110,7 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
         for transaction_id, old, new in changes:
             echo(f"{transaction_id}: {f'{old} → {new}' if old != new else f'still {new}'}")
     if error:
-        echo(f"{NAME}: {error}; see the log of the reconciliation function", err=True)
+        echo(f"{NAME}: {error}; see scripts/logs.sh {platform.environment} reconciliation", err=True)
         sys.exit(1)
 
 
