@@ -90,7 +90,11 @@ def _execution_options(function: Callable[..., None]) -> Callable[..., None]:
     return _revert_drift(_express(_keep_failed(_skip_validation(call_with_execution))))
 
 
-_full = click.option("--full", is_flag=True, help="List the resources of stacks that are created, and what they grant.")
+_full = click.option(
+    "--full",
+    is_flag=True,
+    help="List the resources of created stacks and what they grant, every difference, and long values as a whole.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 
 
