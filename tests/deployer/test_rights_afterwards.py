@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pytest
 
+from scripts.common.requests import RequestLog
 from scripts.deployer import saved_plan
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.aws.stacks import Stack
+from tests.deployer.aws.stacks import ChangeSet, Stack
 from tests.deployer.both_stacks import (
     ARTIFACTS,
     BODY,
@@ -388,3 +391,92 @@ def test_a_first_change_set_that_grants_more_than_the_plan_is_refused(
     saved_plan.save_plan(tmp_path / "plan.json", saved)
     result = command("apply", "dev", "plan.json", "--yes", code=0)
     assert f"First update: {ARTIFACTS}, before {PLATFORM}\n" in result.stdout
+
+
+def add_change(change_set: ChangeSet) -> None:
+    """Let the service list one more changed resource than the templates tell."""
+    (change, *_) = change_set.changes
+    details = {**change["ResourceChange"], "LogicalResourceId": "AccessLogs", "ResourceType": "AWS::S3::Bucket"}
+    change_set.changes.append({**change, "ResourceChange": details})
+
+
+def test_a_narrowing_that_changes_more_than_the_plan_has_shown_is_not_executed(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+
+    def add_change_of_the_last() -> None:
+        for change_set in aws.change_sets.values():
+            is_last = change_set.stack is artifacts and count_executions(aws) == 2
+            if is_last and change_set.execution == "AVAILABLE" and len(change_set.changes) < 5:
+                add_change(change_set)
+
+    aws.before["DescribeChangeSet"] = add_change_of_the_last
+    reason = f"{ARTIFACTS}: AccessLogs would change, which is not in the plan; deploy again"
+    assert_kept(command("dev", "--yes"), reason)
+    assert (list_ledgers(artifacts), aws.remaining_names, count_executions(aws)) == (BOTH_LEDGERS, [], 2)
+
+
+def test_a_saved_first_change_set_that_changes_more_than_the_plan_is_refused(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    add_change(aws.change_sets[saved_plan.load_plan(tmp_path / "plan.json").first_change_set_id])
+    error_text = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert f"{ARTIFACTS}: AccessLogs would change, which is not in the plan; deploy again" in error_text
+    assert count_executions(aws) == 0
+
+
+def test_a_saved_plan_whose_change_set_of_the_artifacts_stack_has_changed_is_refused(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """The file says what was shown; its digest is right, and the stack is as it was."""
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    planned = saved_plan.load_plan(tmp_path / "plan.json").artifacts
+    assert planned is not None
+    add_change(aws.change_sets[planned.change_set_id])
+    error_text = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert "the change set no longer matches the plan, and nothing was changed; create a new plan" in error_text
+    assert count_executions(aws) == 0
+
+
+def test_a_platform_that_fails_after_rights_were_only_added_says_that_they_stay(command: Command, aws: Service) -> None:
+    """They are those of the new release alone, so that the next deployment has nothing to take away."""
+    artifacts = add_earlier_release(aws, BODY.replace("NoncurrentDays: 30", "NoncurrentDays: 3"))
+    aws.fails = {"Data/DeadLetters": "no"}
+    error_text = command("dev", "--yes", code=1).stderr
+    assert f"; {ARTIFACTS} is updated already, and stays as it is\n" in error_text
+    assert NOTICE not in error_text
+    assert artifacts.text == BODY
+
+
+@pytest.mark.parametrize("is_saved", [False, True], ids=["creates it", "reads it"])
+def test_the_log_of_requests_names_the_stack_of_a_change_set(aws: Service, is_saved: bool) -> None:
+    """The id of a change set names no stack, and whoever reads it needs one."""
+    artifacts = add_earlier_release(aws)
+    log = RequestLog()
+    aws.objects["bucket/other.yaml"] = TAKES_AWAY
+    with serve_account(aws) as url:
+        client = boto3.client(
+            "cloudformation",
+            endpoint_url=url,
+            region_name="eu-west-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        )
+        if not is_saved:
+            log.watch(client)
+        change_set_id = client.create_change_set(
+            StackName=ARTIFACTS,
+            ChangeSetName="change",
+            ChangeSetType="UPDATE",
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in artifacts.parameters.items()],
+            Tags=artifacts.tags,
+            TemplateURL="https://s3.eu-west-1.amazonaws.com/bucket/other.yaml",
+        )["Id"]
+        if is_saved:
+            log.watch(client)
+        while client.describe_change_set(ChangeSetName=change_set_id)["Status"] != "CREATE_COMPLETE":
+            pass
+        client.execute_change_set(ChangeSetName=change_set_id)
+    assert log.describe_changes() == f"already requested: cloudformation:ExecuteChangeSet on {ARTIFACTS}"

@@ -284,6 +284,41 @@ def test_a_policy_of_which_nothing_is_left_in_between_stops_the_deployment() -> 
         join_releases(make_template(boundary=[DENY_ON_MONDAY]), make_template(boundary=[DENY_ON_TUESDAY]))
 
 
+def test_a_right_on_a_resource_that_goes_stops_the_deployment() -> None:
+    """In the template in between, nothing could name it."""
+    before = make_template(boundary=[{**GET_A, "Resource": {"Fn::GetAtt": ["Gone", "Arn"]}}])
+    before["Resources"]["Gone"] = {"Type": "AWS::SQS::Queue"}
+    with pytest.raises(
+        UserError, match=r"^a right on \$\{Gone\.Arn\} cannot be kept .*, because Gone is removed; deploy"
+    ):
+        join_releases(before, make_template(boundary=[PUT_B]))
+
+
+@pytest.mark.parametrize(
+    ("part", "statements", "holder", "longest"),
+    [
+        ("boundary", [{**GET_A, "Resource": [f"queue-{number:04}" for number in range(500)]}], "boundary", "6,144"),
+        ("inline", [{**GET_A, "Resource": [f"queue-{number:04}" for number in range(900)]}], "role", "10,240"),
+        ("trust", [trust_principal(f"{ANNA}-{number:04}") for number in range(30)], "role", "2,048"),
+        (
+            "bucket",
+            [{**open_bucket("Allow"), "Resource": f"{number:0100}"} for number in range(200)],
+            "Bucket",
+            "20,480",
+        ),
+    ],
+)
+def test_a_policy_that_gets_longer_than_iam_and_s3_accept_stops_the_deployment(
+    part: str, statements: list[dict[str, Any]], holder: str, longest: str
+) -> None:
+    """By the quotas of IAM, of which the limits of a trust policy and of attached policies can be raised, and of S3."""
+    additions = {"boundary": PUT_B, "inline": PUT_B, "trust": trust_principal(BERT), "bucket": open_bucket("Allow")}
+    with pytest.raises(
+        UserError, match=rf"^{holder} cannot hold the rights of both releases: .* at most {longest} char"
+    ):
+        join_releases(make_template(**{part: statements}), make_template(**{part: [additions[part]]}))
+
+
 def test_a_new_denial_for_another_environment_waits_for_its_deployment() -> None:
     deny_prod = {**DENY_GET_A, "Resource": ["a-prod"]}
     after = make_template(boundary=[ALLOW_ALL, deny_prod, DENY_GET_A])
