@@ -134,7 +134,8 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
             reason = describe_error(error)
             again = f"{suggest_command('destroy', environment, '--purge')} deletes the rest"
             raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
-        report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it was deleted with its stack")
+        step, detail = store.describe_deletion(leftover)
+        report.announce_step(*((step, detail) if existed else ("Purged", f"{leftover}: it was deleted with its stack")))
 
 
 def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:

@@ -19,7 +19,7 @@ class Keys:
     """``window_days`` is the waiting period during which the deletion can be cancelled."""
 
     def __init__(self, client: KMSClient, window_days: int) -> None:
-        self._client, self._window_days = client, window_days
+        self._client, self.window_days = client, window_days
 
     def find_all(self, environment: str, aliases: Mapping[str, str]) -> Iterator[Leftover]:
         """Yield the keys of the environment that are not pending deletion.
@@ -36,14 +36,14 @@ class Keys:
                 continue
             description = metadata.get("Description", "")
             name = current_aliases.get(key.id) or aliases.get(description, key.id)
-            contents = f"key {key.id} ({description or 'without a description'}), deleted in {self._window_days} days"
+            contents = f"key {key.id} ({description or 'without a description'}), deleted in {self.window_days} days"
             yield Leftover(TYPE, name, key.id, key.tags, contents)
 
     def delete(self, leftover: Leftover) -> bool:
         """Schedule the deletion; return False if it was scheduled already."""
         if _is_pending_deletion(self._client.describe_key(KeyId=leftover.id)["KeyMetadata"]["KeyState"]):
             return False
-        self._client.schedule_key_deletion(KeyId=leftover.id, PendingWindowInDays=self._window_days)
+        self._client.schedule_key_deletion(KeyId=leftover.id, PendingWindowInDays=self.window_days)
         return True
 
     def _list_aliases(self, names: Collection[str]) -> dict[str, str]:

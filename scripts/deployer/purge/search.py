@@ -84,6 +84,12 @@ class Leftovers:
         service.delete(leftover)
         return True
 
+    def describe_deletion(self, leftover: Leftover) -> tuple[str, str]:
+        """Return what has become of a deleted leftover, as a step and its detail; a key still exists for some days."""
+        if leftover.resource_type == TYPE:
+            return "Scheduled", f"the deletion of {leftover} in {self._keys.window_days} days"
+        return "Purged", str(leftover)
+
     def _reason_to_keep(self, leftover: Leftover, tables: Collection[str]) -> str:
         environment = self._purge.environment
         if not leftover.belongs_to(environment):
