@@ -36,7 +36,7 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
         source = "nothing"
         notices.append(
             f"no deployment of {options.environment} is recorded on this machine, so this is the plan of a first one; "
-            "to compare with a git revision: --offline --against REVISION"
+            "to compare with a git revision: --against REVISION"
         )
     else:
         last = load_deployment(options.record)
@@ -100,5 +100,6 @@ def _read_from_git(revision: str, path: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"--against {revision}: git cannot be run: {error}") from error
     if git.returncode:
-        raise UserError(f"--against {revision}: {git.stderr.strip().splitlines()[-1]}")
+        reason = git.stderr.strip().splitlines()[-1].removeprefix("fatal: ")
+        raise UserError(f"--against {revision}: git cannot read {path} of it: {reason}")
     return git.stdout

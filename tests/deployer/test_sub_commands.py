@@ -16,7 +16,7 @@ from tests.deployer.releases import edit_harmlessly
         (("--plan", "--follow"), "--plan and --follow: use only one of these"),
         (("--out", "x"), "--out requires --plan"),
         (("--offline",), "--offline requires --plan"),
-        (("--plan", "--against", "HEAD"), "--against requires --offline"),
+        (("--against", "HEAD"), "--against requires --plan"),
         (("--skip", "A/B"), "--skip requires --continue-rollback"),
         (("--move", "A=B"), "--move requires --refactor"),
         (("--plan", "--json", "--markdown"), "--json cannot be combined with --markdown"),

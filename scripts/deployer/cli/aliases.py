@@ -117,8 +117,7 @@ class DeployCommand(click.Command):
                 context.fail(f"{_find_flag(self, name)} cannot be combined with --{command.name}")
         for name, home in self._homes.items():
             if values[name] and home is not command:
-                required = "offline" if name == "against" else home.name
-                context.fail(f"{_find_flag(home, name)} requires --{required}")
+                context.fail(f"{_find_flag(home, name)} requires --{home.name}")
 
 
 def _parameter_names(command: click.Command) -> list[str]:

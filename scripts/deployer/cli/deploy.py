@@ -102,7 +102,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, 
 @common_options
 @click.option("--out", type=FILE, metavar="FILE", help="Save the plan in FILE, for `apply`.")
 @click.option("--offline", is_flag=True, help="Compare templates only, without access to AWS.")
-@click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
+@click.option("--against", metavar="REVISION", help="Compare with a git revision, offline.")
 @_execution_options
 @_wait
 @_adopt
@@ -127,8 +127,7 @@ def plan(
 
     Exit code 0: no changes, 2: changes, 1: error.
     """
-    if against and not offline:
-        raise click.UsageError("--against requires --offline")
+    offline = offline or bool(against)
     if as_json and as_markdown:
         raise click.UsageError("--json cannot be combined with --markdown")
     if out and offline:
