@@ -18,6 +18,10 @@ LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
 
+class NotDeployed(UserError):
+    """There is no stack whose status could be read."""
+
+
 @dataclass(frozen=True)
 class Drift:
     """A resource that differs from its template."""
@@ -55,11 +59,11 @@ class Status:
 
 
 def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
-    """Return the status. Raises ``UserError`` if nothing is deployed, or if drift cannot be detected."""
+    """Return the status. Raises ``NotDeployed``, and ``UserError`` if drift cannot be detected."""
     cloudformation = target.client("cloudformation")
     root = describe_stack(cloudformation, name)
     if root.status == "":
-        raise UserError(f"{name} is not deployed")
+        raise NotDeployed(f"{name} is not deployed")
     tree = describe_tree(cloudformation, root)
     with ThreadPoolExecutor(WORKERS) as pool:
         if detect_drift:

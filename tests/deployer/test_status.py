@@ -48,7 +48,7 @@ def test_the_status_names_an_artifacts_stack_that_can_take_no_update(
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("status", f"status: {NAME} is not deployed\n"),
+        ("status", f"status: {NAME} is not deployed; deploy it with scripts/deploy.sh dev\n"),
         ("outputs", f"outputs: {NAME} is not deployed; deploy it with scripts/deploy.sh dev\n"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts.common.errors import UserError
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console, echo
 from stacks import settings
@@ -33,10 +34,13 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     """
     with common.report_errors("status", "nothing was changed", in_json=as_json):
         settings.load(common.environment, common.settings_file)
-        from ..status import read_status
+        from ..status import NotDeployed, read_status
 
         target = common.reach_target()
-        status = read_status(stack_name(common.environment), target, detect_drift=detect_drift)
+        try:
+            status = read_status(stack_name(common.environment), target, detect_drift=detect_drift)
+        except NotDeployed as error:
+            raise UserError(f"{error}; deploy it with {suggest_command('deploy', common.environment)}") from None
         if as_json:
             advice = _advise_root(status, common.environment)
             echo(json.dumps({**asdict(status), "meaning": advice.meaning, "next_step": advice.next_step}, indent=2))
