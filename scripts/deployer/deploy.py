@@ -227,9 +227,13 @@ def _upload_files(session: Session, packaged: Package) -> None:
     layers = bool(packaged.layers) and options.parameters.get("Gateway") == "stripe"
     report.announce_step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
     uploaded = upload_package(packaged, session.target.client("s3"), session.target.account, layers=layers)
-    report.announce_step(
-        "Uploaded", "all" if uploaded == len(packaged.files) else f"{uploaded}; the others are there already"
-    )
+    report.announce_step("Uploaded", _describe_upload(uploaded, len(packaged.files)))
+
+
+def _describe_upload(uploaded: int, total: int) -> str:
+    if uploaded == total:
+        return "all"
+    return f"{uploaded}: the bucket has the others already" if uploaded else "nothing: the bucket has all files already"
 
 
 def _describe_moves(session: Session, before: Snapshot, compared: planning.Comparison) -> tuple[str, ...]:
