@@ -166,10 +166,15 @@ def find_differences_of_rows(recorded: RecordedChangeSet, stack: StackChanges, p
             yield f"{name} is {row.describe()}; ours is {place} as {ours}"
         properties = {prop.name: (prop.before, prop.after, prop.recreation) for prop in change.properties}
         for path, values in row.properties.items():
-            read = properties.get(path)
-            is_filled = place == "planned" and values[:2] == (None, None) and read is not None and read[2] == values[2]
-            if read != values and not is_filled:
-                yield f"{name}/{path} is {values}; ours is {place} as {read}"
+            our_values = properties.get(path)
+            is_filled = (
+                place == "planned"
+                and values[:2] == (None, None)
+                and our_values is not None
+                and our_values[2] == values[2]
+            )
+            if our_values != values and not is_filled:
+                yield f"{name}/{path} is {values}; ours is {place} as {our_values}"
 
 
 def find_missing_dangers(recorded: RecordedChangeSet, dangers: Container[str]) -> Iterator[str]:
