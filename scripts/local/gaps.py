@@ -28,7 +28,7 @@ SETTINGS = {
 }
 # By the command of scripts/deploy.sh.
 COMMANDS = {
-    "import": "imports nothing",
+    "import": "imports nothing into nested stacks",
     "refactor": "has no stack refactors",
 }
 GAPS = PROPERTIES | SERVICES | SETTINGS | COMMANDS

@@ -35,8 +35,11 @@ def test_options_that_exclude_each_other_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("import", "local"), "local cannot be used with import: the AWS emulator imports nothing"),
-        (("plan", "local", "--import"), "local cannot be used with import: the AWS emulator imports nothing"),
+        (("import", "local"), "local cannot be used with import: the AWS emulator imports nothing into nested stacks"),
+        (
+            ("plan", "local", "--import"),
+            "local cannot be used with import: the AWS emulator imports nothing into nested stacks",
+        ),
         (("local", "--refactor"), "local cannot be used with refactor: the AWS emulator has no stack refactors"),
         (("plan", "dev", "--out", "-"), "'-' is not the name of a file"),
         (("plan", "dev", "--out", ""), "'' is not the name of a file"),
