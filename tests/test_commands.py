@@ -106,7 +106,7 @@ def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
             "--env local shw",
             "payments: No such command 'shw'. Did you mean 'show'? See payments --help\n",
         ),
-        (page.main, "", "page: Missing argument 'ENVIRONMENT'; see page --help\n"),
+        (page.main, "--frobnicate", "page: No such option '--frobnicate'; see page --help\n"),
     ],
 )
 def test_a_wrong_argument_is_one_line(command: click.Command, arguments: str, line: str) -> None:

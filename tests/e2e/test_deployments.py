@@ -27,13 +27,14 @@ def test_a_plan_reports_changes_by_its_exit_code_and_changes_nothing(
 ) -> None:
     monkeypatch.setattr(settings, "load", lambda *_: platform.parameters | changes)
     # As the tests' platform was deployed, without boundaries.
-    monkeypatch.setattr(settings, "load_bootstrap", lambda *_: {})
+    bootstrap = {"ServiceRole": "false", "PermissionsBoundary": ""}
+    monkeypatch.setattr(settings, "load_bootstrap", lambda *_: bootstrap)
     monkeypatch.setattr("scripts.local.choose_target.reach_environment", lambda *_, **__: platform.target)
     cloudformation = platform.client("cloudformation")
     before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
     sets = cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"]
     planned = CliRunner().invoke(main, ["local", "--plan"])
-    assert (planned.exit_code, text in planned.output) == (code, True), planned.output
+    assert (planned.exit_code, text in planned.output) == (code, True), (planned.output, planned.exception)
     assert cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"] == before
     assert cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"] == sets
 
