@@ -76,15 +76,18 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
     for drift in status.drifts:
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
         console.print(f"! {drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", style="red")
-    for state in ("ALARM", "missing"):
-        for name in sorted(name for name, alarm_state in status.alarms.items() if alarm_state == state):
-            console.print(f"! {name} is {'in ALARM' if state == 'ALARM' else state}", style="red")
-    ringing = list(status.alarms.values()).count("ALARM")
-    counts = f"alarms: {ringing} in ALARM, {len(status.alarms) - ringing} not"
-    console.print(counts if status.alarms else "no alarms")
+    _print_alarms(console, status.alarms)
     if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
         command = suggest_command("status", environment, "--drift")
         console.print(f"drift has not been checked; run {command}", style="dim", soft_wrap=True, markup=False)
+
+
+def _print_alarms(console: "Console", alarms: dict[str, str]) -> None:
+    for state in ("ALARM", "missing"):
+        for name in sorted(name for name, alarm_state in alarms.items() if alarm_state == state):
+            console.print(f"! {name} is {'in ALARM' if state == 'ALARM' else state}", style="red")
+    ringing = list(alarms.values()).count("ALARM")
+    console.print(f"alarms: {ringing} in ALARM, {len(alarms) - ringing} not" if alarms else "no alarms")
 
 
 def _describe_artifacts(status: "Status") -> str:

@@ -159,15 +159,20 @@ def _next_step(
         return delete_unused if is_ours is False else f"{take_in}{delete_unused}"
     if lookup.is_account_wide:
         return f"choose another environment name for this Region, or {delete_unused}"
+    if is_ours and not resource.is_retained:
+        return f"delete it: {delete}"
+    if is_ours is not False and resource.is_retained:
+        return _advise_on_retained(situation, take_in, is_ours=bool(is_ours))
+    return f"{take_in}choose another environment name, or {delete_unused}"
+
+
+def _advise_on_retained(situation: Situation, take_in: str, *, is_ours: bool) -> str:
+    """Return the next step for what an earlier stack has retained, or may have."""
     purge = suggest_command("destroy", situation.environment, "--purge")
-    if is_ours and resource.is_retained:
+    if is_ours:
         guide = "" if take_in else f"; to keep its data, see {GUIDE}"
         return f"{take_in}delete it with its data ({purge}){guide}"
-    if is_ours:
-        return f"delete it: {delete}"
-    if is_ours is None and resource.is_retained:
-        return f"{take_in}if an earlier stack left it: {purge}; otherwise choose another environment name"
-    return f"{take_in}choose another environment name, or {delete_unused}"
+    return f"{take_in}if an earlier stack left it: {purge}; otherwise choose another environment name"
 
 
 def _read_tags(situation: Situation, name: str, lookup: Lookup) -> Mapping[str, str] | None:
