@@ -92,7 +92,7 @@ def test_help_and_refused_arguments_need_neither_the_sdk_nor_the_generator(
     "arguments",
     [
         ("deploy", "plan", "--help"),
-        ("deploy", "dev", "--plan", "--against", "HEAD"),
+        ("deploy", "dev", "--frobnicate"),
         ("payments", "--env", "dev", "start", "--help"),
         ("payments", "--env", "dev", "start", "T-1"),
         ("payments", "--env", "dev", "dlq", "redrive"),

@@ -266,7 +266,7 @@ def test_a_key_is_named_by_its_alias_before_and_after_the_deletion_of_its_stack(
     delete_stack(aws, stack)
     assert aws.holdings.aliases == {}
     existed, report = purge(command, confirm_all, destroys=(alias,))
-    assert (existed, report.count(f"Scheduled the deletion of {alias} (AWS::KMS::Key) in 7 days\n")) == (True, 2)
+    assert (existed, report.count(f"Scheduled the deletion of {alias} (AWS::KMS::Key) in 30 days\n")) == (True, 2)
 
 
 def test_recovery_points_of_other_resources_keep_their_vault(command: Command, aws: Service) -> None:
