@@ -59,16 +59,20 @@ def _read_principals(statement: Mapping[str, Any]) -> list[str]:
 
 
 def write_statements(rights: Iterable[Right]) -> Iterator[dict[str, Any]]:
-    """Yield statements with exactly these rights: resources with the same actions share one."""
+    """Yield statements with exactly these rights: resources with the same actions share one.
+
+    Each list of ``NotAction`` or ``NotResource`` needs a statement of its own.
+    """
     actions: dict[tuple[str, ...], list[str]] = {}
     for right in sorted(rights):
-        actions.setdefault((*right[:5], right.principal), []).append(right.action)
+        excluded_actions = right.action if right.action_key.startswith("Not") else ""
+        actions.setdefault((*right[:5], right.principal, excluded_actions), []).append(right.action)
     resources: dict[tuple[Any, ...], list[str]] = {}
-    for (effect, condition, resource_key, resource, action_key, principal), listed in actions.items():
-        resources.setdefault((effect, condition, resource_key, action_key, tuple(listed), principal), []).append(
-            resource
-        )
-    for (effect, condition, resource_key, action_key, listed_actions, principal), items in resources.items():
+    for (effect, condition, resource_key, resource, action_key, principal, _), listed in actions.items():
+        excluded_resources = resource if resource_key.startswith("Not") else ""
+        key = (effect, condition, resource_key, action_key, tuple(listed), principal, excluded_resources)
+        resources.setdefault(key, []).append(resource)
+    for (effect, condition, resource_key, action_key, listed_actions, principal, _), items in resources.items():
         yield {
             "Effect": effect,
             **(json.loads(principal) if principal else {}),
@@ -81,7 +85,8 @@ def write_statements(rights: Iterable[Right]) -> Iterator[dict[str, Any]]:
 def _parse_items(key: str, items: Sequence[str]) -> Any:
     if not key.startswith("Not"):
         return [json.loads(item) for item in items]
-    return json.loads(items[0])
+    (excluded,) = items
+    return json.loads(excluded)
 
 
 def limit_document(document: Mapping[str, Any], rights: set[Right]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ministack.core.iam_evaluator import EvalContext, evaluate, evaluate_resourc
 
 from scripts.common.errors import UserError
 from scripts.common.templates import Template
-from scripts.deployer import transition
+from scripts.deployer import rights, transition
 
 PSEUDO = {"AWS::AccountId": "1" * 12, "AWS::Region": "r", "AWS::Partition": "aws"}
 ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -370,6 +370,20 @@ REQUESTS = [
     for resource in ("a", "b", "ab")
     for day in ("monday", "tuesday")
 ]
+
+
+def test_each_list_of_what_is_excluded_has_a_statement_of_its_own() -> None:
+    """Joined, they would grant less than both."""
+    document = {
+        "Statement": [
+            {"Effect": "Allow", "NotAction": ["s:Get"], "Resource": ["a"]},
+            {"Effect": "Allow", "NotAction": ["s:Get", "s:GetAll"], "Resource": ["a"]},
+            {"Effect": "Allow", "Action": ["s:Get"], "NotResource": ["a"]},
+            {"Effect": "Allow", "Action": ["s:Get"], "NotResource": ["a", "b"]},
+        ]
+    }
+    held = rights.read_rights(document)
+    assert rights.read_rights({"Statement": list(rights.write_statements(held))}) == held
 
 
 @settings(max_examples=150, deadline=None)
