@@ -53,6 +53,8 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         raise Aborted(f"{names}: not deployed; the plan is still saved; delete it with {discard}")
     if platform is not None:
         deployed = execute_both(session, artifacts, platform, list(losses[-1].values()))
+        if artifacts is not None and deployed.artifacts is not None and deployed.artifacts.result == "kept":
+            _delete_unused(session, artifacts)
     else:
         deployed = _deploy_artifacts(session, artifacts)
     try:
@@ -60,6 +62,15 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     except OSError as error:
         report.announce_step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
     return deployed
+
+
+def _delete_unused(session: Session, artifacts: BootstrapProposal) -> None:
+    """Delete the saved change set that takes rights away, once it is decided that they stay: its plan is used up."""
+    change_set_id = artifacts.require_final().change_set_id
+    try:
+        change_set.delete_change_set(session.cloudformation, artifacts.change.stack, change_set_id)
+    except UserError as leftover:
+        session.report.announce_step("Deployed,", f"but {leftover}")
 
 
 def discard_plan(session: Session, path: Path) -> None:

@@ -192,6 +192,9 @@ class BootstrapProposal:
         """Return the notices of when the stack is updated, if the platform is deployed as well."""
         platform = self.session.options.stack_name
         steps = self.change.steps
+        if steps.after and self.session.options.express:
+            added = f"{ARTIFACTS_STACK} adds what it adds before {platform} is deployed; " if steps.before else ""
+            return (f"{added}{ARTIFACTS_STACK} takes nothing away: that waits for a deployment without --express",)
         if steps.before and steps.after:
             return (
                 f"{ARTIFACTS_STACK} is updated twice: what it adds is added before {platform} is deployed, and what it "
@@ -226,12 +229,15 @@ class BootstrapProposal:
         else:
             self._tidy_up()
 
-    def narrow(self) -> ArtifactsResult:
+    def narrow(self, *, is_ready: bool) -> ArtifactsResult:
         """Take away what nothing needs after the deployment of the platform, and return what became of the stack.
 
-        The change is executed only if the stack is as this deployment left it, and the other environments are as the
-        plan saw them. No expected error is raised, because the platform is deployed.
+        The change is executed only if the stack is as this deployment left it, the other environments are as the plan
+        saw them, and the platform is ready: until then, its earlier code may still run. No expected error is raised,
+        because the platform is deployed.
         """
+        if self.change.steps.after and not is_ready:
+            return self._keep_rights("an express deployment does not wait until the platform is ready")
         try:
             if self.change.steps.after:
                 self._execute_after()

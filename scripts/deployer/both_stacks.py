@@ -118,7 +118,9 @@ def execute_both(
         if artifacts is not None and artifacts.change.steps.after:
             raise_both(error, f"{KEEPS_RIGHTS} until then")
         raise
-    return replace(deployed, artifacts=artifacts.narrow()) if artifacts is not None else deployed
+    if artifacts is None:
+        return deployed
+    return replace(deployed, artifacts=artifacts.narrow(is_ready=not platform.proposal.is_express))
 
 
 def _raise_unfinished(

@@ -92,6 +92,24 @@ def test_an_obsolete_change_set_of_the_artifacts_stack_leaves_the_platform_deplo
     assert_kept(result, f"{ARTIFACTS}: another deployment was faster: {state}")
 
 
+@pytest.mark.parametrize("text", [EARLIER, TAKES_AWAY], ids=["twice", "once"])
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_an_express_deployment_takes_nothing_away_before_the_platform_is_ready(
+    command: Command, aws: Service, text: str, is_saved: bool
+) -> None:
+    """CloudFormation calls the platform complete while the earlier code may still run."""
+    artifacts = add_earlier_release(aws, text)
+    if is_saved:
+        planned = command("plan", "dev", "--express", "--out", "plan.json", code=2)
+        assert f"{ARTIFACTS} takes nothing away: that waits for a deployment without --express" in planned.stdout
+    result = command("apply", "dev", "plan.json", "--yes") if is_saved else command("dev", "--yes", "--express")
+    assert_kept(result, "an express deployment does not wait until the platform is ready")
+    assert "dynamodb-ledger" in list_ledgers(artifacts) if text == EARLIER else artifacts.text == text
+    assert aws.remaining_names == []
+    assert command("dev", "--yes", code=0).stdout.endswith(f"{PLATFORM}: no changes; {ARTIFACTS} was deployed\n")
+    assert artifacts.text == BODY
+
+
 def replace_in_boundary(text: str, boundary: str, old: str, new: str) -> str:
     before, name, rest = text.partition(f"  {boundary}:\n")
     assert name
