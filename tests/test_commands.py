@@ -15,6 +15,7 @@ from scripts.operator import cli as payments
 from scripts.page import __main__ as page
 from scripts.verify import cli as verify
 from tests.emitted import ROOT
+from tests.shell import run_shell
 
 
 def start_process(inside: str, *before: str, options: str = "") -> subprocess.Popen[str]:
@@ -146,23 +147,9 @@ def test_an_error_prints_no_document_for_people(command: click.Command) -> None:
     assert CliRunner().invoke(command, "nosuch --bogus").stdout == ""
 
 
-def run_shell(line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of shell in which ``$payments`` starts a command that prints its help."""
-    command = f"'{sys.executable}' -m scripts.operator"
-    return subprocess.run(
-        ["bash", "-c", line.replace("$payments", command)],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "2>&-", "| head -c 1 >/dev/null"])
 def test_a_full_a_closed_or_an_unread_output_gives_no_traceback(redirection: str) -> None:
-    result = run_shell(f"$payments --env nowhere list {redirection}")
+    result = run_shell(f"$python -m scripts.operator --env nowhere list {redirection}")
     assert len(result.stderr.splitlines()) <= 1
     assert "Traceback" not in result.stderr
 
@@ -183,15 +170,7 @@ def test_help_and_errors_without_an_output_are_one_line(
     if module == "operator" and arguments == "nowhere":
         arguments = "--env nowhere list"
     name = "payments" if module == "operator" else module.rpartition(".")[2]
-    result = subprocess.run(
-        ["bash", "-c", f"'{sys.executable}' -m scripts.{module} {arguments} {redirection}"],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = run_shell(f"$python -m scripts.{module} {arguments} {redirection}")
     assert (result.stderr == "") if not ending else result.stderr.startswith(f"{name}: ")
     assert result.stderr.endswith(ending)
     assert len(result.stderr.splitlines()) <= 1

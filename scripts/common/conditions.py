@@ -34,28 +34,22 @@ def negate(result: Result) -> Result:
 
 def join_all(results: Iterable[Result]) -> Result:
     """Return whether all are met, which is known as soon as one is not."""
-    results = list(results)
-    if False in results:
-        return False
-    unknown = list(dict.fromkeys(result for result in results if isinstance(result, str)))
-    if any(negate(result) in unknown for result in unknown):
-        return False
-    return _join_texts(unknown, " and ") if unknown else True
+    return _join_results(list(results), decisive=False, word=" and ")
 
 
 def join_any(results: Iterable[Result]) -> Result:
     """Return whether one is met, which is known as soon as one is."""
-    results = list(results)
-    if True in results:
-        return True
+    return _join_results(list(results), decisive=True, word=" or ")
+
+
+def _join_results(results: list[Result], *, decisive: bool, word: str) -> Result:
+    """Return the result that decides alone, if there is one: a condition and its opposite always include it."""
     unknown = list(dict.fromkeys(result for result in results if isinstance(result, str)))
-    if any(negate(result) in unknown for result in unknown):
-        return True
-    return _join_texts(unknown, " or ") if unknown else False
-
-
-def _join_texts(texts: list[str], word: str) -> str:
-    return texts[0] if len(texts) == 1 else f"({word.join(texts)})"
+    if decisive in results or any(negate(result) in unknown for result in unknown):
+        return decisive
+    if not unknown:
+        return not decisive
+    return unknown[0] if len(unknown) == 1 else f"({word.join(unknown)})"
 
 
 def choose(condition: str, met: Any, unmet: Any) -> Any:

@@ -146,7 +146,6 @@ def connect_to_aws(profile: str | None, region: str | None, default_region: str 
 
     Raises ``UserError`` if there is no default either.
     """
-    # The AWS CLI reads AWS_REGION, boto3 does not.
     import boto3
     import botocore.session
 
@@ -154,6 +153,7 @@ def connect_to_aws(profile: str | None, region: str | None, default_region: str 
     # Where credentials come from, such as IAM Identity Center, is asked by clients that the SDK creates.
     core.set_default_client_config(_retry_config().merge(connections.make_config("sts")))
     connections.watch(core.get_component("event_emitter"))
+    # The AWS CLI reads AWS_REGION, boto3 does not.
     session = boto3.Session(
         botocore_session=core, profile_name=profile, region_name=region or os.environ.get("AWS_REGION")
     )

@@ -16,15 +16,12 @@ from typing import Any
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.aws.faults import Fault
-from tests.deployer.aws.stacks import Stack
+from tests.deployer.both_stacks import PLATFORM, add_earlier_release, find_artifacts, list_ledgers
 from tests.deployer.conftest import Command, CommandResult, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
 
 # `make faults` sets it.
 EVERY_CELL = bool(os.environ.get("EVERY_CELL"))
-NAME = "payment-platform-dev"
-# Which ledger the boundary allows in the release that is deployed, and in the one before.
-NEW_LEDGER, OLD_LEDGER = "dynamodb-payment-ledger", "dynamodb-ledger"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "deploy": ("dev", "--yes"),
     "plan": ("plan", "dev"),
@@ -32,7 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "apply": ("apply", "dev", "plan.json", "--yes"),
     "status": ("dev",),
     "outputs": ("dev",),
-    "destroy": ("dev", "--yes", "--destroys", NAME),
+    "destroy": ("dev", "--yes", "--destroys", PLATFORM),
 }
 SCRIPTS = {"status": "status", "outputs": "outputs", "destroy": "destroy"}
 READ_ONLY = ("status", "outputs")
@@ -58,17 +55,11 @@ def make_service(situation: str) -> Service:
     service = Service()
     if situation == "first":
         add_bootstrap_stack(service)
+    elif situation == "both":
+        add_earlier_release(service)
     else:
-        add_platform(service, edit_harmlessly if situation in ("change", "both") else None)
-    if situation == "both":
-        artifacts = find_artifacts(service)
-        artifacts.text = artifacts.text.replace(f"{NEW_LEDGER}-", f"{OLD_LEDGER}-")
+        add_platform(service, edit_harmlessly if situation == "change" else None)
     return service
-
-
-def find_artifacts(service: Service) -> Stack:
-    (artifacts,) = [stack for stack in service.stacks.values() if stack.name == "payment-artifacts"]
-    return artifacts
 
 
 def read_state(service: Service) -> dict[str, Any]:
@@ -161,10 +152,10 @@ class Run:
 
     def list_wrong_rights(self) -> list[str]:
         """Return which right the deployed release lacks, and whether rights of both releases remain without a word."""
-        text = find_artifacts(self.service).text
-        allowed = [ledger for ledger in (OLD_LEDGER, NEW_LEDGER) if f"table/{ledger}-" in text]
-        (platform,) = [stack for stack in self.service.stacks.values() if stack.name == NAME]
-        needed = OLD_LEDGER if "MessageRetentionPeriod: 86400" in platform.nested["Data"].text else NEW_LEDGER
+        allowed = list_ledgers(find_artifacts(self.service))
+        (platform,) = [stack for stack in self.service.stacks.values() if stack.name == PLATFORM]
+        is_earlier = "MessageRetentionPeriod: 86400" in platform.nested["Data"].text
+        needed = "dynamodb-ledger" if is_earlier else "dynamodb-payment-ledger"
         mistakes = [f"the boundary of the deployed release lacks {needed}"] if needed not in allowed else []
         is_ended = self.result.code != 3
         if is_ended and len(allowed) == 2 and "both releases" not in self.result.output:

@@ -283,15 +283,17 @@ RIGHTS = [("Allow", '"a"', '"r-dev"'), ("Allow", '"b"', '"r-dev"'), ("Allow", '"
 
 
 @pytest.mark.parametrize(
-    ("environments", "kept"),
+    ("environments", "kept_resources"),
     [((), []), (("prod",), ['"r-prod"']), (("dev", "prod"), ['"r-dev"', '"r-dev"', '"r-prod"']), (("pro",), [])],
 )
-def test_rights_are_kept_by_the_environment_that_they_name(environments: tuple[str, ...], kept: list[str]) -> None:
+def test_rights_are_kept_by_the_environment_that_they_name(
+    environments: tuple[str, ...], kept_resources: list[str]
+) -> None:
     keep = transition.keep_of(environments)
     listed_rights = [
         rights.Right(effect, "{}", "Resource", resource, "Action", action) for effect, action, resource in RIGHTS
     ]
-    assert [right.resource for right in listed_rights if keep("role-of-all", right)] == kept
+    assert [right.resource for right in listed_rights if keep("role-of-all", right)] == kept_resources
     assert keep("policy-payment-boundary-prod", listed_rights[0]) is ("prod" in environments or "dev" in environments)
 
 

@@ -4,8 +4,6 @@ import functools
 import io
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +18,7 @@ from scripts.operator.cli import logs as command
 from scripts.operator.cli import views
 from scripts.operator.log_events import SOURCES, parse_event
 from stacks import names
-from tests.emitted import ROOT
+from tests.shell import run_shell
 
 START = 1795437640000
 
@@ -194,14 +192,6 @@ def test_an_output_that_nobody_reads_ends_it_with_one_line(option: str) -> None:
         "log_events.read_group = lambda *_: lines\n"
         f"main(['dev', 'validation', *{option.split()}])\n"
     )
-    result = subprocess.run(
-        ["bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -n 2"],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = run_shell(f"$python -c {shlex.quote(code)} | head -n 2")
     assert len(result.stdout.splitlines()) == 2
     assert result.stderr == "logs: the output is no longer being read (broken pipe); nothing was changed\n"

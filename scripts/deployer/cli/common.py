@@ -67,8 +67,8 @@ class CommonOptions:
     def list_given_options(self) -> list[str]:
         """Return the options that lead a command to the same settings, account and Region as this one."""
         settings_file = "" if self.settings_file == settings.ENVIRONMENTS_FILE else str(self.settings_file)
-        given = {"--settings": settings_file, "--region": self.region, "--profile": self.profile}
-        return [text for option, value in given.items() if value for text in (option, value)]
+        options = {"--settings": settings_file, "--region": self.region, "--profile": self.profile}
+        return [text for option, value in options.items() if value for text in (option, value)]
 
     def reach_target(self, *, announce_start_on: "Console | None" = None) -> "Target":
         """Return the target of the environment; see ``reach_environment``."""

@@ -19,7 +19,7 @@ from scripts.common.command import exit_with_error
 from scripts.common.errors import StillRunning, UserError
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
-from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
+from scripts.deployer.deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions, Rollout, stack_name
 from stacks import settings
 from stacks.settings import SettingsError
 
@@ -165,7 +165,7 @@ def plan(
             from scripts.deployer.session import Session
 
             changed = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report)).changed
-        _end_plan(options, report, changed)
+        _end_plan(options, report, changed, is_offline=offline)
 
 
 def _check_execution(execution: dict[str, bool], *, offline: bool, imports_existing: bool) -> None:
@@ -442,10 +442,11 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
         exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)
 
 
-def _end_plan(options: DeploymentOptions, report: "Reporter", changed: bool) -> None:
+def _end_plan(options: DeploymentOptions, report: "Reporter", changed: bool, *, is_offline: bool) -> None:
     """Report the result, and exit with 2 if there are changes."""
     if not changed:
-        report.show_result("no changes", stack_name=options.stack_name, outputs={}, message="no changes")
+        message = f"no changes; {ARTIFACTS_STACK} is not compared offline" if is_offline else "no changes"
+        report.show_result("no changes", stack_name=options.stack_name, outputs={}, message=message)
         sys.exit(0)
     message = "nothing was changed"
     if options.out:
