@@ -173,11 +173,14 @@ def write_table(
     """Return the text of the table, and the line in which each row begins."""
     file, lines = io.StringIO(newline=""), []
     writer = csv.DictWriter(file, columns, **form)  # type: ignore[arg-type] # a dictionary has one type of values
+    # Spreadsheets quote every line break; Python's writer leaves those that end no row of its own as they are.
+    quoting_writer = csv.DictWriter(file, columns, **form | {"quoting": csv.QUOTE_ALL})  # type: ignore[arg-type]
     writer.writeheader()
     for row in rows:
         # Every line end in a table counts, also one within a cell.
         lines.append(len(file.getvalue().splitlines()) + 1)
-        writer.writerow(row)
+        has_line_break = any(set(cell) & {"\r", "\n"} for cell in row.values())
+        (quoting_writer if has_line_break else writer).writerow(row)
     return mark + file.getvalue(), lines
 
 
