@@ -13,7 +13,7 @@ PARALLEL := -n 4 --dist loadgroup
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-fast prove conformance faults ops-test audit mutate browser-test chromium check generate pictures validate lint types \
+.PHONY: help demo page test test-fast prove compatible conformance faults ops-test audit mutate browser-test chromium check generate pictures validate lint types \
         lock lock-check sbom bench deploy local-stop clean
 
 help:  ## List all targets
@@ -34,6 +34,9 @@ test-fast: $(VENV)/installed  ## Run the tests that take no emulator, no deploym
 
 prove: $(VENV)/installed  ## Inject every fault into the payment core, and print the figures
 	$(BIN)/python -m pytest tests/prove $(PARALLEL) --show-capture=no
+
+compatible: $(VENV)/installed  ## Make payments while the functions change from one release to another and back; WITH=COMMIT
+	COMPATIBLE_WITH=$(WITH) $(BIN)/python -m pytest tests/e2e/test_releases.py
 
 conformance: $(VENV)/installed  ## Compare our doubles and readers of AWS with recordings of AWS, and 10,000 generated plans with their values
 	@scripts/python.sh tests.conformance
