@@ -72,7 +72,14 @@ def test_every_job_has_the_rights_it_needs_and_no_more() -> None:
 def test_no_job_keeps_the_token_that_checked_it_out() -> None:
     checkouts = [step for _, _, job in JOBS for step in job["steps"] if name_action(step) == "actions/checkout"]
     assert len(checkouts) == 3
-    assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_the_job_that_tests_has_the_whole_history() -> None:
+    """Without it, the test with the release before is skipped."""
+    jobs = {title: job["steps"] for _, title, job in JOBS}
+    (checkout,) = (step for step in jobs["check"] if name_action(step) == "actions/checkout")
+    assert checkout["with"]["fetch-depth"] == 0
 
 
 def test_no_script_contains_an_expression() -> None:
