@@ -118,6 +118,15 @@ def test_markdown_ends_with_the_reason_of_a_failure(command: Command, aws: Servi
     assert "not \\*allowed\\*" in stdout
 
 
+def test_markdown_does_not_deny_the_plan_that_it_has_shown(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.errors["DeleteChangeSet"] = [Refused("AccessDenied", "no", 403)] * 30
+    stdout = command("plan", "dev", "--markdown", code=1).stdout
+    assert "No plan" not in stdout
+    assert stdout.count("###") == stdout.count("**Plan: ") == 1
+    assert "\n**The command failed after this plan was made:** change set deploy-" in stdout
+
+
 def test_a_full_device_ends_a_plan_in_one_line(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     environment = command.make_environment()

@@ -62,9 +62,12 @@ class Preflight:
         self._report.show_findings(findings)
         failures = [finding for finding in findings if finding.verdict is Verdict.FAILURE]
         if failures:
-            first = failures[0]
-            count = f" ({len(failures) - 1} more above)" if len(failures) > 1 else ""
-            raise UserError(f"{first.text}; {first.next_step}{count}; nothing was changed")
+            # The report has each of them in full, with its next step.
+            findings_stop = "1 finding stops" if len(failures) == 1 else f"{len(failures)} findings stop"
+            raise UserError(
+                f"{findings_stop} the deployment; follow the next step given with each, and run the command again; "
+                "nothing was changed"
+            )
 
     def find_imported_resources(self) -> tuple[ImportedResource, ...]:
         """Return the existing resources to import; none if the checks have not run."""

@@ -15,7 +15,7 @@ from rich.tree import Tree
 from scripts.common.terminal import create_console, make_line
 from scripts.common.wording import join_names
 from scripts.deployer.failure import Event, Failure
-from scripts.deployer.plan.model import Plan
+from scripts.deployer.plan.model import Count, Plan
 
 from ..deployment_options import ArtifactsResult
 from ..finding import Finding, Verdict
@@ -59,7 +59,9 @@ class ConsoleReporter:
             self._is_stopped = True
             self._print_raw(f"### The deployment is stopped\n\n{self._findings}")
 
-    def show_plan(self, plan: Plan, *, of: int = 1) -> None:
+    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1) -> None:
+        if of > 1:
+            self.announce_step(f"Plan {number} of {of}:", plan.stack.name)
         if self._markdown:
             title, longest = f"Deployment of `{plan.stack.name}`", markdown.LONGEST_COMMENT // of
             comment = markdown.render_plan(plan, title, self._findings, longest)
@@ -70,6 +72,12 @@ class ConsoleReporter:
             plan_text.print_plan(create_console(stderr=True, width=140), plan, full=True)
         else:
             plan_text.print_plan(self._console, plan, full=self._full)
+
+    def show_total(self, stack_names: Sequence[str], total: Count) -> None:
+        if self._markdown:
+            self._print_raw(markdown.render_total(stack_names, total))
+        else:
+            self.announce_step("Both stacks:", str(total).removeprefix("Plan: "))
 
     @contextmanager
     def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:
@@ -92,7 +100,9 @@ class ConsoleReporter:
         plan_text.print_failure(self._console, failure)
 
     def show_error(self, stack_name: str, message: str) -> None:
-        if self._markdown and not self._is_stopped:
+        if self._markdown and self._has_plan:
+            self._print_raw(markdown.render_failure_after_plan(message))
+        elif self._markdown and not self._is_stopped:
             self._print_raw(markdown.render_error(f"Deployment of `{stack_name}`", message))
 
     def show_result(

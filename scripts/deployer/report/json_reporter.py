@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.danger import find_dangers
-from scripts.deployer.plan.model import Plan, count_changes
+from scripts.deployer.plan.model import Count, Plan, count_changes
 from scripts.deployer.plan.serialization import to_json
 
 from ..deletion_commands import deletion_command
@@ -29,12 +29,16 @@ class JsonReporter:
     def show_findings(self, findings: Sequence[Finding]) -> None:
         self._write_record("preflight", findings=[asdict(finding) for finding in findings])
 
-    def show_plan(self, plan: Plan, *, of: int = 1) -> None:  # noqa: ARG002
+    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1) -> None:
         dangers = [
             {"path": danger.path, "resource_type": danger.resource_type, "what": danger.effect, "lost": danger.loss}
             for danger in find_dangers(plan.stack)
         ]
-        self._write_record("plan", plan=to_json(plan), count=to_json(count_changes(plan.stack)), dangers=dangers)
+        count = to_json(count_changes(plan.stack))
+        self._write_record("plan", number=number, of=of, plan=to_json(plan), count=count, dangers=dangers)
+
+    def show_total(self, stack_names: Sequence[str], total: Count) -> None:
+        self._write_record("total", stacks=list(stack_names), count=to_json(total))
 
     @contextmanager
     def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:  # noqa: ARG002

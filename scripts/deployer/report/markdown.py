@@ -2,11 +2,11 @@
 
 import html
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from scripts.common.terminal import make_line
 from scripts.deployer.plan.danger import Danger, find_dangers
-from scripts.deployer.plan.model import Plan, StackChanges
+from scripts.deployer.plan.model import Count, Plan, StackChanges
 from scripts.deployer.plan.serialization import map_texts
 
 from . import plan_text
@@ -62,6 +62,17 @@ def render_no_changes(title: str) -> str:
 
 def render_error(title: str, message: str) -> str:
     return f"{MARKER}\n### {title}\n\n**No plan:** {escape_cell(message)}\n"
+
+
+def render_failure_after_plan(message: str) -> str:
+    """Return what follows a plan if the command fails after it, so that the comment does not deny its own plan."""
+    return f"\n**The command failed after this plan was made:** {escape_cell(message)}\n"
+
+
+def render_total(stack_names: Sequence[str], total: Count) -> str:
+    """Return the sum of the plans of these stacks, which follows them."""
+    names = " and ".join(f"`{name}`" for name in stack_names)
+    return f"\n**Both stacks** ({names}): {str(total).removeprefix('Plan: ')}\n"
 
 
 def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") -> Iterator[str]:

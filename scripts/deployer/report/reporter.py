@@ -21,8 +21,11 @@ class Reporter(Protocol):
     def show_findings(self, findings: Sequence[Finding]) -> None:
         """Report what the preflight found."""
 
-    def show_plan(self, plan: Plan, *, of: int = 1) -> None:
-        """Report a plan; ``of`` is the number of plans that the deployment has, which share the space of a comment."""
+    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1) -> None:
+        """Report the plan with this number of those ``of`` the deployment, which share the space of a comment."""
+
+    def show_total(self, stack_names: Sequence[str], total: Count) -> None:
+        """Report the sum of the plans that were shown, those of these stacks."""
 
     def follow_events(self, plan: Plan | None, stack_name: str) -> AbstractContextManager[EventListener]:
         """Report events while the plan is executed; without a plan, while a running operation ends."""
@@ -50,9 +53,7 @@ class Reporter(Protocol):
 def show_plans(report: Reporter, plans: Sequence[Plan]) -> None:
     """Show the plan of each stack that a deployment changes, in the order of the deployment, and their sum."""
     for number, plan in enumerate(plans, start=1):
-        if len(plans) > 1:
-            report.announce_step(f"Plan {number} of {len(plans)}:", plan.stack.name)
-        report.show_plan(plan, of=len(plans))
+        report.show_plan(plan, number=number, of=len(plans))
     if len(plans) > 1:
         total = sum((count_changes(plan.stack) for plan in plans), Count())
-        report.announce_step("Both stacks:", str(total).removeprefix("Plan: "))
+        report.show_total([plan.stack.name for plan in plans], total)

@@ -32,9 +32,8 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
     stacks, objects = set(aws.stacks), dict(aws.objects)
     create_obstacles(account)
     assert command("dev", "--yes", code=1).stderr.splitlines() == [
-        "deploy: dynamodb-transactions-dev (AWS::DynamoDB::Table) exists outside payment-platform-dev: an earlier "
-        "stack of this platform left it; take it in (scripts/deploy.sh dev --import), or delete it with its data "
-        "(scripts/destroy.sh dev --purge) (2 more above); nothing was changed"
+        "deploy: 3 findings stop the deployment; follow the next step given with each, and run the command again; "
+        "nothing was changed"
     ]
     assert aws.find_writes() == []
     assert (set(aws.stacks), aws.objects) == (stacks, objects)
