@@ -53,13 +53,21 @@ class Settings:
     # At least INFO, because the metrics are log lines at INFO.
     function_log_level = Choice("The minimum log level of the functions", among=("DEBUG", "INFO"))
     reserved_concurrency = Number("Reserved concurrency of each function; 0 reserves none", maximum=1000)
+    # DynamoDB writes at most 1,000 units a second to one partition, and each shard is one key of the index:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+    open_shards = Number(
+        "Shards of the index of open payments, each for at most 1,000 write units a second",
+        default=8,
+        minimum=1,
+        maximum=64,  # MAXIMUM_SHARDS of lambda/adapters/stored_items.py
+    )
     gateway = Choice("The payment gateway", among=("simulator", "stripe"))
     gateway_secret_arn = Text(
         "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",
         default="",
         # The description of a version contains it, and has 256 characters.
-        pattern=r"|arn:[a-z-]{3,10}:secretsmanager:\S{1,170}",
-        wording="the ARN of a Secrets Manager secret, of at most 200 characters, or empty",
+        pattern=r"|arn:[a-z-]{3,10}:secretsmanager:\S{1,160}",
+        wording="the ARN of a Secrets Manager secret, of at most 190 characters, or empty",
     )
     gateway_secret_key_arn = Text(
         "The customer-managed KMS key of the gateway's secret; empty if the secret uses aws/secretsmanager",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from adapters.stored_items import from_item, to_item
+from adapters.stored_items import MAXIMUM_SHARDS, from_item, to_item
 from payments.payment import TRANSITIONS, Payment
 from payments.ports import Charge, Charged, NotCharged, NotRefunded, Outcome, Refunded, RefundOutcome
 
@@ -31,7 +31,7 @@ class MemoryLedger:
         )
         if not is_unchanged:
             return stored_payment
-        assert from_item(to_item(after)) == after
+        assert from_item(to_item(after, MAXIMUM_SHARDS)) == after
         self.payments[after.transaction_id] = after
         self.history.append(after)
         return None

@@ -17,6 +17,7 @@ from tests.fakes import MemoryLedger, ScriptedGateway
 ENVIRONMENT = {
     "DYNAMODB_TABLE_NAME": "transactions",
     "LEDGER_TABLE_NAME": "ledger",
+    "OPEN_SHARDS": "8",
     "NOTIFY_BUSINESS_OUTCOMES": "true",
     "ENVIRONMENT": "test",
     "GATEWAY": "simulator",

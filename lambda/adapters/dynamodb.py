@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.payment import OPEN, Payment
 
-from adapters.stored_items import SHARDS, from_item, to_item, to_seconds, to_step
+from adapters.stored_items import MAXIMUM_SHARDS, from_item, to_item, to_seconds, to_step
 
 # botocore may repeat a call whose answer was lost. It sends the same ClientRequestToken, and gets the same answer.
 # After ten minutes, or from another process, the condition fails, and ``write_step`` recognizes its own write.
@@ -19,8 +19,10 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 
 # The index of the payments that are open or have a notice due. Other payments do not have its key.
 OPEN_INDEX = "open-payments"
-# The most open payments whose age is read, an equal number from each shard, in the order in which they become overdue.
+# The most open payments whose age is read, in turn from each shard that has some left, the earliest overdue first.
 MEASURED_PAYMENTS = 10_000
+# The keys that one query of the measurement reads. It keeps a page of every shard in memory.
+_PAGE_KEYS = 100
 
 
 def create_client() -> Any:
@@ -42,12 +44,16 @@ class DynamoDBLedger:
     # The condition of a step, which is never overwritten.
     NEW_STEP = "attribute_not_exists(transaction_id)"
 
-    def __init__(self, table_name: str, ledger_table_name: str, dynamodb: Any, actor: str) -> None:
-        """``actor`` is recorded with each step: a function with its version, or an operator by way of one."""
+    def __init__(self, table_name: str, ledger_table_name: str, dynamodb: Any, actor: str, open_shards: int) -> None:
+        """``actor`` is recorded with each step: a function with its version, or an operator by way of one.
+
+        ``open_shards`` is the number of shards of the index to which this ledger writes. It reads all.
+        """
         self._table_name = table_name
         self._ledger_table_name = ledger_table_name
         self._dynamodb = dynamodb
         self._actor = actor
+        self._open_shards = open_shards
 
     def find_payment(self, transaction_id: str) -> Payment | None:
         answer = self._call_dynamodb(
@@ -71,7 +77,7 @@ class DynamoDBLedger:
             }
         state = {
             "TableName": self._table_name,
-            "Item": to_item(after),
+            "Item": to_item(after, self._open_shards),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             **condition,
         }
@@ -93,23 +99,27 @@ class DynamoDBLedger:
             return None if stored == after else stored
         return None
 
-    def list_overdue_ids(self, current_time: float) -> Iterator[str]:
+    def list_overdue_ids(self, current_time: float, worker: int = 0, workers: int = 1) -> Iterator[str]:
         """Yield the transaction ids of overdue payments, shard by shard, the longest overdue of each first.
 
+        Of several ``workers``, numbered from 0, each reads the shards whose number modulo ``workers`` is its own.
         Every five minutes another shard comes first, so that none always waits behind the others. The index is
         eventually consistent, so the payment may have changed.
         """
+        shards = range(MAXIMUM_SHARDS)[worker::workers]
         first = int(current_time // 300)
-        for shard in ((first + n) % SHARDS for n in range(SHARDS)):
+        for n in range(len(shards)):
             upper_bound = {":now": to_seconds(current_time)}
-            yield from self._list_ids_of_shard(shard, "open_shard = :shard AND overdue_at <= :now", upper_bound)
+            condition = "open_shard = :shard AND overdue_at <= :now"
+            yield from self._list_ids_of_shard(shards[(first + n) % len(shards)], condition, upper_bound)
 
     def read_open_times(self, is_time_left: Callable[[], bool]) -> list[float]:
         """Return the times (seconds since 1970) at which the open payments entered their status, unordered.
 
-        Reads at most ``MEASURED_PAYMENTS``. The index contains no statuses, and also payments that are closed with a
-        notice due. Raises ``LedgerUnavailable`` if ``is_time_left`` turns False, because the oldest of a part could be
-        younger than that of all.
+        Reads at most ``MEASURED_PAYMENTS``, taken in turn from the shards, so that a full one hides no payment that is
+        stuck in another. The index contains no statuses, and also payments that are closed with a notice due. Raises
+        ``LedgerUnavailable`` if ``is_time_left`` turns False, because the oldest of a part could be younger than that
+        of all.
         """
 
         def hurry() -> None:
@@ -117,15 +127,22 @@ class DynamoDBLedger:
                 raise LedgerUnavailable("read_open_times: no time is left")
 
         def ids() -> Iterator[str]:
-            for shard in range(SHARDS):
-                hurry()
-                # As many of each, so that a full shard does not hide payments that are stuck in another.
-                yield from islice(
-                    self._list_ids_of_shard(shard, "open_shard = :shard", {}), MEASURED_PAYMENTS // SHARDS
-                )
+            shards = [
+                self._list_ids_of_shard(shard, "open_shard = :shard", {}, Limit=_PAGE_KEYS)
+                for shard in range(MAXIMUM_SHARDS)
+            ]
+            while shards:
+                unread = []
+                for shard in shards:
+                    hurry()
+                    page = list(islice(shard, _PAGE_KEYS))
+                    yield from page
+                    if len(page) == _PAGE_KEYS:
+                        unread.append(shard)
+                shards = unread
 
         since: list[float] = []
-        for keys in _in_hundreds(ids()):
+        for keys in _in_hundreds(islice(ids(), MEASURED_PAYMENTS)):
             hurry()
             open_ones = (item for item in self._read_status_times(keys) if item["status"]["S"] in OPEN)
             # Items of early releases do not have "since".
@@ -143,7 +160,7 @@ class DynamoDBLedger:
         items: list[dict[str, Any]] = answer["Responses"].get(self._table_name, [])
         return items
 
-    def _list_ids_of_shard(self, shard: int, condition: str, values: dict[str, Any]) -> Iterator[str]:
+    def _list_ids_of_shard(self, shard: int, condition: str, values: dict[str, Any], **options: Any) -> Iterator[str]:
         start: dict[str, Any] = {}
         while True:
             page = self._call_dynamodb(
@@ -152,6 +169,7 @@ class DynamoDBLedger:
                 IndexName=OPEN_INDEX,
                 KeyConditionExpression=condition,
                 ExpressionAttributeValues={":shard": {"N": str(shard)}, **values},
+                **options,
                 **start,
             )
             yield from (item["transaction_id"]["S"] for item in page["Items"])

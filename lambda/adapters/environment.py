@@ -27,7 +27,7 @@ def build_ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
     version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "unknown")
     actor = f"{function}:{version}" if operator is None else f"{operator} by way of {function}:{version}"
     tables = read_variable("DYNAMODB_TABLE_NAME"), read_variable("LEDGER_TABLE_NAME")
-    return dynamodb.DynamoDBLedger(*tables, dynamodb.create_client(), actor)
+    return dynamodb.DynamoDBLedger(*tables, dynamodb.create_client(), actor, int(read_variable("OPEN_SHARDS")))
 
 
 def build_gateway() -> Gateway:

@@ -17,8 +17,9 @@ from payments.money import Money
 from payments.notification import NOTIFIER_SECONDS, Notification
 from payments.payment import Payment, Status
 
-# The number of partitions over which the index of open payments spreads its load.
-SHARDS = 8
+# The most shards of the index of open payments. Writers use as many as the setting ``open_shards`` says; readers read
+# all of these, so a payment is found whatever the setting was when it was written.
+MAXIMUM_SHARDS = 64
 
 
 class Codec(NamedTuple):
@@ -92,8 +93,11 @@ STORED_FIELDS = (
 )
 
 
-def to_item(payment: Payment) -> dict[str, Any]:
-    """Return the payment as a DynamoDB item, with the key of the index of open payments if it belongs there."""
+def to_item(payment: Payment, open_shards: int) -> dict[str, Any]:
+    """Return the payment as a DynamoDB item, with the key of the index of open payments if it belongs there.
+
+    ``open_shards`` is the number of shards over which new keys are spread, at most ``MAXIMUM_SHARDS``.
+    """
     item = {}
     for field in STORED_FIELDS:
         holder, _, name = field.path.rpartition(".")
@@ -101,7 +105,7 @@ def to_item(payment: Payment) -> dict[str, Any]:
         if value is not None and (field.is_required or value != field.omitted):
             item[field.attribute] = field.codec.encode(value)
     if payment.overdue_at is not None:
-        item["open_shard"] = {"N": str(zlib.crc32(payment.transaction_id.encode()) % SHARDS)}
+        item["open_shard"] = {"N": str(zlib.crc32(payment.transaction_id.encode()) % open_shards)}
         item["overdue_at"] = to_seconds(payment.overdue_at)
     return item
 

@@ -40,6 +40,7 @@ def compare_payments(reference: Path) -> Iterator[str]:
             "PYTHONPATH": str(ROOT),
             "DYNAMODB_TABLE_NAME": outputs["DynamodbTableName"],
             "LEDGER_TABLE_NAME": "dynamodb-payment-ledger-local",
+            "OPEN_SHARDS": "8",
             "SNS_TOPIC_ARN": outputs["SnsTopicArn"],
             "ENVIRONMENT": "local",
             "GATEWAY": "simulator",

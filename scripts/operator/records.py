@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.stored_items import SHARDS
+from adapters.stored_items import MAXIMUM_SHARDS
 from payments.money import Money
 from payments.request import CARD_NUMBER, PaymentRequest
 
@@ -159,7 +159,7 @@ def read_open_ids(platform: Platform, overdue_at: float | None = None) -> Iterat
         condition, values = f"{condition} AND overdue_at <= :now", {":now": {"N": f"{overdue_at:.6f}"}}
     request = {"TableName": platform.outputs["DynamodbTableName"], "IndexName": OPEN_INDEX}
     request |= {"KeyConditionExpression": condition}
-    for shard in range(SHARDS):
+    for shard in range(MAXIMUM_SHARDS):
         shard_values = {":shard": {"N": str(shard)}} | values
         items = platform.read_pages("dynamodb", "query", "Items", **request, ExpressionAttributeValues=shard_values)
         yield from (item["transaction_id"]["S"] for item in items)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from adapters.stored_items import to_item
+from adapters.stored_items import MAXIMUM_SHARDS, to_item
 from payments.money import Money
 from payments.payment import Payment, Status
 
@@ -51,7 +51,9 @@ def put_abandoned_payment(platform: Platform, status: Status, cents: int, age: f
         lease_until=updated_at + 60 if status is Status.PROCESSING else None,
         first_claimed_at=updated_at,
     )
-    platform.client("dynamodb").put_item(TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment))
+    platform.client("dynamodb").put_item(
+        TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment, MAXIMUM_SHARDS)
+    )
     return payment.transaction_id
 
 

@@ -1,5 +1,6 @@
 """The ledger on DynamoDB: the requests that it sends, and how it reads the answers. tests/e2e tests it end to end."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,8 @@ PAYMENT = Payment(
     customer_id="C-1",
 )
 CLAIMED = PAYMENT.with_status(Status.PROCESSING, at=1001.5, attempt=1, lease_until=1061.5)
+# The shards that the ledger writes to.
+SHARDS = 8
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     client = dynamodb.create_client()
     with Stubber(client) as stub:
-        yield DynamoDBLedger("table", "ledger", client, "function:1"), stub, client
+        yield DynamoDBLedger("table", "ledger", client, "function:1", SHARDS), stub, client
 
 
 def expect_query(shard: int, condition: str = "", values: Any = (), **changes: Any) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def expect_transaction(before: Payment | None, after: Payment) -> dict[str, Any]
     """Return the transaction that writes the payment under its condition and appends the step."""
     state: dict[str, Any] = {
         "TableName": "table",
-        "Item": to_item(after),
+        "Item": to_item(after, SHARDS),
         "ConditionExpression": "attribute_not_exists(transaction_id)",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
@@ -81,7 +84,7 @@ def test_a_step_is_conditional_on_the_very_write_that_was_read(stubbed: Any) -> 
 def test_reads_are_consistent(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
     expected = {"TableName": "table", "Key": {"transaction_id": {"S": "T-1"}}, "ConsistentRead": True}
-    stub.add_response("get_item", {"Item": to_item(PAYMENT)}, expected)
+    stub.add_response("get_item", {"Item": to_item(PAYMENT, SHARDS)}, expected)
     stub.add_response("get_item", {}, expected)
     assert ledger.find_payment("T-1") == PAYMENT
     assert ledger.find_payment("T-1") is None
@@ -101,7 +104,7 @@ def test_a_failed_condition_returns_the_stored_payment_unless_it_is_our_own_writ
 ) -> None:
     """botocore repeats a write whose answer was lost, and the repetition finds the first write."""
     ledger, stub, _ = stubbed
-    reasons = {"Code": "ConditionalCheckFailed", "Item": to_item(stored)}, {"Code": "None"}
+    reasons = {"Code": "ConditionalCheckFailed", "Item": to_item(stored, SHARDS)}, {"Code": "None"}
     stub.add_client_error(
         "transact_write_items", **build_cancellation(*reasons), expected_params=expect_transaction(None, PAYMENT)
     )
@@ -136,7 +139,7 @@ def test_overdue_payments_are_read_from_all_shards_and_pages(stubbed: Any) -> No
     stub.add_response("query", {"Items": [key], "LastEvaluatedKey": key}, expect_query(1, *is_overdue))
     next_page = expect_query(1, *is_overdue, ExclusiveStartKey=key)
     stub.add_response("query", {"Items": [{"transaction_id": {"S": "T-2"}}]}, next_page)
-    for shard in (2, 3, 4, 5, 6, 7, 0):
+    for shard in (*range(2, 64), 0):
         stub.add_response("query", {"Items": []}, expect_query(shard, *is_overdue))
     assert list(ledger.list_overdue_ids(305.5)) == ["T-1", "T-2"]
     stub.assert_no_pending_responses()
@@ -158,23 +161,51 @@ def test_open_payments_are_read_in_batches_of_a_hundred_without_finished_ones(st
         }
         return {"RequestItems": {"table": {"Keys": keys_page, **names}}}
 
-    stub.add_response("query", {"Items": keys[:60]}, expect_query(0))
-    stub.add_response("query", {"Items": keys[60:]}, expect_query(1))
+    stub.add_response("query", {"Items": keys[:60]}, expect_query(0, Limit=100))
+    stub.add_response("query", {"Items": keys[60:]}, expect_query(1, Limit=100))
     stub.add_response("batch_get_item", {"Responses": {"table": items}}, expect_read(keys[:100]))
-    for shard in range(2, 8):
-        stub.add_response("query", {"Items": []}, expect_query(shard))
+    for shard in range(2, 64):
+        stub.add_response("query", {"Items": []}, expect_query(shard, Limit=100))
     stub.add_response("batch_get_item", {"Responses": {}}, expect_read(keys[100:]))
     assert ledger.read_open_times(lambda: True) == [10.5, 20.0]
     stub.assert_no_pending_responses()
 
 
+def test_workers_read_different_shards_and_all_of_them(stubbed: Any) -> None:
+    ledger, _, client = stubbed
+    shards: list[list[int]] = []
+
+    def query(**arguments: Any) -> dict[str, Any]:
+        shards[-1].append(int(arguments["ExpressionAttributeValues"][":shard"]["N"]))
+        return {"Items": []}
+
+    client.query = query
+    for worker in range(3):
+        shards.append([])
+        assert list(ledger.list_overdue_ids(301.0, worker, 3)) == []
+    # In the second five minutes since 1970, each begins with its second shard.
+    assert [shard[:2] for shard in shards] == [[3, 6], [4, 7], [5, 8]]
+    assert sorted(shard for read in shards for shard in read) == list(range(64))
+
+
+def test_a_payment_is_written_to_one_of_the_shards_of_the_setting() -> None:
+    payments = [replace(PAYMENT, transaction_id=f"T-{n}") for n in range(500)]
+    for open_shards in (1, 8, 40, 64):
+        shards = {int(to_item(payment, open_shards)["open_shard"]["N"]) for payment in payments}
+        assert shards == set(range(open_shards))
+
+
 def test_a_full_shard_hides_no_old_payment_of_another_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb, "MEASURED_PAYMENTS", 80)
+    """The payments that may be read are taken in turn from each shard that has some left."""
+    monkeypatch.setattr(dynamodb, "MEASURED_PAYMENTS", 250)
 
     def query(**arguments: Any) -> dict[str, Any]:
         shard = arguments["ExpressionAttributeValues"][":shard"]["N"]
-        ids = [f"new-{n}" for n in range(100)] if shard == "0" else [f"old-{shard}"]
-        return {"Items": [{"transaction_id": {"S": transaction_id}} for transaction_id in ids]}
+        ids = [f"new-{n}" for n in range(300)] if shard == "0" else [f"old-{shard}"] * (int(shard) % 2)
+        start = arguments.get("ExclusiveStartKey", {"from": 0})["from"]
+        end = start + arguments["Limit"]
+        items = [{"transaction_id": {"S": transaction_id}} for transaction_id in ids[start:end]]
+        return {"Items": items} | ({"LastEvaluatedKey": {"from": end}} if end < len(ids) else {})
 
     def batch_get_item(**arguments: Any) -> dict[str, Any]:
         ids = [key["transaction_id"]["S"] for key in arguments["RequestItems"]["table"]["Keys"]]
@@ -185,8 +216,8 @@ def test_a_full_shard_hides_no_old_payment_of_another_shard(monkeypatch: pytest.
         return {"Responses": {"table": items}}
 
     tables = SimpleNamespace(query=query, batch_get_item=batch_get_item)
-    since = DynamoDBLedger("table", "ledger", tables, "actor").read_open_times(lambda: True)
-    assert (len(since), min(since)) == (17, 1.0)
+    since = DynamoDBLedger("table", "ledger", tables, "actor", SHARDS).read_open_times(lambda: True)
+    assert (len(since), since.count(1.0)) == (250, 32)
 
 
 @pytest.mark.parametrize(

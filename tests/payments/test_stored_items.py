@@ -50,7 +50,7 @@ from tests.payments.test_dynamodb import CLAIMED, PAYMENT
     )
 )
 def test_a_stored_payment_reads_back_as_the_same_payment(payment: Payment) -> None:
-    assert from_item(to_item(payment)) == payment
+    assert from_item(to_item(payment, 8)) == payment
 
 
 FULL = replace(
@@ -120,12 +120,12 @@ STORED = {
 
 
 def test_the_format_of_a_stored_payment_is_the_one_that_earlier_releases_read_and_write() -> None:
-    assert to_item(FULL) == STORED
+    assert to_item(FULL, 8) == STORED
     assert from_item(STORED) == FULL
 
 
 def test_a_new_payment_stores_what_earlier_releases_require_and_nothing_empty() -> None:
-    assert set(to_item(PAYMENT)) == {
+    assert set(to_item(PAYMENT, 8)) == {
         *("transaction_id", "status", "sequence", "fingerprint", "execution", "created_at", "updated_at", "since"),
         *("status_sequence", "attempt", "amount_minor", "currency", "payment_method", "customer_id"),
         *("open_shard", "overdue_at"),
@@ -139,11 +139,11 @@ def test_an_item_without_the_time_of_its_status_has_the_time_of_its_last_write()
 
 
 def test_an_old_announcer_of_a_notice_that_is_not_due_has_no_claim() -> None:
-    assert from_item(to_item(PAYMENT) | {"announced_by": {"S": "arn:1"}}).notification == Notification()
+    assert from_item(to_item(PAYMENT, 8) | {"announced_by": {"S": "arn:1"}}).notification == Notification()
 
 
 def test_an_item_of_a_release_without_claims_keeps_its_meaning() -> None:
-    item = to_item(PAYMENT.with_status(Status.FAILED, at=1010.0)) | {
+    item = to_item(PAYMENT.with_status(Status.FAILED, at=1010.0), 8) | {
         "told": {"S": "UNKNOWN"},
         "told_id": {"S": "T-1:1"},
         "letter": {"BOOL": True},
@@ -180,10 +180,10 @@ def test_a_ledger_step_says_who_did_what_when_and_holds_no_payment_data() -> Non
 
 
 def test_only_open_payments_are_in_the_index() -> None:
-    assert {"open_shard", "overdue_at"} <= set(to_item(PAYMENT))
-    assert to_item(CLAIMED)["overdue_at"] == {"N": str(1001.5 + 300)}
+    assert {"open_shard", "overdue_at"} <= set(to_item(PAYMENT, 8))
+    assert to_item(CLAIMED, 8)["overdue_at"] == {"N": str(1001.5 + 300)}
     completed = CLAIMED.with_status(Status.COMPLETED, at=1002.0, gateway_reference="ref")
-    assert not {"open_shard", "overdue_at"} & set(to_item(completed))
+    assert not {"open_shard", "overdue_at"} & set(to_item(completed, 8))
 
 
 def test_an_item_with_missing_attributes_is_refused_with_their_names() -> None:

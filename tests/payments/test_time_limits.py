@@ -44,7 +44,7 @@ def measure_slowest_call(client: Any) -> float:
         (stripe_requests._INTENT_SECONDS, 2 * DAY),
         ((gateway_secret.MAXIMUM_AGE_SECONDS, gateway_secret.RETRY_AFTER_SECONDS), (5 * MINUTE, 30)),
         ((reconciliation.READ_SECONDS, reconciliation.UNANSWERED_SECONDS, reconciliation.BUDGET_SECONDS), (30, 30, 60)),
-        ((reconciliation.MEASURE_SECONDS, dynamodb.MEASURED_PAYMENTS, stored_items.SHARDS), (270, 10_000, 8)),
+        ((reconciliation.MEASURE_SECONDS, dynamodb.MEASURED_PAYMENTS, stored_items.MAXIMUM_SHARDS), (270, 10_000, 64)),
         (receive.SALT_BYTES, 16),
         ((rules.HIGH_VALUE_SCORE, rules.RISKY_METHOD_SCORE), (30, 20)),
     ],

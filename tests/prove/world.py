@@ -13,7 +13,7 @@ import pytest
 from adapters.dynamodb import DynamoDBLedger
 from adapters.gateway_secret import Secret
 from adapters.notices import TopicAndQueue
-from adapters.stored_items import from_item
+from adapters.stored_items import MAXIMUM_SHARDS, from_item
 from handlers import processing, reconciliation, validation
 from payments.payment import TRANSITIONS, Payment, Status
 from payments.ports import Charge, Outcome
@@ -67,7 +67,7 @@ class World:
             yield self
 
     def build_ledger(self, operator: str | None = None) -> DynamoDBLedger:
-        return DynamoDBLedger("transactions", "ledger", self.dynamodb, operator or "function:1")
+        return DynamoDBLedger("transactions", "ledger", self.dynamodb, operator or "function:1", MAXIMUM_SHARDS)
 
     def clock(self) -> float:
         self.faults.next("clock", CLOCK_FAULTS)

@@ -216,11 +216,16 @@ def test_the_longest_description_fits_lambdas_limit(monkeypatch: pytest.MonkeyPa
     change = Change(monkeypatch, tmp_path)
     parameters = build_documents("json")["parent"]["Parameters"]
     amounts = ",".join(f"USD={'9' * 9}" for _ in range(10))[: parameters["MaximumAmounts"]["MaxLength"]]
-    secret = "arn:aws-us-gov:secretsmanager:" + "s" * 170
+    secret = "arn:aws-us-gov:secretsmanager:" + "s" * 160
     assert settings.Settings.gateway_secret_arn.accepts(secret)
     assert not settings.Settings.gateway_secret_arn.accepts(secret + "s")
     change.parameters |= {"MaximumAmounts": amounts, "HighValueAmounts": amounts, "FraudScoreLimit": "100"}
-    change.parameters |= {"GatewaySecretArn": secret, "FunctionLogLevel": "DEBUG", "NotifyBusinessOutcomes": "false"}
+    change.parameters |= {
+        "GatewaySecretArn": secret,
+        "FunctionLogLevel": "DEBUG",
+        "NotifyBusinessOutcomes": "false",
+        "OpenShards": "64",
+    }
     longest = max(len(description) for description, _ in describe_versions(change, "stripe").values())
     limit = SERVICE.operation_model("PublishVersion").input_shape.members["Description"].metadata["max"]
     assert 200 < longest <= limit == 256
