@@ -2,6 +2,7 @@
 
 demo/      the demonstration on the AWS emulator
 bench/     what the README claims about speed, measured
+simulation/  payments through an outage of the gateway, simulated
 audit/     what an auditor checks
 pictures/  the pictures of README.md and of the documents
 verify/    the proof of a deployed environment

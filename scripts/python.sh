@@ -2,8 +2,9 @@
 # Run a module of this repository in its own environment: scripts/python.sh MODULE [ARGUMENT...]
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# The AWS emulator needs more than AWS.
+# The AWS emulator and the simulation need more than AWS.
 needed=.venv/deploy-installed
+case $1 in scripts.simulation*) needed=.venv/installed ;; esac
 for argument in "$@" "${PAYMENT_ENV:-}"; do case $argument in local | *=local) needed=.venv/installed ;; esac; done
 # Sets up .venv on first use, and after a change of the dependencies.
 # As if no other make had started this: the variables of a parallel one would make this one warn.

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from scripts.deployer.cli import deploy, status
 from scripts.operator import cli as payments
 from scripts.page import __main__ as page
+from scripts.simulation import cli as simulation
 from scripts.verify import cli as verify
 from tests.emitted import ROOT
 from tests.shell import run_shell
@@ -89,7 +90,7 @@ def test_a_closed_terminal_interrupts_a_command_unless_it_is_to_outlive_it(
 
 def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
     """A deployment's exit code 2 means that a plan has changes."""
-    for command, code in ((deploy.main, 1), (verify.main, 1), (payments.main, 2), (page.main, 2)):
+    for command, code in ((deploy.main, 1), (verify.main, 1), (payments.main, 2), (page.main, 2), (simulation.main, 2)):
         assert CliRunner().invoke(command, ["--frobnicate"]).exit_code == code
 
 

@@ -14,6 +14,7 @@ from scripts.deployer.cli import deploy, destroy, invoke, outputs, status
 from scripts.local.examples import EXAMPLES
 from scripts.operator import cli
 from scripts.operator.cli import logs
+from scripts.simulation import cli as simulation
 from scripts.verify import cli as verify
 from tests.deployer.conftest import GOLDEN
 from tests.emitted import ROOT, load_template
@@ -47,6 +48,7 @@ PROGRAMS = {
     "scripts/logs.sh": logs.main,
     "scripts/outputs.sh": outputs.main,
     "scripts/payments.sh": cli.main,
+    "scripts/simulate.sh": simulation.main,
     "scripts/status.sh": status.main,
     "scripts/verify.sh": verify.main,
 }

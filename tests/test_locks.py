@@ -145,18 +145,19 @@ assert scripts.deployer.validate.render_files("json")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "target"),
-    [(["dev"], "deploy-installed"), (["local"], "installed"), (["--env", "local"], "installed"),
-     (["--env=local"], "installed"), (["--env", "localhost"], "deploy-installed")],
+    ("module", "arguments", "target"),
+    [("platform", ["dev"], "deploy-installed"), ("platform", ["local"], "installed"),
+     ("platform", ["--env", "local"], "installed"), ("platform", ["--env=local"], "installed"),
+     ("platform", ["--env", "localhost"], "deploy-installed"), ("scripts.simulation", ["--help"], "installed")],
 )  # fmt: skip
-def test_commands_install_what_they_need(arguments: list[str], target: str, tmp_path: Path) -> None:
-    """The emulator is for the environment ``local`` only."""
+def test_commands_install_what_they_need(module: str, arguments: list[str], target: str, tmp_path: Path) -> None:
+    """The emulator is for the environment ``local`` only, and SimPy for the simulation."""
     make = tmp_path / "make"
     make.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n')
     make.chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    # A module that does nothing to its arguments.
-    subprocess.run([ROOT / "scripts" / "python.sh", "platform", *arguments], env=environment, check=True)
+    # The module ``platform`` does nothing to its arguments.
+    subprocess.run([ROOT / "scripts" / "python.sh", module, *arguments], env=environment, check=True)
     assert (tmp_path / "arguments").read_text().split()[-1] == f".venv/{target}"
 
 

@@ -13,6 +13,7 @@ import pytest
 from scripts.deployer.cli import deploy, destroy, invoke, outputs, status
 from scripts.operator import cli as payments
 from scripts.operator.cli import logs
+from scripts.simulation import cli as simulation
 from scripts.verify import cli as verify
 from scripts.verify.runner import GROUPS
 from tests.emitted import ROOT
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[str, click.Command]] = {
     "logs": ("scripts.operator.cli.logs", logs.main),
     "outputs": ("scripts.deployer.cli.outputs", outputs.main),
     "status": ("scripts.deployer.cli.status", status.main),
+    "simulate": ("scripts.simulation", simulation.main),
     "payments": ("scripts.operator", payments.main),
     "verify": ("scripts.verify", verify.main),
 }
