@@ -6,6 +6,7 @@ platform.py           clients, and the names of the platform's resources from th
 payment_files.py      the rows of a CSV or JSON file of payments
 payment_requests.py   payments to start, read from arguments or a file, and checked before anything is sent
 batch.py              start payments, each once, and wait for their outcomes
+result_files.py       the results of many payments as a table
 execution_names.py    names of executions, which hold a transaction id and nothing else of a request
 records.py            what the table holds of a payment, without the customer
 executions.py         the history of an execution

@@ -6,9 +6,11 @@ id is refused. The table is read before anything is sent, so most repetitions se
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -33,19 +35,27 @@ EXECUTIONS_PER_LOOK = 30
 CONSISTENT_SECONDS = 30
 # For one payment, each after one that ended before it recorded anything.
 MOST_EXECUTIONS = 10
+# Half of what the smallest Regions allow an account in a second, so that customers' payments are started as well.
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+STARTS_PER_SECOND = 75
+# botocore keeps ten connections to a service.
+STARTS_AT_ONCE = 10
+REQUESTS_PER_READ = 100
+# A payment takes seconds, so this many use the starts of each second up.
+MOST_PENDING = 500
 
 
 @dataclass(frozen=True)
 class Result:
     """What is known about a request.
 
-    ``status`` is the payment's, or ``NOT SENT``, ``SENT``, ``NOT RECORDED`` or ``CONFLICT`` (the id belongs to another
-    request); ``comment`` explains it. ``is_newly_sent`` is whether this run started an execution, ``failed`` whether it
-    failed technically, ``is_final`` whether waiting is over.
+    ``status`` is the payment's, or ``SENT``, ``NOT RECORDED`` or ``CONFLICT`` (the id belongs to another request);
+    ``comment`` explains it. ``is_newly_sent`` is whether this run started an execution, ``failed`` whether it failed
+    technically, ``is_final`` whether waiting is over.
     """
 
     transaction_id: str
-    status: str = "NOT SENT"
+    status: str = "SENT"
     comment: str = ""
     amount: str = ""
     execution: str = ""
@@ -54,80 +64,142 @@ class Result:
     is_final: bool = False
 
 
-class Batch:
-    """Requests and their ``results`` by transaction id; one whose start was interrupted counts as not sent."""
+@dataclass
+class _Pending:
+    request: Request
+    result: Result
+    sent_at: float
 
-    def __init__(self, platform: Platform, requests: Sequence[Request]) -> None:
+
+class Batch:
+    """Sends requests, and follows them until they have their outcome.
+
+    ``requests`` may be any number: they are read as they are sent, and only those that wait for an outcome are kept.
+    ``sent_count`` of them are sent, or were before. ``starts_per_second`` limits the calls of StartExecution.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        requests: Iterable[Request],
+        *,
+        starts_per_second: float = STARTS_PER_SECOND,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sent_count = 0
         self._platform = platform
-        self._requests = {request.transaction_id: request for request in requests}
-        self.results = {transaction_id: Result(transaction_id) for transaction_id in self._requests}
+        self._requests = iter(requests)
+        self._seconds_per_start = 1 / starts_per_second
+        self._pause = pause
+        self._clock = clock
+        self._pending: dict[str, _Pending] = {}
+        self._next_start_at = self._next_look_at = 0.0
+        self._look_interval = 0.3
+        self._looks = 0
 
     def send_requests(self) -> Iterator[Result]:
-        """Start what was not started before, and yield each result."""
-        payments = records.read_payments(self._platform, self._requests)
-        for key, request in self._requests.items():
-            record = payments.get(key)
-            self.results[key] = (
-                _describe_recorded(request, record) if record else _start_execution(self._platform, request)
-            )
-            yield self.results[key]
+        """Start what was not started before, and yield each result, final or not."""
+        while requests := list(islice(self._requests, REQUESTS_PER_READ)):
+            yield from self._send(requests)
 
-    def wait_for_outcomes(
-        self, pause: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
-    ) -> Iterator[Result]:
-        """Yield each result when it is final, or as failed after a quarter of an hour.
+    def wait_for_outcomes(self) -> Iterator[Result]:
+        """Send what is left, and yield each result when it is final, or as failed after a quarter of an hour.
 
-        Reads the pending payments, a hundred at a time, about every second.
+        While requests are left, at most ``MOST_PENDING`` wait for their outcome. The pending payments are read about
+        every two seconds.
         """
-        started_at, interval, looks = clock(), 0.3, 0
-        while pending := [result for result in self.results.values() if not result.is_final]:
-            waited = clock() - started_at
-            # The table has most outcomes; executions are described now and then, to find those that ended without one.
-            described = _select_in_turn(pending, looks // 4, EXECUTIONS_PER_LOOK) if looks % 4 == 3 else []
-            ended_ids = {
-                result.transaction_id
-                for result in described
-                if self._has_execution_ended(result, is_consistent=waited > CONSISTENT_SECONDS)
-            }
-            # Read after the executions, so it has all that an execution wrote before it ended.
-            payments = records.read_payments(self._platform, [result.transaction_id for result in pending])
-            for result in pending:
-                key, is_late = result.transaction_id, waited > LONGEST_SECONDS
-                updated = self.results[key] = self._update_result(result, payments.get(key), key in ended_ids, is_late)
-                if updated.is_final:
-                    yield updated
-            looks += 1
-            if any(not result.is_final for result in self.results.values()):
-                pause(interval)
-            interval = min(interval * 1.2, 2.0)
+        while True:
+            room = MOST_PENDING - len(self._pending)
+            requests = list(islice(self._requests, min(room, REQUESTS_PER_READ)))
+            if requests:
+                yield from (result for result in self._send(requests) if result.is_final)
+            elif not self._pending:
+                return
+            wait = self._next_look_at - self._clock()
+            if wait > 0 and not requests:
+                self._pause(wait)
+            if wait <= 0 or not requests:
+                yield from self._look()
 
-    def _update_result(self, result: Result, record: Record | None, has_ended: bool, is_late: bool) -> Result:
-        if record is not None:
-            if not record.matches(self._requests[result.transaction_id].content):
-                return _refuse_id(result, f"is {record.status}")
-            result = _apply_record(result, record)
-            if record.status in FINAL:
-                return _finish(result, record)
-        if has_ended and record is None:
-            return _fail(
-                result,
-                "its execution failed before it recorded the payment; run the same command again",
-                status="NOT RECORDED",
-            )
-        if has_ended:
-            return _fail(result, "no outcome yet; reconciliation looks it up, first after five minutes; see `show`")
-        if is_late and record is None:
-            return _fail(result, "not recorded yet; run the same command again later")
-        return _fail(result, "still in progress; see `show` for the outcome") if is_late else result
+    def _send(self, requests: Sequence[Request]) -> list[Result]:
+        """Send requests whose payment is not recorded, several at a time, and return the results of all in their order.
 
-    def _has_execution_ended(self, result: Result, is_consistent: bool) -> bool:
+        If one cannot be sent, its error is raised after the others were sent and counted.
+        """
+        payments = records.read_payments(self._platform, [request.transaction_id for request in requests])
+        results: dict[str, Result] = {}
+        starts: dict[str, Future[Result]] = {}
+        with ThreadPoolExecutor(STARTS_AT_ONCE) as executor:
+            for request in requests:
+                key = request.transaction_id
+                if key in payments:
+                    results[key] = _describe_recorded(request, payments[key])
+                else:
+                    self._pace_start()
+                    starts[key] = executor.submit(_start_execution, self._platform, request)
+        self.sent_count += len(results) + sum(start.exception() is None for start in starts.values())
+        results |= {key: start.result() for key, start in starts.items()}
+        for request in requests:
+            result = results[request.transaction_id]
+            if not result.is_final:
+                self._pending[result.transaction_id] = _Pending(request, result, self._clock())
+        return [results[request.transaction_id] for request in requests]
+
+    def _pace_start(self) -> None:
+        wait = self._next_start_at - self._clock()
+        if wait > 0:
+            self._pause(wait)
+        self._next_start_at = self._clock() + self._seconds_per_start
+
+    def _look(self) -> Iterator[Result]:
+        """Read the pending payments, and yield the results that became final."""
+        results = [pending.result for pending in self._pending.values()]
+        # The table has most outcomes; executions are described now and then, to find those that ended without one.
+        is_describing = self._looks % 4 == 3
+        described = _select_in_turn(results, self._looks // 4, EXECUTIONS_PER_LOOK) if is_describing else []
+        ended_ids = {result.transaction_id for result in described if self._has_execution_ended(result)}
+        # Read after the executions, so it has all that an execution wrote before it ended.
+        payments = records.read_payments(self._platform, list(self._pending))
+        for key, pending in list(self._pending.items()):
+            is_late = self._clock() - pending.sent_at > LONGEST_SECONDS
+            pending.result = _update_result(pending, payments.get(key), key in ended_ids, is_late)
+            if pending.result.is_final:
+                del self._pending[key]
+                yield pending.result
+        self._looks += 1
+        self._next_look_at = self._clock() + self._look_interval
+        self._look_interval = min(self._look_interval * 1.2, 2.0)
+
+    def _has_execution_ended(self, result: Result) -> bool:
         try:
             execution = self._platform.client("stepfunctions").describe_execution(executionArn=result.execution)
         except ClientError as error:
             if error.response["Error"]["Code"] not in NOT_FOUND_CODES:
                 raise
-            return is_consistent
+            return self._clock() - self._pending[result.transaction_id].sent_at > CONSISTENT_SECONDS
         return execution["status"] != "RUNNING"
+
+
+def _update_result(pending: _Pending, record: Record | None, has_ended: bool, is_late: bool) -> Result:
+    result = pending.result
+    if record is not None:
+        if not record.matches(pending.request.content):
+            return _refuse_id(result, f"is {record.status}")
+        result = _apply_record(result, record)
+        if record.status in FINAL:
+            return _finish(result, record)
+    if has_ended and record is None:
+        return _fail(
+            result,
+            "its execution failed before it recorded the payment; run the same command again",
+            status="NOT RECORDED",
+        )
+    if has_ended:
+        return _fail(result, "no outcome yet; reconciliation looks it up, first after five minutes; see `show`")
+    if is_late and record is None:
+        return _fail(result, "not recorded yet; run the same command again later")
+    return _fail(result, "still in progress; see `show` for the outcome") if is_late else result
 
 
 def _select_in_turn(results: Sequence[Result], turn: int, limit: int) -> list[Result]:

@@ -1,12 +1,13 @@
 """The rows of a file of payments, and what is wrong with the file as such.
 
-A JSON file holds an object or a list of them. A CSV file has a header with the names of the request's fields, separated
-by a comma, a semicolon or a tab::
+A JSON file holds an object or a list of them. A CSV file, which is read line by line and may be of any size, has a
+header with the names of the request's fields, separated by a comma, a semicolon or a tab::
 
     transaction_id,payment_amount,payment_method,customer_id,currency
     TXN-1,150.00,credit_card,CUST-1,USD
 """
 
+import codecs
 import csv
 import io
 import json
@@ -14,13 +15,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from payments.request import FIELDS
 
 from scripts.common.errors import UserError
 
-LARGEST_BYTES = 5 * 1024 * 1024
+# JSON is parsed as a whole.
+LARGEST_JSON_BYTES = 5 * 1024 * 1024
+_HEAD_BYTES = 64 * 1024
 MOST_MISTAKES = 20
 REQUIRED_FIELDS = ("transaction_id", "payment_amount", "payment_method", "customer_id")
 # What spreadsheets separate cells by, which depends on the country and the format.
@@ -42,10 +45,14 @@ class InvalidRequest(UserError):
 
 @dataclass(frozen=True)
 class Row:
-    """The fields of one payment as they are written, and the first line of it, counted from 1."""
+    """The fields of one payment as they are written, and the first line of it, counted from 1.
+
+    ``amount_is_text``: whether a text is read as a number, as in a table.
+    """
 
     line: int
     fields: dict[str, Any]
+    amount_is_text: bool
 
 
 @dataclass(frozen=True)
@@ -67,37 +74,48 @@ class SpelledNumber(float):
         return number
 
 
-def is_json(path: Path, text: str) -> bool:
-    """Whether the text of the file is JSON and not CSV, by the name of the file, or else by its first character."""
-    suffix = path.suffix.lower()
-    return suffix == ".json" or (suffix != ".csv" and text.lstrip()[:1] in ("{", "["))
+def read_rows(path: Path) -> Iterator[Row | Mistake]:
+    """Yield each payment of the file, or each mistake instead.
 
-
-def read_text(path: Path) -> str:
-    """Return the text of the file. Raises ``InvalidRequest`` if it cannot be read, is too large, or holds no text."""
+    Raises ``InvalidRequest`` if it cannot be read, or is not text.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
+            head = file.read(_HEAD_BYTES)
+            file.seek(0)
+            if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise InvalidRequest(f"{path}: is UTF-16, as spreadsheets save Unicode Text; {_ADVICE}")
+            if b"\0" in head:
+                raise InvalidRequest(f"{path}: is not a text file; {_ADVICE}")
+            if not head.removeprefix(codecs.BOM_UTF8).strip():
+                return
+            # Spreadsheets write a byte order mark. No field accepts a character beyond ASCII, so the rules of the
+            # fields find what is in another encoding, each in its place.
+            with io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as text:
+                yield from parse_json(_read_whole(path, text)) if _is_json(path, head) else parse_csv(text)
     except OSError as error:
         raise InvalidRequest(f"{path}: {error.strerror}") from None
-    if len(content) > LARGEST_BYTES:
-        raise InvalidRequest(f"{path}: larger than {LARGEST_BYTES // 1024 // 1024} MiB; send it in several files")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InvalidRequest(f"{path}: is UTF-16, as spreadsheets save Unicode Text; {_ADVICE}")
-    if b"\0" in content:
-        raise InvalidRequest(f"{path}: is not a text file; {_ADVICE}")
-    # Spreadsheets write a byte order mark. No field accepts a character beyond ASCII, so the rules of the fields find
-    # what is in another encoding, each in its place.
-    text = content.decode("utf-8-sig", errors="replace")
-    if not text.strip():
-        raise InvalidRequest(f"{path}: contains no payments")
+
+
+def _is_json(path: Path, head: bytes) -> bool:
+    """Whether the file is JSON and not CSV, by its name, or else by its first character."""
+    suffix = path.suffix.lower()
+    return suffix == ".json" or (suffix != ".csv" and head.decode("utf-8-sig", "replace").lstrip()[:1] in ("{", "["))
+
+
+def _read_whole(path: Path, file: TextIO) -> str:
+    text = file.read(LARGEST_JSON_BYTES + 1)
+    if len(text) > LARGEST_JSON_BYTES:
+        limit = LARGEST_JSON_BYTES // 1024 // 1024
+        raise InvalidRequest(f"{path}: JSON of more than {limit} MiB; send it in several files, or as CSV")
     return text
 
 
-def parse_csv(text: str) -> Iterator[Row | Mistake]:
+def parse_csv(file: TextIO) -> Iterator[Row | Mistake]:
     """Yield each payment of a table, or each mistake instead. Nothing follows the mistakes of a header."""
-    separator = _find_separator(text)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    separator = _find_separator(file.readline())
+    file.seek(0)
+    rows = csv.reader(file, delimiter=separator, strict=True)
     header: list[str] | None = None
     line = 1
     while True:
@@ -119,9 +137,8 @@ def parse_csv(text: str) -> Iterator[Row | Mistake]:
         line = rows.line_num + 1
 
 
-def _find_separator(text: str) -> str:
+def _find_separator(first_line: str) -> str:
     """Return the separator by which the first line has the most names of fields."""
-    first_line = io.StringIO(text, newline="").readline()
 
     def count_fields(separator: str) -> int:
         return sum(name.strip().strip('"') in FIELDS for name in first_line.split(separator))
@@ -138,7 +155,8 @@ def _read_row(line: int, row: Sequence[str], header: Sequence[str]) -> Row | Mis
     if len(row) != len(header):
         return Mistake(line, f"{len(row)} columns, and the header has {len(header)}; quote a cell with a separator")
     # An empty cell of the currency means that it is left out.
-    return Row(line, {name: cell for name, cell in zip(header, row, strict=True) if cell or name != "currency"})
+    fields = {name: cell for name, cell in zip(header, row, strict=True) if cell or name != "currency"}
+    return Row(line, fields, amount_is_text=True)
 
 
 def _check_header(header: Sequence[str]) -> Iterator[str]:
@@ -195,7 +213,9 @@ def parse_json(text: str) -> Iterator[Row | Mistake]:
 def _read_payment(line: int, value: Any) -> Row | Mistake:
     if isinstance(value, _RepeatedField):
         return Mistake(line, "an object has the same field twice")
-    return Row(line, value) if isinstance(value, dict) else Mistake(line, "not an object; each payment must be one")
+    if not isinstance(value, dict):
+        return Mistake(line, "not an object; each payment must be one")
+    return Row(line, value, amount_is_text=False)
 
 
 class _RepeatedField(dict[str, Any]):

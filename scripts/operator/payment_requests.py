@@ -3,11 +3,15 @@
 A mistake names file, line and column, but never the value, which may be a card number in the wrong column.
 """
 
+import hashlib
 import json
-from collections.abc import Collection, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +19,8 @@ from payments.errors import MalformedRequest
 from payments.money import Money
 from payments.request import DEFAULT_CURRENCY, PaymentRequest, is_transaction_id, read_request
 
-from .payment_files import (
-    REQUIRED_FIELDS,
-    InvalidRequest,
-    Mistake,
-    SpelledNumber,
-    is_json,
-    parse_csv,
-    parse_json,
-    read_text,
-)
+from .payment_files import REQUIRED_FIELDS, InvalidRequest, Mistake, Row, SpelledNumber, read_rows
 
-MOST_PAYMENTS = 5000
 # Stands in for an invalid id or amount, so that the other fields are checked, too.
 _VALID_ID, _VALID_AMOUNT = "T", 1
 
@@ -63,46 +57,94 @@ def read_arguments(
     return _build_request(fields, amount_is_text=True)
 
 
-def read_file(path: Path, accepted_currencies: Collection[str] | None = None) -> list[Request]:
-    """Return the requests of a file in its order; ``accepted_currencies`` as for ``read_arguments``.
+@dataclass(frozen=True)
+class Requests:
+    """Valid requests, which are read from their file when they are iterated.
+
+    ``sums`` has the sum of each currency with the number of its payments, sorted by currency.
+    """
+
+    sums: dict[Money, int]
+    _read: Callable[[], Iterator[Request]]
+
+    @property
+    def count(self) -> int:
+        return sum(self.sums.values())
+
+    def __iter__(self) -> Iterator[Request]:
+        """Raises ``InvalidRequest`` if the file has changed since it was checked."""
+        return self._read()
+
+
+def make_single(request: Request) -> Requests:
+    amount = request.content.amount
+    return Requests({amount: 1} if amount else {}, lambda: iter([request]))
+
+
+def check_file(path: Path, accepted_currencies: Collection[str] | None = None) -> Requests:
+    """Read a file to its end, and return its requests; ``accepted_currencies`` as for ``read_arguments``.
 
     Raises ``InvalidRequest`` with all mistakes if there is any.
     """
-    text = read_text(path)
-    is_table = not is_json(path, text)
-    requests: list[Request] = []
     mistakes: list[Mistake] = []
-    lines: dict[str, int] = {}
-    for number, row in enumerate(parse_csv(text) if is_table else parse_json(text), 1):
-        if number > MOST_PAYMENTS:
-            mistakes.append(Mistake(row.line, f"more than {MOST_PAYMENTS:,} payments; send them in several files"))
-            break
+    hashes = array("Q")
+    sums: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    state = _read_state(path)
+    for row in read_rows(path):
         if isinstance(row, Mistake):
             mistakes.append(row)
             continue
-        rules = _list_broken_rules(row.fields, accepted_currencies, amount_is_text=is_table)
-        transaction_id = row.fields.get("transaction_id")
-        if is_transaction_id(transaction_id):
-            if transaction_id in lines:
-                rules.append(f"transaction_id is already in line {lines[transaction_id]}")
-            lines.setdefault(transaction_id, row.line)
+        rules = _list_broken_rules(row.fields, accepted_currencies, amount_is_text=row.amount_is_text)
         mistakes += [Mistake(row.line, rule) for rule in rules]
-        if not mistakes:
-            requests.append(_build_request(row.fields, amount_is_text=is_table))
+        if is_transaction_id(transaction_id := row.fields.get("transaction_id")):
+            hashes.append(_hash_id(transaction_id))
+        if not rules and (amount := _build_request(row.fields, amount_is_text=row.amount_is_text).content.amount):
+            counts[amount.currency] += 1
+            sums[amount.currency] = sums.get(amount.currency, 0) + amount.minor_units
+    mistakes = sorted([*mistakes, *_list_repeated_ids(path, hashes)], key=lambda mistake: mistake.line)
     if mistakes:
         raise InvalidRequest(*(f"{path}:{mistake.line}: {mistake.rule}" for mistake in mistakes))
-    if not requests:
+    if not sums:
         raise InvalidRequest(f"{path}: contains no payments")
-    return requests
+    amounts = {Money(units, currency): counts[currency] for currency, units in sorted(sums.items())}
+    return Requests(amounts, lambda: _read_again(path, state))
 
 
-def sum_amounts(requests: Sequence[Request]) -> dict[Money, int]:
-    """Return the sum of each currency, with the number of its payments, sorted by currency."""
-    amounts: dict[str, list[int]] = {}
-    for amount in (request.content.amount for request in requests):
-        if amount is not None:
-            amounts.setdefault(amount.currency, []).append(amount.minor_units)
-    return {Money(sum(units), currency): len(units) for currency, units in sorted(amounts.items())}
+def _read_again(path: Path, state: tuple[int, ...]) -> Iterator[Request]:
+    for row in read_rows(path):
+        if isinstance(row, Mistake) or _read_state(path) != state:
+            raise InvalidRequest(f"{path}: has changed since it was checked; run the same command again")
+        yield _build_request(row.fields, amount_is_text=row.amount_is_text)
+
+
+def _read_state(path: Path) -> tuple[int, ...]:
+    """Return what changes with the content of the file."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InvalidRequest(f"{path}: {error.strerror}") from None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _hash_id(transaction_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(transaction_id.encode(), digest_size=8).digest())
+
+
+def _list_repeated_ids(path: Path, hashes: Iterable[int]) -> Iterator[Mistake]:
+    """Yield a mistake for each transaction id that the file has before, given a hash of each.
+
+    Eight bytes for each payment are kept, and the file is read again only if two are equal.
+    """
+    repeated = {value for value, following in pairwise(sorted(hashes)) if value == following}
+    lines: dict[str, int] = {}
+    for row in read_rows(path) if repeated else ():
+        transaction_id = row.fields.get("transaction_id") if isinstance(row, Row) else None
+        if not is_transaction_id(transaction_id) or _hash_id(transaction_id) not in repeated:
+            continue
+        if transaction_id in lines:
+            yield Mistake(row.line, f"transaction_id is already in line {lines[transaction_id]}")
+        lines.setdefault(transaction_id, row.line)
 
 
 def _list_broken_rules(

@@ -1,5 +1,6 @@
 """The operator's commands show and start payments on the deployed platform."""
 
+import csv
 import json
 import time
 from collections import defaultdict
@@ -153,6 +154,18 @@ def test_a_file_is_sent_once_and_its_outcomes_are_printed(operated: Operated, ru
     assert mixed.exit_code == 1
     assert "the id is already used by another request, which is COMPLETED" in mixed.output
     assert "1 newly sent: 1 CONFLICT, 1 FAILED" in mixed.output
+    results = tmp_path / "results.csv"
+    again = run("start", "--file", str(file), "--results", str(results), "--json")
+    assert (again.exit_code, json.loads(again.output)) == (
+        1,
+        {
+            "payments": 2, "newly_sent": 0, "failed": 2,
+            "statuses": {"CONFLICT": 1, "FAILED": 1}, "results": str(results),
+        },
+    )  # fmt: skip
+    with results.open() as table:
+        rows = {row["transaction_id"]: row["status"] for row in csv.DictReader(table)}
+    assert rows == {f"{mark}:0": "CONFLICT", f"{mark}:5": "FAILED"}
     # One invalid line stops the whole file.
     file.write_text(file.read_text().replace(f"{mark}:5", f"{mark}:6") + f"{mark}:7,1,cash,CUST-1\n")
     bad = run("start", "--file", str(file))
@@ -185,7 +198,7 @@ def test_ctrl_c_prints_the_progress(operated: Operated, run, monkeypatch: pytest
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(Batch, "wait_for_outcomes", raise_interrupt)
+    monkeypatch.setattr(Batch, "_look", raise_interrupt)
     arguments = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
     answer = run("start", f"S-{time.time_ns()}", *arguments)
     assert answer.exit_code == 130

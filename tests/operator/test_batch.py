@@ -1,11 +1,13 @@
 """Payments are started once, and their results are their outcomes."""
 
 import json
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,7 +16,7 @@ from payments.request import read_request
 
 from scripts.common.errors import UserError
 from scripts.operator import cli, execution_names, payment_lists, payment_requests, records, story
-from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, Batch, Result
+from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, MOST_PENDING, Batch
 from scripts.operator.cli import common
 from scripts.operator.payment_requests import Request
 from scripts.operator.story import Story
@@ -89,14 +91,9 @@ def send_batch(
     monkeypatch.setattr(records, "read_payments", read_table)
     outputs = {"StepFunctionsStateMachineArn": "arn:aws:states:eu-west-1:1:stateMachine:m"}
     platform: Any = SimpleNamespace(client=lambda _: stepfunctions, outputs=outputs)
-    batch = Batch(platform, requests)
-    list(batch.send_requests())
-    return batch
-
-
-def wait_for_batch(batch: Any) -> list[Result]:
     intervals: list[float] = []
-    return list(batch.wait_for_outcomes(intervals.append, lambda: sum(intervals)))
+    batch = Batch(platform, requests, pause=intervals.append, clock=lambda: sum(intervals))
+    return batch, list(batch.send_requests())
 
 
 @pytest.mark.parametrize("is_known_at_once", [True, False])
@@ -115,7 +112,7 @@ def test_a_payment_that_completes_while_its_execution_is_described_is_completed(
             return "SUCCEEDED"
         raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": ""}}, "DescribeExecution")
 
-    (result,) = wait_for_batch(send_batch(monkeypatch, FakeStepFunctions(complete_payment), table))
+    (result,) = list(send_batch(monkeypatch, FakeStepFunctions(complete_payment), table)[0].wait_for_outcomes())
     assert (result.status, result.failed) == ("COMPLETED", False)
 
 
@@ -123,11 +120,11 @@ def test_all_executions_are_described_in_turn_and_few_at_once(monkeypatch: pytes
     many = 2 * EXECUTIONS_PER_LOOK + 1
     stepfunctions = FakeStepFunctions(lambda _: "FAILED")
     requests = [make_request(f"T-{number}") for number in range(many)]
-    results = wait_for_batch(send_batch(monkeypatch, stepfunctions, {}, requests))
+    results = list(send_batch(monkeypatch, stepfunctions, {}, requests)[0].wait_for_outcomes())
     assert {result.status for result in results} == {"NOT RECORDED"}
     assert len(set(stepfunctions.described_arns)) == many
     running = FakeStepFunctions(lambda _: "RUNNING")
-    results = wait_for_batch(send_batch(monkeypatch, running, {}, requests))
+    results = list(send_batch(monkeypatch, running, {}, requests)[0].wait_for_outcomes())
     assert {result.comment for result in results} == {"not recorded yet; run the same command again later"}
     assert len(set(running.described_arns)) == many
 
@@ -138,7 +135,7 @@ def test_an_execution_that_ran_already_is_not_newly_sent(
 ) -> None:
     """AWS repeats its answer for an execution that still runs."""
     stepfunctions = FakeStepFunctions(lambda _: "RUNNING", START - timedelta(seconds=seconds))
-    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
+    _, (result,) = send_batch(monkeypatch, stepfunctions, {})
     assert (result.is_newly_sent, result.comment) == (is_newly_sent, "" if is_newly_sent else "already sent")
 
 
@@ -156,7 +153,7 @@ SPELLINGS = [lambda payment: payment.body, spell_differently]
 def test_a_request_that_is_on_its_way_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, spell: Any) -> None:
     stepfunctions = FakeStepFunctions(lambda _: "RUNNING", START - timedelta(minutes=1))
     stepfunctions.start_execution(name="T-0", input=spell(make_request()))
-    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
+    _, (result,) = send_batch(monkeypatch, stepfunctions, {})
     assert (result.status, result.comment, result.is_newly_sent) == ("SENT", "already sent", False)
     assert set(stepfunctions.calls) == {"T-0"}
 
@@ -167,10 +164,10 @@ def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: 
     stepfunctions = FakeStepFunctions(lambda _: "FAILED")
     stepfunctions.start_execution(name="T-0", input=spell(make_request()))
     for number in range(2, MOST_EXECUTIONS + 1):
-        (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
+        _, (result,) = send_batch(monkeypatch, stepfunctions, {})
         assert (result.status, result.is_newly_sent) == ("SENT", True)
         assert result.execution.endswith(f":T-0_{number}")
-    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
+    _, (result,) = send_batch(monkeypatch, stepfunctions, {})
     assert (result.status, result.failed, result.is_final) == ("NOT RECORDED", True, True)
     assert len(stepfunctions.calls) == MOST_EXECUTIONS
 
@@ -185,7 +182,7 @@ def test_another_request_under_an_id_that_was_sent_is_a_conflict(
     stepfunctions = FakeStepFunctions(lambda arn: status if arn.endswith(f":{names[-1]}") else "FAILED")
     for name in names:
         stepfunctions.start_execution(name=name, input=make_request(amount="151" if name == names[-1] else "150").body)
-    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
+    _, (result,) = send_batch(monkeypatch, stepfunctions, {})
     assert (result.status, result.failed, result.is_final, result.is_newly_sent) == ("CONFLICT", True, True, False)
     assert f"the id is already used by another request, which {state}" in result.comment
     assert set(stepfunctions.calls) == set(names)
@@ -197,7 +194,7 @@ def test_an_execution_of_another_input_under_the_name_is_skipped(
 ) -> None:
     stepfunctions = FakeStepFunctions(lambda _: "RUNNING")
     stepfunctions.start_execution(name="T-0", input=existing_input)
-    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
+    _, (result,) = send_batch(monkeypatch, stepfunctions, {})
     assert (result.is_newly_sent, result.execution.rpartition(":")[2]) == (True, "T-0_2")
 
 
@@ -210,11 +207,11 @@ def test_what_is_recorded_decides_whether_a_request_is_the_same(
     stepfunctions = FakeStepFunctions(lambda _: "RUNNING")
     table = {"T-0": "COMPLETED"}
     recorded = Request(read_request(json.loads(spell_differently(make_request(amount=amount)))), "")
-    (result,) = send_batch(monkeypatch, stepfunctions, table, recorded=recorded, salt=salt).results.values()
+    _, (result,) = send_batch(monkeypatch, stepfunctions, table, recorded=recorded, salt=salt)
     assert (result.status, result.is_newly_sent, stepfunctions.calls) == (status, False, {})
-    pending = send_batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)
+    pending, _ = send_batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)
     table["T-0"] = "COMPLETED"
-    assert [result.status for result in wait_for_batch(pending)] == [status]
+    assert [result.status for result in pending.wait_for_outcomes()] == [status]
 
 
 def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,3 +252,99 @@ def test_a_busy_table_is_read_again_later_and_not_for_ever() -> None:
     waits += [0.0]
     with pytest.raises(UserError, match="t is too busy to read 1 payments"):
         records.read_payments(platform, ["T-1"], waits.append)
+
+
+class Started:
+    """A platform on which a payment that was started completes when it is read for the ``looks``-th time."""
+
+    outputs: ClassVar[dict[str, str]] = {"StepFunctionsStateMachineArn": "arn:aws:states:eu-west-1:1:stateMachine:m"}
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, looks: int = 2) -> None:
+        self.exceptions = SimpleNamespace(ExecutionAlreadyExists=ExecutionAlreadyExists)
+        self.seconds = 0.0
+        # When each execution was started, and how often each pending payment was read.
+        self.started_at: list[float] = []
+        self.reads: dict[str, int] = {}
+        self.most_pending = 0
+        self._bodies: dict[str, str] = {}
+        self._looks = looks
+        monkeypatch.setattr(records, "read_payments", self.read_payments)
+
+    def client(self, _: str) -> Any:
+        return self
+
+    def pause(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def start_execution(self, **arguments: Any) -> dict[str, Any]:
+        self.started_at.append(self.seconds)
+        self._bodies[json.loads(arguments["input"])["transaction_id"]] = arguments["input"]
+        headers = {"date": format_datetime(START, usegmt=True)}
+        return {"startDate": START, "ResponseMetadata": {"HTTPHeaders": headers}}
+
+    def describe_execution(self, **_: Any) -> dict[str, Any]:
+        return {"status": "RUNNING"}
+
+    def read_payments(self, _platform: Any, ids: Sequence[str]) -> dict[str, Any]:
+        pending = [key for key in ids if key in self._bodies]
+        self.most_pending = max(self.most_pending, len(pending))
+        payments = {}
+        for key in pending:
+            self.reads[key] = self.reads.get(key, 0) + 1
+            if self.reads[key] >= self._looks:
+                del self.reads[key]
+                content = read_request(json.loads(self._bodies.pop(key)))
+                payments[key] = records.parse_item(make_item(Request(content, ""), "COMPLETED", SALT))
+        return payments
+
+    def make_batch(self, requests: Iterable[Request], **options: Any) -> Batch:
+        platform: Any = self
+        return Batch(platform, requests, pause=self.pause, clock=lambda: self.seconds, **options)
+
+
+def test_a_large_batch_starts_evenly_and_waits_for_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Started(monkeypatch, looks=40)
+    requests = (make_request(f"T-{number}") for number in range(2_000))
+    results = list(started.make_batch(requests, starts_per_second=100).wait_for_outcomes())
+    assert {(result.status, result.failed) for result in results} == {("COMPLETED", False)}
+    assert len({result.transaction_id for result in results}) == 2_000
+    assert started.most_pending == MOST_PENDING
+    # In no second are there more starts than the limit.
+    assert all(
+        later - earlier >= 0.999 for earlier, later in zip(started.started_at, started.started_at[100:], strict=False)
+    )
+
+
+def test_the_memory_of_a_batch_does_not_grow_with_its_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def measure_peak(count: int) -> int:
+        path = tmp_path / f"{count}.csv"
+        with path.open("w") as file:
+            file.write("transaction_id,payment_amount,payment_method,customer_id\n")
+            file.writelines(f"T-{count}-{number},150.00,credit_card,CUST-1\n" for number in range(count))
+        # As many are pending as may be.
+        batch = Started(monkeypatch, looks=6).make_batch(payment_requests.check_file(path), starts_per_second=1_000)
+        tracemalloc.start()
+        try:
+            assert sum(result.status == "COMPLETED" for result in batch.wait_for_outcomes()) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # Only the time of each start is kept, by the test. A request and its result have two thousand bytes.
+    assert measure_peak(2_500) - measure_peak(1_000) < 1_500 * 100
+
+
+def test_a_start_that_fails_is_raised_after_the_others_were_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Started(monkeypatch)
+    start = started.start_execution
+
+    def refuse_the_third(**arguments: Any) -> dict[str, Any]:
+        if arguments["name"] == "T-3":
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "StartExecution")
+        return start(**arguments)
+
+    monkeypatch.setattr(started, "start_execution", refuse_the_third)
+    batch = started.make_batch(make_request(f"T-{number}") for number in range(10))
+    with pytest.raises(ClientError):
+        list(batch.wait_for_outcomes())
+    assert batch.sent_count == 9

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.operator import cli, payment_files, payment_requests
+from scripts.operator import cli, payment_files
 from scripts.operator.payment_files import InvalidRequest
-from scripts.operator.payment_requests import read_arguments, read_file
+from scripts.operator.payment_requests import check_file, read_arguments
 
 HEADER = "transaction_id,payment_amount,payment_method,customer_id\n"
 GOOD = "T-1,150.00,credit_card,C-1\n"
@@ -29,10 +29,10 @@ def test_the_same_payment_is_the_same_text_wherever_it_is_read_from(tmp_path: Pa
     read_requests = [
         read_arguments("T-1", "150.00", "credit_card", "C-1", None),
         read_arguments("T-1", "1.5e2", "credit_card", "C-1", "USD"),
-        *read_file(write_file(tmp_path, HEADER + GOOD)),
-        *read_file(write_file(tmp_path, "\ufeff" + HEADER.strip() + ",currency\r\n\r\n" + GOOD.strip() + ",\r\n")),
-        *read_file(write_file(tmp_path, json.dumps(fields | {"payment_amount": 150}), "a.json")),
-        *read_file(write_file(tmp_path, json.dumps([fields | {"payment_amount": 150.0}], indent=2), "b.json")),
+        *check_file(write_file(tmp_path, HEADER + GOOD)),
+        *check_file(write_file(tmp_path, "\ufeff" + HEADER.strip() + ",currency\r\n\r\n" + GOOD.strip() + ",\r\n")),
+        *check_file(write_file(tmp_path, json.dumps(fields | {"payment_amount": 150}), "a.json")),
+        *check_file(write_file(tmp_path, json.dumps([fields | {"payment_amount": 150.0}], indent=2), "b.json")),
     ]
     assert len(read_requests) == 6
     assert len(set(read_requests)) == 1
@@ -115,22 +115,27 @@ PAYMENT = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "cre
 def test_an_invalid_file_is_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
     name = message.partition(":")[0]
     with pytest.raises(InvalidRequest) as error:
-        read_file(write_file(tmp_path, content, name))
+        check_file(write_file(tmp_path, content, name))
     assert str(error.value).startswith(f"{tmp_path}/{message}")
     assert "\n" not in str(error.value)
     # A value may be a card number in the wrong column.
     assert "4111" not in str(error.value)
 
 
-def test_too_many_payments_or_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    many = HEADER + "".join(f"T-{number},1,credit_card,C\n" for number in range(3))
-    monkeypatch.setattr(payment_requests, "MOST_PAYMENTS", 2)
-    with pytest.raises(InvalidRequest, match=r"csv:4: more than 2 payments"):
-        read_file(write_file(tmp_path, many))
-    with pytest.raises(InvalidRequest, match="larger than 5 MiB"):
-        read_file(write_file(tmp_path, b" " * (payment_files.LARGEST_BYTES + 1)))
+def test_too_much_json_and_a_file_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="JSON of more than 5 MiB; send it in several files, or as CSV"):
+        check_file(write_file(tmp_path, b"[" + b" " * payment_files.LARGEST_JSON_BYTES, "a.json"))
     with pytest.raises(InvalidRequest, match="No such file"):
-        read_file(tmp_path / "none.csv")
+        check_file(tmp_path / "none.csv")
+
+
+def test_a_file_that_changes_after_it_was_checked_is_not_sent(tmp_path: Path) -> None:
+    path = write_file(tmp_path, HEADER + GOOD)
+    requests = check_file(path)
+    assert len(list(requests)) == 1
+    write_file(tmp_path, HEADER + GOOD.replace("150", "1500"))
+    with pytest.raises(InvalidRequest, match="has changed since it was checked; run the same command again"):
+        list(requests)
 
 
 COLUMNS = ("transaction_id", "payment_amount", "payment_method", "customer_id", "currency")
@@ -195,9 +200,9 @@ def test_a_table_is_read_the_same_however_a_spreadsheet_writes_it(
 ) -> None:
     folder = tmp_path_factory.mktemp("tables")
     text, _ = write_table(rows, columns, mark, **form)
-    read_requests = read_file(write_file(folder, text), CURRENCIES)
+    read_requests = check_file(write_file(folder, text), CURRENCIES)
     arguments = [[row[column] for column in COLUMNS[:-1]] + [row["currency"] or None] for row in rows]
-    assert read_requests == [read_arguments(*values) for values in arguments]  # type: ignore[arg-type]
+    assert list(read_requests) == [read_arguments(*values) for values in arguments]  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
@@ -217,14 +222,14 @@ def test_each_wrong_cell_is_reported_with_its_line_and_column_and_without_its_va
     text, lines = write_table(rows, columns, **form)
     path = write_file(tmp_path_factory.mktemp("tables"), text)
     with pytest.raises(InvalidRequest) as error:
-        read_file(path, CURRENCIES)
+        check_file(path, CURRENCIES)
     places = [line.removeprefix(f"{path}:").split(" ")[:2] for line in str(error.value).splitlines() if ": " in line]
     assert sorted(places) == sorted([f"{lines[number]}:", column] for number, column in wrong_cells)
 
 
 def test_many_mistakes_are_counted_and_not_all_shown(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest) as error:
-        read_file(write_file(tmp_path, HEADER + "T-1,1,cheque,\n" * 700))
+        check_file(write_file(tmp_path, HEADER + "T-1,1,cheque,\n" * 700))
     first_line, *lines, last_line = str(error.value).splitlines()
     # Two rules in each row, and the repeated id in each but the first.
     assert (first_line, len(lines), last_line) == ("2,099 mistakes", payment_files.MOST_MISTAKES, "and 2,079 more")
@@ -233,7 +238,7 @@ def test_many_mistakes_are_counted_and_not_all_shown(tmp_path: Path) -> None:
 def test_a_row_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
     rows = ['"T-1"x,1,credit_card,C', "T-2,1,credit_card", "T-3,1,cheque,C", GOOD]
     with pytest.raises(InvalidRequest) as error:
-        read_file(write_file(tmp_path, HEADER + "\n".join(rows)))
+        check_file(write_file(tmp_path, HEADER + "\n".join(rows)))
     numbers = [
         line.removeprefix(f"{tmp_path}/payments.csv:").split(":")[0] for line in str(error.value).splitlines()[1:]
     ]
@@ -242,7 +247,7 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> N
 
 def test_empty_cells_beyond_the_header_are_left_out(tmp_path: Path) -> None:
     text = HEADER.strip() + ",,\n" + GOOD.strip() + ",,\n" + ",,,,,\n"
-    assert len(read_file(write_file(tmp_path, text))) == 1
+    assert check_file(write_file(tmp_path, text)).count == 1
 
 
 def run_start(*arguments: str) -> tuple[int, str, str]:

@@ -1,6 +1,7 @@
 """scripts/payments.sh start"""
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,15 @@ from scripts.common.terminal import create_console, echo
 
 from ..json_output import to_json
 from ..payment_files import InvalidRequest
-from ..payment_requests import Request, read_arguments, read_file, sum_amounts
+from ..payment_requests import Requests, check_file, make_single, read_arguments
 from .common import NAME, ReachPlatform, as_json, echo_json, main, make_console
 
 if TYPE_CHECKING:
     from ..batch import Batch, Result
+
+# More results need a file, and are not printed one by one.
+MOST_PRINTED = 1_000
+MOST_FAILURES_PRINTED = 20
 
 
 @main.command()
@@ -29,6 +34,10 @@ if TYPE_CHECKING:
 @click.option("--currency", help="An ISO 4217 currency code.  [default: USD]")
 @click.option(
     "--file", "file", type=click.Path(path_type=Path), help="Read the payments from a JSON or CSV file instead."
+)
+@click.option("--results", type=click.Path(path_type=Path), help="Write the results to a CSV file.")
+@click.option(
+    "--per-second", type=click.IntRange(1, 1_000), help="Start at most this many payments a second.  [default: 75]"
 )
 @click.option("--dry-run", is_flag=True, help="Check the payments, print their sums, and send nothing; needs no AWS.")
 @click.option("--wait/--no-wait", default=True, help="Wait for the outcomes.  [default: wait]")
@@ -42,6 +51,8 @@ def start(
     customer: str | None,
     currency: str | None,
     file: Path | None,
+    results: Path | None,
+    per_second: int | None,
     dry_run: bool,
     wait: bool,
     as_json: bool,
@@ -50,7 +61,8 @@ def start(
 
     A file is checked as a whole before anything is sent, and all mistakes are listed. JSON: an object or a list of
     them; CSV: a header with the names transaction_id, payment_amount, payment_method, customer_id and, optionally,
-    currency, separated by commas, semicolons or tabs; amounts with a decimal point.
+    currency, separated by commas, semicolons or tabs; amounts with a decimal point. More than 1,000 payments need
+    --results. After an interruption, the same command sends what is left.
 
     A declined or rejected payment counts as a regular outcome: the exit code is 1 only if a payment failed or may have
     failed.
@@ -61,30 +73,70 @@ def start(
     except InvalidRequest as error:
         command.exit_with_error(NAME, f"nothing was sent: {error}", UsageError.exit_code)
     if dry_run:
-        _print_sums(sum_amounts(requests), as_json)
+        _print_sums(requests.sums, as_json)
         return
-    from ..batch import Batch
-    from . import views
+    if results is None and requests.count > MOST_PRINTED:
+        raise UsageError(f"{requests.count:,} results are too many to print; add --results FILE")
+    from ..batch import STARTS_PER_SECOND, Batch
 
-    batch = Batch(reach_platform(), requests)
+    batch = Batch(reach_platform(), requests, starts_per_second=per_second or STARTS_PER_SECOND)
+    final_results = batch.wait_for_outcomes() if wait else batch.send_requests()
     try:
-        _show_progress("sending", batch.send_requests(), len(requests))
-        if wait:
-            final_results = sum(result.is_final for result in batch.results.values())
-            _show_progress("waiting", batch.wait_for_outcomes(), len(requests), final_results)
+        shown_results = _show_progress("sending and waiting" if wait else "sending", final_results, requests.count)
+        if results is None:
+            has_failed = _print_results(shown_results, requests, as_json)
+        else:
+            has_failed = _write_results(shown_results, results, as_json)
     except KeyboardInterrupt:
-        raise command.Interrupted(_describe_progress(batch)) from None
+        raise command.Interrupted(_describe_progress(batch, requests.count)) from None
     except Exception:
         # The operator needs to know that some may be on their way as well as what went wrong.
-        echo(_describe_progress(batch), err=True)
+        echo(_describe_progress(batch, requests.count), err=True)
         raise
-    results = list(batch.results.values())
-    if as_json:
-        echo_json([to_json(result) for result in results])
-    else:
-        views.print_results(make_console(), results)
-    if any(result.failed for result in results):
+    if has_failed:
         sys.exit(1)
+
+
+def _print_results(results: "Iterator[Result]", requests: Requests, as_json: bool) -> bool:
+    """Print all results in the order of their requests, and return whether a payment failed."""
+    from . import views
+
+    results_by_id = {result.transaction_id: result for result in results}
+    ordered = [results_by_id[request.transaction_id] for request in requests]
+    if as_json:
+        echo_json([to_json(result) for result in ordered])
+    else:
+        views.print_results(make_console(), ordered)
+    return any(result.failed for result in ordered)
+
+
+def _write_results(results: "Iterator[Result]", path: Path, as_json: bool) -> bool:
+    """Write each result to the file, print their counts and the first failures, and return whether a payment failed."""
+    from ..result_files import open_results
+    from . import views
+
+    counts: Counter[str] = Counter()
+    newly_sent_count = failed_count = 0
+    failures: list[Result] = []
+    with open_results(path) as file:
+        for result in results:
+            file.add_result(result)
+            counts[result.status] += 1
+            newly_sent_count += result.is_newly_sent
+            failed_count += result.failed
+            if result.failed and len(failures) < MOST_FAILURES_PRINTED:
+                failures.append(result)
+    if as_json:
+        summary = {"payments": counts.total(), "newly_sent": newly_sent_count, "failed": failed_count}
+        echo_json(summary | {"statuses": dict(counts), "results": str(path)})
+        return failed_count > 0
+    console = make_console()
+    if failures:
+        views.print_result_table(console, failures)
+        if failed_count > len(failures):
+            console.print(f"and {failed_count - len(failures):,} more that failed, in {path}", soft_wrap=True)
+    views.print_counts(console, counts, newly_sent_count)
+    return failed_count > 0
 
 
 def _print_sums(counts: dict[Money, int], as_json: bool) -> None:
@@ -98,31 +150,32 @@ def _print_sums(counts: dict[Money, int], as_json: bool) -> None:
 
 def _read_requests(
     file: Path | None, arguments: dict[str, str | None], currency: str | None, accepted_currencies: Collection[str]
-) -> list[Request]:
+) -> Requests:
     if file is not None:
         superfluous = [name for name, value in (arguments | {"--currency": currency}).items() if value is not None]
         if superfluous:
             raise UsageError(f"--file already contains everything; leave out {', '.join(superfluous)}")
-        return read_file(file, accepted_currencies)
+        return check_file(file, accepted_currencies)
     if missing := ", ".join(name for name, value in arguments.items() if value is None):
         raise UsageError(f"{missing} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file")
     transaction_id, amount, method, customer = map(str, arguments.values())
-    return [read_arguments(transaction_id, amount, method, customer, currency, accepted_currencies)]
+    return make_single(read_arguments(transaction_id, amount, method, customer, currency, accepted_currencies))
 
 
-def _describe_progress(batch: "Batch") -> str:
-    sent_count = sum(result.status != "NOT SENT" for result in batch.results.values())
-    repetition = "sends only the others" if sent_count < len(batch.results) else "shows how they ended"
-    return f"{sent_count} of {len(batch.results)} were sent; it is safe to run the same command again: it {repetition}"
+def _describe_progress(batch: "Batch", count: int) -> str:
+    repetition = "sends only the others" if batch.sent_count < count else "shows how they ended"
+    sent = f"{batch.sent_count:,} of {count:,} were sent"
+    return f"{sent}; it is safe to run the same command again: it {repetition}"
 
 
-def _show_progress(description: str, results: "Iterator[Result]", total: int, completed: int = 0) -> None:
-    """Draw a progress bar on standard error, if it is a terminal, until the results end."""
+def _show_progress(description: str, results: "Iterator[Result]", total: int) -> "Iterator[Result]":
+    """Yield the results, and draw a progress bar on standard error, if it is a terminal, until they end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = create_console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total, completed=completed)
-        for _ in results:
+        task = progress.add_task(description, total=total)
+        for result in results:
+            yield result
             progress.advance(task)

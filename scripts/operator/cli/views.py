@@ -100,15 +100,23 @@ def print_letters(console: Console, letters: Sequence[DeadLetter]) -> None:
 
 def print_results(console: Console, results: Sequence[Result]) -> None:
     """Print the outcomes and their counts."""
+    print_result_table(console, results)
+    newly_sent = sum(result.is_newly_sent for result in results)
+    print_counts(console, Counter(result.status for result in results), newly_sent)
+
+
+def print_result_table(console: Console, results: Sequence[Result]) -> None:
     table = _make_table("Payment", "Amount", "Status")
     for result in results:
         label = _make_id_cell(result.transaction_id, result.comment)
         table.add_row(label, result.amount or "-", style_status(result.status))
     console.print(table)
-    counts = Counter(result.status for result in results)
-    newly_sent = sum(result.is_newly_sent for result in results)
-    outcomes = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    console.print(f"{len(results)} payment{'s' if len(results) != 1 else ''}, {newly_sent} newly sent: {outcomes}")
+
+
+def print_counts(console: Console, counts: Counter[str], newly_sent: int) -> None:
+    outcomes = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
+    count = counts.total()
+    console.print(f"{count:,} payment{'s' if count != 1 else ''}, {newly_sent:,} newly sent: {outcomes}")
 
 
 def print_log_line(console: Console, line: LogLine, previous_day: str) -> str:
