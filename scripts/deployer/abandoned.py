@@ -29,6 +29,7 @@ WARNING_COUNT = 800
 _PROCESS_SPACE = (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid"))
 # What keeps a plan that --out has saved; see ``describe_run`` for the other change sets.
 SAVED_PLAN = "a saved plan"
+_CHANGE_SET_NAME = re.compile(r"deploy-[0-9a-f]{12}")
 
 
 def describe_run() -> str:
@@ -43,6 +44,23 @@ def list_change_sets(cloudformation: CloudFormationClient, stack_name: str) -> l
     """
     pages = cloudformation.get_paginator("list_change_sets").paginate(StackName=stack_name)
     return [summary for page in pages for summary in page["Summaries"]]
+
+
+def list_saved_plans(cloudformation: CloudFormationClient, stack_name: str) -> list[ChangeSetSummaryTypeDef]:
+    """Return the summaries of the change sets that saved plans keep, and that were not executed.
+
+    Which file holds a plan, or whether it still exists, nothing tells: it may be on any machine.
+    """
+    return [
+        summary
+        for summary in list_change_sets(cloudformation, stack_name)
+        if summary.get("Description") == SAVED_PLAN and not summary.get("ExecutionStatus", "").startswith("EXECUTE_")
+    ]
+
+
+def is_change_set_name(text: str) -> bool:
+    """Whether a text is the name of a change set as this program makes them."""
+    return _CHANGE_SET_NAME.fullmatch(text) is not None
 
 
 def find_empty_reviews(cloudformation: CloudFormationClient, root_name: str) -> list[tuple[str, str]]:

@@ -5,13 +5,16 @@ What is shown is made anew from the change sets and their templates; a file that
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from scripts.common import templates
-from scripts.common.errors import Aborted, UserError
+from scripts.common.errors import AWS_ERRORS, Aborted, UserError
+from scripts.common.suggestion import suggest_command
 
 from . import change_set
+from .abandoned import list_saved_plans
 from .bootstrap_change import BootstrapProposal, Steps, read_first, read_proposal
 from .both_stacks import PlatformPlan, execute_both, join_plans
 from .deletion_protection import LateProtection
@@ -20,7 +23,15 @@ from .execute import confirm_plans
 from .execution_options import check_continuation, check_options
 from .planning import compare_trees
 from .report.reporter import show_plans
-from .saved_plan import PlannedStack, SavedPlan, check_digest, have_equal_texts, list_plan_commands, load_plan
+from .saved_plan import (
+    PlannedStack,
+    SavedPlan,
+    check_digest,
+    delete_plan_file,
+    have_equal_texts,
+    list_plan_commands,
+    load_plan,
+)
 from .session import Session
 from .stack import Stack, check_owned, check_ready, describe_stack, read_snapshot
 
@@ -40,7 +51,8 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         artifacts = _read_artifacts(session, saved_plan, saved_plan.artifacts) if saved_plan.artifacts else None
         platform = _read_platform(session, saved_plan, saved_plan.platform) if saved_plan.platform else None
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        _, discard = list_plan_commands(session.options.environment, path)
+        raise UserError(f"{path}: {error}; the plan is still saved; delete it with {discard}") from None
     plans = join_plans(artifacts, platform)
     if artifacts is not None and artifacts.first_plan is not None:
         report.announce_step("First update:", f"{ARTIFACTS_STACK}, before {session.options.stack_name}")
@@ -51,17 +63,51 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         names = " and ".join(plan.stack.name for plan in plans)
         _, discard = list_plan_commands(session.options.environment, path)
         raise Aborted(f"{names}: not deployed; the plan is still saved; delete it with {discard}")
-    if platform is not None:
-        deployed = execute_both(session, artifacts, platform, list(losses[-1].values()))
-        if artifacts is not None and deployed.artifacts is not None and deployed.artifacts.result == "kept":
-            _delete_unused(session, artifacts)
-    else:
-        deployed = _deploy_artifacts(session, artifacts)
     try:
-        path.unlink(missing_ok=True)
+        if platform is not None:
+            deployed = execute_both(session, artifacts, platform, list(losses[-1].values()))
+            if artifacts is not None and deployed.artifacts is not None and deployed.artifacts.result == "kept":
+                _delete_unused(session, artifacts)
+        else:
+            deployed = _deploy_artifacts(session, artifacts)
+    except (UserError, KeyboardInterrupt, OSError, *AWS_ERRORS):
+        with suppress(OSError):  # nobody may read the output any more
+            _end_failed_plan(session, path, artifacts, platform)
+        raise
+    try:
+        delete_plan_file(path)
     except OSError as error:
         report.announce_step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
     return deployed
+
+
+def _end_failed_plan(
+    session: Session, path: Path, artifacts: BootstrapProposal | None, platform: PlatformPlan | None
+) -> None:
+    """After a failure, say that the plan can be applied again; or delete what is left of it, if it was begun.
+
+    CloudFormation deletes all change sets of a stack of which it executes one.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
+    """
+    change_sets = [(platform.before.tree.stack, platform.proposal)] if platform else []
+    if artifacts is not None:
+        proposals = filter(None, (artifacts.first, artifacts.final))
+        change_sets += [(artifacts.change.stack, proposal) for proposal in proposals]
+    if not any(proposal.is_executed for _, proposal in change_sets):
+        apply, discard = list_plan_commands(session.options.environment, path)
+        session.report.announce_step("Not executed:", f"the plan is still saved; run {apply}, or {discard}")
+        return
+    try:
+        for stack, proposal in change_sets:
+            if not proposal.is_executed:
+                change_set.delete_change_set(session.cloudformation, stack, proposal.change_set_id)
+        delete_plan_file(path)
+    except (UserError, OSError) as error:
+        leftover = f"{path} cannot be deleted: {error.strerror}" if isinstance(error, OSError) else str(error)
+        session.report.announce_step("Used up:", f"the plan in {path}, of which a change set was executed; {leftover}")
+    else:
+        executed = "of which a change set was executed; the file was deleted"
+        session.report.announce_step("Used up:", f"the plan in {path}, {executed}")
 
 
 def _delete_unused(session: Session, artifacts: BootstrapProposal) -> None:
@@ -82,7 +128,26 @@ def discard_plan(session: Session, path: Path) -> None:
         first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
         for change_set_id in filter(None, (planned.change_set_id, first)):
             change_set.delete_change_set(session.cloudformation, before, change_set_id)
-    path.unlink(missing_ok=True)
+    delete_plan_file(path)
+
+
+def discard_change_set(session: Session, name: str) -> None:
+    """Delete a change set of a saved plan whose file is lost, in the stack of the platform or of the artifacts.
+
+    Raises ``UserError`` if there is no such change set.
+    """
+    options, cloudformation = session.options, session.cloudformation
+    for stack_name in (options.stack_name, ARTIFACTS_STACK):
+        stack = describe_stack(cloudformation, stack_name)
+        saved = list_saved_plans(cloudformation, stack_name) if stack.status else []
+        if name in [summary["ChangeSetName"] for summary in saved]:
+            check_owned(stack)
+            change_set.delete_change_set(cloudformation, stack, name)
+            return
+    raise UserError(
+        f"{name}: neither a file nor a change set of a saved plan in {options.stack_name} or {ARTIFACTS_STACK}; see "
+        f"{suggest_command('status', options.environment)}"
+    )
 
 
 def check_environment(path: Path, environment: str) -> None:

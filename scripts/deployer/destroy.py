@@ -161,15 +161,14 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
 
     Raises ``UserError`` if it has another change set: somebody's saved plan, or that of a deployment which is running.
     """
-    discard = suggest_command("deploy", "discard", environment, "FILE")
     for summary in list_change_sets(cloudformation, stack.id):
         name, status = summary["ChangeSetName"], summary.get("Status", "")
         if is_abandoned(summary) or status == "FAILED":
             delete_change_set(cloudformation, replace(stack, status="UPDATE_COMPLETE"), name)
         elif summary.get("Description") == SAVED_PLAN:
             raise UserError(
-                f"{stack.name} contains nothing but a saved plan ({name}); whoever saved it can delete it: "
-                f"{discard}; nothing was deleted"
+                f"{stack.name} contains nothing but a saved plan; if nobody needs it, delete it: "
+                f"{suggest_command('deploy', 'discard', environment, name)}; nothing was deleted"
             )
         else:
             command = f"aws cloudformation delete-change-set --stack-name {stack.name} --change-set-name {name}"

@@ -123,6 +123,11 @@ def save_plan(path: Path, saved: SavedPlan) -> None:
     write_document(path, _to_document(replace(saved, digest=_digest_plan(saved))))
 
 
+def delete_plan_file(path: Path) -> None:
+    """Delete the file of a saved plan: of a link, the file that it leads to, which is where ``save_plan`` writes."""
+    path.resolve().unlink(missing_ok=True)
+
+
 def load_plan(path: Path) -> SavedPlan:
     """Return the plan in a file. Raises ``UserError`` if the file is not a saved plan."""
     document = read_document(path, "a plan that --out has saved", "create a new plan")

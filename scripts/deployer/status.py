@@ -11,6 +11,7 @@ from scripts.common.errors import UserError, is_denied
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
+from .abandoned import list_saved_plans
 from .deployment_options import ARTIFACTS_STACK
 from .stack import WORKERS, describe_stack, describe_tree
 
@@ -48,6 +49,15 @@ class StackStatus:
 
 
 @dataclass(frozen=True)
+class SavedChangeSet:
+    """A change set that a saved plan keeps, with the time of its creation in ISO 8601."""
+
+    stack_name: str
+    change_set: str
+    created_at: str
+
+
+@dataclass(frozen=True)
 class Status:
     stacks: tuple[StackStatus, ...]
     drifts: tuple[Drift, ...]
@@ -56,6 +66,8 @@ class Status:
     reason: str = ""
     # That of the artifacts stack, which all environments share; empty if this caller may not read it.
     artifacts: str = ""
+    # Of the root and of the artifacts stack; none of a stack whose change sets this caller may not list.
+    saved_plans: tuple[SavedChangeSet, ...] = ()
 
 
 def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
@@ -83,7 +95,27 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Sta
     ]
     alarm_states = _read_alarm_states(target.client("cloudwatch"), alarms)
     artifacts = _read_artifacts_status(cloudformation)
-    return Status(stacks, tuple(chain.from_iterable(resources)), alarm_states, root.reason, artifacts)
+    stack_names = [name, ARTIFACTS_STACK] if artifacts else [name]
+    saved_plans = [saved for stack_name in stack_names for saved in _list_saved_plans(cloudformation, stack_name)]
+    drifts = tuple(chain.from_iterable(resources))
+    return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans))
+
+
+def _list_saved_plans(cloudformation: CloudFormationClient, stack_name: str) -> list[SavedChangeSet]:
+    try:
+        summaries = list_saved_plans(cloudformation, stack_name)
+    except ClientError as error:
+        if is_denied(error):
+            return []
+        raise
+    return [
+        SavedChangeSet(
+            stack_name,
+            summary["ChangeSetName"],
+            summary["CreationTime"].isoformat() if "CreationTime" in summary else "",
+        )
+        for summary in summaries
+    ]
 
 
 def _read_artifacts_status(cloudformation: CloudFormationClient) -> str:

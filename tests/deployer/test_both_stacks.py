@@ -283,7 +283,8 @@ def test_a_saved_plan_is_refused_after_a_change_of_the_artifacts_stack(command: 
     command("plan", "dev", "--out", "plan.json", code=2)
     artifacts.updated = artifacts.updated.replace(year=2027)
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
-    assert refused.stderr == f"deploy: plan.json: {ARTIFACTS} has changed since the plan was made; create a new plan\n"
+    reason = f"{ARTIFACTS} has changed since the plan was made; create a new plan"
+    assert refused.stderr.startswith(f"deploy: plan.json: {reason}; the plan is still saved; delete it with scripts/")
     assert aws.find_requests("ExecuteChangeSet") == []
 
 

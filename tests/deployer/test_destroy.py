@@ -91,7 +91,8 @@ def test_a_stack_in_review_is_deleted_unless_it_contains_a_saved_plan(command: C
     add_bootstrap_stack(aws)
     command("dev", "--plan", "--out", "plan.json", code=2)
     result = command("dev", "--yes", "--destroys", NAME, script="destroy", code=1)
-    assert "contains nothing but a saved plan (deploy-" in result.stderr
+    words = "contains nothing but a saved plan; if nobody needs it, delete it: scripts/deploy.sh discard dev deploy-"
+    assert words in result.stderr
     aws.change_sets.clear()
     command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
     assert aws.remaining_names == []

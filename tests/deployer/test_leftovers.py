@@ -166,7 +166,7 @@ def test_destroy_deletes_what_is_no_saved_plan(command: Command, aws: Service, e
 @pytest.mark.parametrize(
     ("description", "words"),
     [
-        (abandoned.SAVED_PLAN, "contains nothing but a saved plan (deploy-x); whoever saved it can delete it"),
+        (abandoned.SAVED_PLAN, "a saved plan; if nobody needs it, delete it: scripts/deploy.sh discard dev deploy-x;"),
         (abandoned.describe_run(), "the change set deploy-x (CREATE_COMPLETE), which may be that of a deployment"),
     ],
     ids=["saved", "running"],

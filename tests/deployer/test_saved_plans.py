@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 
 from scripts.deployer import saved_plan
+from scripts.deployer.abandoned import describe_run
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.both_stacks import ARTIFACTS, PLATFORM, add_earlier_release
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
+from tests.deployer.test_leftovers import add_change_set
+
+STILL_SAVED = "; the plan is still saved; delete it with scripts/deploy.sh discard dev plan.json\n"
 
 
 def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -60,20 +66,23 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
     command("plan", "dev", "--out", "plan.json", code=2)
 
     def refuse_plan() -> str:
-        return command("apply", "dev", "plan.json", "--yes", code=1).stderr.removeprefix("deploy: plan.json: ")
+        line = command("apply", "dev", "plan.json", "--yes", code=1).stderr.removeprefix("deploy: plan.json: ")
+        message, kept, _ = line.partition(STILL_SAVED)
+        assert kept
+        return message
 
     nested = stack.nested["Data"]
     updated, nested.updated = nested.updated, nested.updated.replace(year=2027)
-    assert refuse_plan() == "the stack or a nested stack has changed since the plan was made; create a new plan\n"
+    assert refuse_plan() == "the stack or a nested stack has changed since the plan was made; create a new plan"
     nested.updated = updated
 
     (change_set,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
     changes, change_set.changes = change_set.changes, change_set.changes[:1]
-    assert refuse_plan() == "the change set no longer matches the plan, and nothing was changed; create a new plan\n"
+    assert refuse_plan() == "the change set no longer matches the plan, and nothing was changed; create a new plan"
     change_set.changes, change_set.execution = changes, "OBSOLETE"
     assert refuse_plan().startswith("its change set is OBSOLETE: another deployment has run since; nothing of this ")
     aws.change_sets.clear()
-    assert refuse_plan() == "its change set no longer exists; create a new plan\n"
+    assert refuse_plan() == "its change set no longer exists; create a new plan"
     assert aws.find_requests("ExecuteChangeSet") == []
 
 
@@ -99,7 +108,7 @@ def test_an_edited_plan_is_refused(command: Command, aws: Service, tmp_path: Pat
         saved_plan.save_plan(path, forged)
         message = "the change set no longer matches the plan, and nothing was changed; create a new plan"
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
-    assert (refused.stderr, refused.stdout) == (f"deploy: plan.json: {message}\n", "")
+    assert (refused.stderr, refused.stdout) == (f"deploy: plan.json: {message}{STILL_SAVED}", "")
     assert aws.find_requests("ExecuteChangeSet") == []
     assert stack.status == "UPDATE_COMPLETE"
 
@@ -121,6 +130,83 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
     command("dev", "--discard", "plan.json", code=0)
     assert aws.remaining_names == []
     assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize("verb", ["apply", "discard"])
+def test_of_a_link_the_file_is_deleted_and_the_link_can_be_used_again(
+    command: Command, aws: Service, tmp_path: Path, verb: str
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    (tmp_path / "link.json").symlink_to(tmp_path / "plan.json")
+    command("plan", "dev", "--out", "link.json", code=2)
+    assert (tmp_path / "plan.json").is_file()
+    command(verb, "dev", "link.json", *(["--yes"] if verb == "apply" else []), code=0)
+    assert (aws.remaining_names, (tmp_path / "plan.json").exists()) == ([], False)
+    assert (tmp_path / "link.json").is_symlink()
+
+
+def test_the_change_sets_of_a_lost_plan_are_listed_and_deleted_by_their_names(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    (tmp_path / "plan.json").unlink()
+    lines = command("dev", script="status", code=0).stdout.splitlines()
+    words = "; if its file is lost, delete it with "
+    places, commands = zip(*(line.split(words) for line in lines if words in line), strict=True)
+    assert {place.split(" has a saved plan, of ")[0] for place in places} == {PLATFORM, ARTIFACTS}
+    saved_plans = json.loads(command("dev", "--json", script="status", code=0).stdout)["saved_plans"]
+    names = [saved["change_set"] for saved in saved_plans]
+    assert sorted(names) == sorted(aws.remaining_names)
+    assert list(commands) == [f"scripts/deploy.sh discard dev {name}" for name in names]
+    for name in names:
+        assert (
+            f"the change set {name} of a saved plan has been deleted" in command("discard", "dev", name, code=0).stdout
+        )
+    assert aws.remaining_names == []
+    missing = command("discard", "dev", names[0], code=1).stderr
+    assert f"deploy: {names[0]}: neither a file nor a change set of a saved plan in {PLATFORM} or " in missing
+    assert "saved_plan" not in command("dev", script="status", code=0).stdout
+
+
+def test_only_a_change_set_of_a_saved_plan_is_discarded_by_its_name(command: Command, aws: Service) -> None:
+    stack = add_platform(aws)
+    running = add_change_set(aws, stack, "deploy-0123456789ab", describe_run())
+    command("discard", "dev", running.name, code=1)
+    assert aws.remaining_names == [running.name]
+
+
+def test_a_plan_of_which_nothing_was_executed_can_be_applied_again(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    aws.errors["ExecuteChangeSet"] = [Refused("AccessDenied", "no", 403)]
+    stdout = command("apply", "dev", "plan.json", "--yes", code=1).stdout
+    apply, discard = (f"scripts/deploy.sh {verb} dev plan.json" for verb in ("apply", "discard"))
+    assert f"Not executed: the plan is still saved; run {apply}, or {discard}\n" in stdout
+    command("apply", "dev", "plan.json", "--yes", code=0)
+    assert (aws.remaining_names, (tmp_path / "plan.json").exists()) == ([], False)
+
+
+@pytest.mark.parametrize("failing", ["resource", "request of the platform"])
+def test_a_plan_that_was_begun_is_deleted_with_the_rest_of_its_change_sets(
+    command: Command, aws: Service, tmp_path: Path, failing: str
+) -> None:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    if failing == "resource":
+        aws.fails = {"Data/DeadLetters": "no"}
+    else:
+        # The artifacts stack is updated first.
+        aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(
+            {"ExecuteChangeSet": [Refused("AccessDenied", "no", 403)]}
+            if len(aws.find_requests("ExecuteChangeSet")) > 1
+            else {}
+        )
+    stdout = command("apply", "dev", "plan.json", "--yes", code=1).stdout
+    assert "Used up: the plan in plan.json, of which a change set was executed; the file was deleted\n" in stdout
+    assert (aws.remaining_names, (tmp_path / "plan.json").exists()) == ([], False)
 
 
 @pytest.mark.parametrize(

@@ -197,12 +197,22 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 @click.argument("file", type=FILE)
 @_json
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
-    """Delete the plan saved in FILE, and its change set."""
-    with _open_session(common, as_json, file=file) as session:
-        from scripts.deployer.apply import discard_plan
+    """Delete the plan saved in FILE, and its change sets.
 
-        discard_plan(session, file)
-        message = "the saved plan has been deleted"
+    If the file is lost, FILE may be the name of a change set, as `status.sh` lists it.
+    """
+    from scripts.deployer.abandoned import is_change_set_name
+
+    name = str(file) if is_change_set_name(str(file)) and not file.exists() else ""
+    with _open_session(common, as_json, file=None if name else file) as session:
+        from scripts.deployer.apply import discard_change_set, discard_plan
+
+        if name:
+            discard_change_set(session, name)
+            message = f"the change set {name} of a saved plan has been deleted"
+        else:
+            discard_plan(session, file)
+            message = "the saved plan has been deleted"
         session.report.show_result("discarded", stack_name=session.options.stack_name, outputs={}, message=message)
 
 

@@ -77,6 +77,11 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
         console.print(f"! {drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", style="red")
     _print_alarms(console, status.alarms)
+    for saved in status.saved_plans:
+        discard = suggest_command("deploy", "discard", environment, saved.change_set)
+        created = f", of {_format_minute(saved.created_at)}" if saved.created_at else ""
+        line = f"{saved.stack_name} has a saved plan{created}; if its file is lost, delete it with {discard}"
+        console.print(line, style="dim", soft_wrap=True, markup=False)
     if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
         command = suggest_command("status", environment, "--drift")
         console.print(f"drift has not been checked; run {command}", style="dim", soft_wrap=True, markup=False)
