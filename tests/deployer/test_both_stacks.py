@@ -76,6 +76,10 @@ def test_a_plan_shows_both_stacks_and_changes_neither(command: Command, aws: Ser
     assert first < result.stdout.index("+   BoundaryDev") < second < result.stdout.index("DeadLetters") < total
     assert f"! {ARTIFACTS} is updated twice: what it adds is added before {PLATFORM} is deployed, and " in result.stdout
     assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
+
+
+def test_a_plan_in_json_has_both_stacks_and_their_sum(command: Command, aws: Service) -> None:
+    add_earlier_release(aws)
     records = command("plan", "dev", "--json", code=2).read_records()
     plans = [record for record in records if record["type"] == "plan"]
     assert [(record["number"], record["of"]) for record in plans] == [(1, 2), (2, 2)]
@@ -84,8 +88,12 @@ def test_a_plan_shows_both_stacks_and_changes_neither(command: Command, aws: Ser
     assert sum_record["stacks"] == [ARTIFACTS, PLATFORM]
     assert sum_record["count"]["add"] == sum(record["count"]["add"] for record in plans)
     assert not [record["what"] for record in records if ":" in record.get("what", "")]
-    markdown = command("plan", "dev", "--markdown", code=2).stdout
-    sum_line = result.stdout[total:].splitlines()[0].removeprefix("Both stacks: ")
+
+
+def test_a_plan_in_markdown_has_both_stacks_and_their_sum(command: Command, aws: Service) -> None:
+    add_earlier_release(aws)
+    text, markdown = (command("plan", "dev", *form, code=2).stdout for form in ((), ("--markdown",)))
+    sum_line = text[text.index("Both stacks: ") :].splitlines()[0].removeprefix("Both stacks: ")
     assert f"\n**Both stacks** (`{ARTIFACTS}` and `{PLATFORM}`): {sum_line}\n" in markdown
     assert [f"### Deployment of `{name}`" in markdown for name in (ARTIFACTS, PLATFORM)] == [True, True]
     # The workflow looks for its comment by the marker.

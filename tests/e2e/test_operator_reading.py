@@ -154,24 +154,26 @@ def test_a_file_is_sent_once_and_its_outcomes_are_printed(operated: Operated, ru
     assert mixed.exit_code == 1
     assert "the id is already used by another request, which is COMPLETED" in mixed.output
     assert "1 newly sent: 1 CONFLICT, 1 FAILED" in mixed.output
-    results = tmp_path / "results.csv"
-    again = run("start", "--file", str(file), "--results", str(results), "--json")
-    assert (again.exit_code, json.loads(again.output)) == (
-        1,
-        {
-            "payments": 2, "newly_sent": 0, "failed": 2,
-            "statuses": {"CONFLICT": 1, "FAILED": 1}, "results": str(results),
-        },
-    )  # fmt: skip
-    with results.open() as table:
-        rows = {row["transaction_id"]: row["status"] for row in csv.DictReader(table)}
-    assert rows == {f"{mark}:0": "CONFLICT", f"{mark}:5": "FAILED"}
     # One invalid line stops the whole file.
     file.write_text(file.read_text().replace(f"{mark}:5", f"{mark}:6") + f"{mark}:7,1,cash,CUST-1\n")
     bad = run("start", "--file", str(file))
     assert (bad.exit_code, bad.output.count("\n")) == (2, 1)
     assert bad.output.startswith(f"payments: nothing was sent: {file}:4: payment_method must be one of")
     assert records.read_payments(operated, [f"{mark}:6"]) == {}
+
+
+def test_the_results_of_a_file_are_written_to_another(run, tmp_path: Path) -> None:
+    file, mark = tmp_path / "payments.csv", f"R:{time.time_ns()}"
+    header = "transaction_id,payment_amount,payment_method,customer_id\n"
+    file.write_text(f"{header}{mark}:0,150.01,credit_card,CUST-1\n{mark}:1,150.03,credit_card,CUST-1\n")
+    results = tmp_path / "results.csv"
+    answer = run("start", "--file", str(file), "--results", str(results), "--json")
+    statuses = {"DECLINED": 1, "FAILED": 1}
+    summary = {"payments": 2, "newly_sent": 2, "failed": 1, "statuses": statuses, "results": str(results)}
+    assert (answer.exit_code, json.loads(answer.output)) == (1, summary)
+    with results.open() as table:
+        rows = {row["transaction_id"]: row["status"] for row in csv.DictReader(table)}
+    assert rows == {f"{mark}:0": "DECLINED", f"{mark}:1": "FAILED"}
 
 
 @pytest.mark.parametrize(("amount", "status"), [("80.07", "SENT"), ("80.08", "CONFLICT")])
