@@ -12,7 +12,7 @@ from ministack import app
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy, pin_request_origin
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudformation, dynamodb, eventbridge, iam, lambda_svc, stepfunctions
-from ministack.services.cloudformation import handlers, helpers, provisioners, stacks
+from ministack.services.cloudformation import changesets, engine, handlers, helpers, provisioners, stacks
 
 from . import cloudwatch_corrections, workflow_corrections
 
@@ -29,6 +29,7 @@ def apply_corrections() -> None:
     convert_deletion_protection()
     retain_resources_of_nested_stacks()
     find_stacks_by_resource()
+    list_only_resources_that_exist()
     workflow_corrections.apply_corrections()
     cloudwatch_corrections.apply_corrections()
 
@@ -223,6 +224,27 @@ def find_stacks_by_resource() -> None:
         return helpers._error("ValidationError", f"Stack for {physical_id} does not exist")
 
     handlers._ACTION_HANDLERS["DescribeStackResources"] = describe_stack_resources
+
+
+def list_only_resources_that_exist() -> None:
+    """On AWS a resource whose condition is false is ignored, so a change set does not list it.
+
+    If the condition becomes false, the change set removes the resource. MiniStack compares the resources of both
+    templates whatever their conditions are, and lists an addition that it does not carry out.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/conditions-section-structure.html
+    """
+    resolve = changesets._resolve_props_for_diff
+
+    def resolve_existing(template: dict[str, Any], parameters: dict[str, Any], *names: str) -> dict[str, Any]:
+        resolved: dict[str, Any] = resolve(template, parameters, *names)
+        is_met = engine._evaluate_conditions(template, parameters)
+        resources = resolved.get("Resources", {})
+        existing = {
+            title: resource for title, resource in resources.items() if is_met.get(resource.get("Condition"), True)
+        }
+        return resolved | {"Resources": existing}
+
+    changesets._resolve_props_for_diff = resolve_existing
 
 
 def _after_provisioning(resource_type: str, amend: Callable[[str, dict[str, Any]], None]) -> None:

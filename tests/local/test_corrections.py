@@ -250,6 +250,44 @@ def test_a_stack_is_found_by_the_physical_id_of_a_resource(client: Clients, is_c
         find_stacks("other")
 
 
+def test_a_change_set_lists_no_resource_whose_condition_is_false(client: Clients, is_corrected: bool) -> None:
+    """The condition of the queue is false, then true, then false again."""
+    cloudformation = client("cloudformation")
+
+    def execute_change_set(name: str, kind: str, value: str) -> list[tuple[str, str]]:
+        """Return the changes that were listed, each as its action and the resource."""
+        cloudformation.create_change_set(
+            StackName="s",
+            ChangeSetName=name,
+            ChangeSetType=kind,
+            TemplateBody=json.dumps(template),
+            Parameters=[{"ParameterKey": "HasQueue", "ParameterValue": value}],
+        )
+        cloudformation.get_waiter("change_set_create_complete").wait(StackName="s", ChangeSetName=name)
+        listed = cloudformation.describe_change_set(StackName="s", ChangeSetName=name)["Changes"]
+        cloudformation.execute_change_set(StackName="s", ChangeSetName=name)
+        assert wait_for_stack(cloudformation, "s").endswith("E_COMPLETE")
+        changes = [change["ResourceChange"] for change in listed]
+        return [(change["Action"], change["LogicalResourceId"]) for change in changes]
+
+    template = {
+        "Parameters": {"HasQueue": {"Type": "String"}},
+        "Conditions": {"Queued": {"Fn::Equals": [{"Ref": "HasQueue"}, "true"]}},
+        "Resources": {
+            "Topic": {"Type": "AWS::SNS::Topic"},
+            "Queue": {"Type": "AWS::SQS::Queue", "Condition": "Queued"},
+        },
+    }
+    created = execute_change_set("without", "CREATE", "false")
+    assert created == ([("Add", "Topic")] if is_corrected else [("Add", "Queue"), ("Add", "Topic")])
+    template["Resources"]["Another"] = {"Type": "AWS::SNS::Topic"}
+    added = execute_change_set("with", "UPDATE", "true")
+    assert added == ([("Add", "Another"), ("Add", "Queue")] if is_corrected else [("Add", "Another")])
+    template["Resources"]["Third"] = {"Type": "AWS::SNS::Topic"}
+    removed = execute_change_set("again-without", "UPDATE", "false")
+    assert removed == ([("Remove", "Queue"), ("Add", "Third")] if is_corrected else [("Add", "Third")])
+
+
 def test_a_rule_invokes_a_function_only_with_permission(client: Clients, is_corrected: bool, tmp_path: Path) -> None:
     """Two rules have one function as their target; its policy permits the second one."""
     (tmp_path / "index.py").write_text("def handler(event, context): print('invoked by', event['source'])")
