@@ -177,10 +177,9 @@ class _LiveTree:
         elif stack.status.endswith("_COMPLETE"):
             sign = Text("✓", style="green")
         row = Table.grid(padding=(0, 1))
-        counts = f"{len(stack.completed)}/{stack.total}" if stack.total else ""
-        row.add_row(
-            sign, Text(make_line(name), style="bold"), counts, Text(stack.status or "waiting", style="dim"), elapsed
-        )
+        status = Text(stack.status or "waiting", style="dim")
+        parts = [Text(make_line(name), style="bold"), stack.describe_count(), status, elapsed]
+        row.add_row(sign, *filter(None, parts))
         if running := [_describe_running(event) for event in stack.running.values()]:
             text = make_line(join_names(running, _NAMED_RESOURCES, "; "))
             row.add_row("", Text.assemble("  ", (text, "yellow")))
