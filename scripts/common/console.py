@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -9,13 +10,35 @@ from rich.segment import Segment
 
 from .printable import make_printable
 
+_SPACES_AT_END = re.compile(" +\n")
+
 
 class SafeConsole(Console):
-    """A console that prints control characters of texts as escapes; its own colours stay."""
+    """A console that prints control characters of texts as escapes, and no spaces at the end of a line.
+
+    Its own colours stay.
+    """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        # Spaces that may turn out to end a line, such as those that fill up the last column of a table.
+        spaces: list[Segment] = []
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(make_printable(segment.text), segment.style)
+            if segment.control:
+                yield segment
+                continue
+            text = _SPACES_AT_END.sub("\n", make_printable(segment.text))
+            if text.startswith("\n"):
+                spaces.clear()
+            if not text.strip(" "):
+                spaces.append(Segment(text, segment.style))
+                continue
+            yield from spaces
+            spaces.clear()
+            rest = text.rstrip(" ")
+            yield Segment(rest, segment.style)
+            if rest != text:
+                spaces.append(Segment(text[len(rest) :], segment.style))
+        yield from spaces
 
     def on_broken_pipe(self) -> None:
         """Raise the error, for the command to report; rich would end the process at once, without a message."""

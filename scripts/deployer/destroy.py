@@ -55,10 +55,12 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     if snapshot.source:
         deployed = evaluate(*snapshot.source, target.pseudo_parameters())
         plan = Plan(compare_stacks(stack.name, deployed, None))
-        report.show_plan(plan)
+        # Each retained resource is named once: with what to do about it, or as what to purge.
+        report.show_plan(plan, lists_retained=False)
         can_import = "import" not in target.gaps
-        for line in [] if options.purge else describe_retained(deployed, options.environment, can_import=can_import):
-            report.announce_step("Retained:", line)
+        for advice, lines in group_retained(deployed, options.environment, can_import=can_import).items():
+            for title, detail in [] if options.purge else [("Retained:", advice), *lines]:
+                report.announce_step(title, detail)
     store, leftovers = _find_leftovers(options, target, deployed, {nested.id for _, nested in tree.walk()}, report)
     _check_names(options, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
@@ -179,25 +181,34 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
     cloudformation.delete_stack(StackName=stack.id)
 
 
-def describe_retained(stack: Evaluated, environment: str, *, can_import: bool) -> list[str]:
-    """Return a line for each retained resource. One with a fixed name has to be imported or deleted before the next
-    deployment; ``can_import`` is whether the target imports resources."""
-    purge = suggest_command("destroy", environment, "--purge")
+def group_retained(stack: Evaluated, environment: str, *, can_import: bool) -> dict[str, list[tuple[str, str]]]:
+    """Return the retained resources by the advice about them, each as its path, and its type and name.
 
-    def advise_next_deployment(resource_type: str) -> str:
-        if can_import and list_identifiers(resource_type):
-            take_in = suggest_command("deploy", "import", environment)
-            return f"to deploy again, take it in with its data: {take_in}, or delete it for good: {purge}"
-        return f"it blocks the next deployment until it is deleted for good: {purge}"
-
-    lines = []
+    One with a fixed name has to be imported or deleted before the next deployment; ``can_import`` is whether the
+    target imports resources.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
     for path, resource in stack.walk():
         if resource.deletion_policy.startswith("Retain"):
             name = find_fixed_name(resource)
-            lines.append(
-                f"{path} ({resource.type})" + (f" {name}; {advise_next_deployment(resource.type)}" if name else "")
-            )
-    return lines
+            fate = "renew" if not name else "import" if can_import and list_identifiers(resource.type) else "block"
+            groups.setdefault(fate, []).append((f"  {path}", f"({resource.type}) {name or ''}".rstrip()))
+    return {_advise_retained(fate, len(lines), environment): lines for fate, lines in groups.items()}
+
+
+def _advise_retained(fate: str, count: int, environment: str) -> str:
+    purge = suggest_command("destroy", environment, "--purge")
+    resources, them, they_are = (
+        ("1 resource", "it", "it is") if count == 1 else (f"{count} resources", "them", "they are")
+    )
+    if fate == "import":
+        take_in = suggest_command("deploy", "import", environment)
+        return (
+            f"{resources}; to deploy again, take {them} in with the data: {take_in}, or delete {them} for good: {purge}"
+        )
+    if fate == "block":
+        return f"{resources}; no deployment is possible until {they_are} deleted for good: {purge}"
+    return f"{resources}; the next deployment creates new ones; to delete {them} for good: {purge}"
 
 
 def _tidy_up(options: DeletionOptions, target: Target, report: Reporter) -> None:

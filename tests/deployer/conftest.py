@@ -301,7 +301,6 @@ def assert_golden(name: str, output: str) -> None:
     output = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "…", output)
     output = re.sub(r"code-[0-9a-f]{16}", "code-…", output)
     output = re.sub(r"(?<=COMPLETE )\d+:\d\d\b", "m:ss", output)
-    output = "\n".join(line.rstrip() for line in output.splitlines()) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(output, encoding="utf-8")

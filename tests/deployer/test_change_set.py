@@ -132,7 +132,7 @@ def test_every_changed_property_is_shown_before_and_after() -> None:
         "    ├── Threshold: 5 → 10\n"
         "    ├── AlarmName: a → b (forces replacement)\n"
         "    ├── TopicArn: arn:1 → (known after apply) (may force replacement)\n"
-        f"    └── Body: (none) →\n        {'x' * 92}\n        {'x' * 28}…\n"
+        f"    └── Body: (none) →\n          {'x' * 90}\n          {'x' * 30}…\n"
         "--full shows the values that end in … as a whole."
     )
 

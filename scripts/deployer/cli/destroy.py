@@ -1,5 +1,6 @@
 """scripts/destroy.sh"""
 
+import sys
 from functools import partial
 
 import click
@@ -43,7 +44,7 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
         from scripts.deployer.purge.search import Purge
         from scripts.deployer.report.console_reporter import ConsoleReporter
 
-        report = ConsoleReporter(create_console())
+        report = ConsoleReporter(create_console(width=None if sys.stdout.isatty() else 140))
         target = common.reach_target()
         options = DeletionOptions(
             environment,

@@ -15,7 +15,12 @@ from stacks import settings
 from ..deployment_options import ARTIFACTS_STACK, stack_name
 from .common import HELP, CommonOptions, ExitsWith1, common_options
 
+# More columns than any table has.
+_WIDEST = 1_000
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.text import Text
 
@@ -45,7 +50,9 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
             advice = _advise_root(status, common.environment)
             echo(json.dumps({**asdict(status), "meaning": advice.meaning, "next_step": advice.next_step}, indent=2))
         else:
-            _print_status(create_console(), status, common.environment)
+            # Elsewhere than on a terminal, a row is a line.
+            console = create_console(width=None if sys.stdout.isatty() else 140)
+            _print_status(console, status, common.environment)
         sys.exit(0 if _is_healthy(status) else 2)
 
 
@@ -57,42 +64,74 @@ def _is_healthy(status: "Status") -> bool:
 
 
 def _print_status(console: "Console", status: "Status", environment: str) -> None:
-    from rich import box
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("Stack", "Status", "Last changed", "Drift"):
-        table.add_column(name, overflow="fold")
-    for stack in status.stacks:
-        table.add_row(*_format_stack(stack))
-    console.print(table)
-    if status.reason:
-        console.print(status.reason, style="red", soft_wrap=True)
+    from ..report.hanging import print_hanging, print_warning
+
+    _print_stacks(console, status)
     advice = _advise_root(status, environment)
-    if advice.next_step:
-        console.print(f"{advice.meaning}; {advice.next_step}", style="yellow", soft_wrap=True)
-    if obstacle := _describe_artifacts(status):
-        console.print(obstacle, style="yellow", soft_wrap=True, markup=False)
+    lines = [
+        (status.reason, "red"),
+        (f"{advice.meaning}; {advice.next_step}" if advice.next_step else "", "yellow"),
+        (_describe_artifacts(status), "yellow"),
+    ]
+    for text, colour in lines:
+        if text:
+            print_hanging(console, Text(text, style=colour))
     for drift in status.drifts:
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
-        console.print(f"! {drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", style="red")
-    _print_alarms(console, status.alarms)
+        print_warning(console, f"{drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", "red")
+    for state in ("ALARM", "missing"):
+        for name in sorted(name for name, alarm_state in status.alarms.items() if alarm_state == state):
+            print_warning(console, f"{name} is {'in ALARM' if state == 'ALARM' else state}", "red")
+    ringing = list(status.alarms.values()).count("ALARM")
+    print_hanging(
+        console,
+        Text(f"alarms: {ringing} in ALARM, {len(status.alarms) - ringing} not" if status.alarms else "no alarms"),
+    )
+    for line in (*_describe_saved_plans(status, environment), *_describe_drift_checks(status, environment)):
+        print_hanging(console, Text(line, style="dim"))
+
+
+def _print_stacks(console: "Console", status: "Status") -> None:
+    """Print a table of the stacks, or a line for each where the table is too wide."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..report.hanging import print_hanging
+
+    rows = [_format_stack(stack) for stack in status.stacks]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("Stack", "Status", "Last changed", "Drift"):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    # A measure is at most the width that it is given.
+    if console.measure(table, options=console.options.update_width(_WIDEST)).maximum <= console.width:
+        console.print(table)
+        return
+    for title, state, changed_at, drift in rows:
+        print_hanging(console, Text.assemble((f"{title.plain}  ", "bold"), state), indent=4)
+        print_hanging(console, Text(f"    changed {changed_at}, drift: {drift}"), indent=6)
+
+
+def _describe_saved_plans(status: "Status", environment: str) -> "Iterator[str]":
+    """Yield how to delete each saved plan."""
     for saved in status.saved_plans:
         discard = suggest_command("deploy", "discard", environment, saved.change_set)
         created = f", of {_format_minute(saved.created_at)}" if saved.created_at else ""
-        line = f"{saved.stack_name} has a saved plan{created}; if its file is lost, delete it with {discard}"
-        console.print(line, style="dim", soft_wrap=True, markup=False)
+        yield f"{saved.stack_name} has a saved plan{created}; if its file is lost, delete it with {discard}"
+
+
+def _describe_drift_checks(status: "Status", environment: str) -> "Iterator[str]":
+    """Yield when drift was detected, once for all stacks, and how to detect it where it was not."""
+    moments = sorted({_format_minute(stack.drift_checked_at) for stack in status.stacks if stack.drift_checked_at})
+    if moments:
+        yield f"drift was detected {moments[0]}" + (f" to {moments[-1]}" if len(moments) > 1 else "")
     if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
-        command = suggest_command("status", environment, "--drift")
-        console.print(f"drift has not been checked; run {command}", style="dim", soft_wrap=True, markup=False)
-
-
-def _print_alarms(console: "Console", alarms: dict[str, str]) -> None:
-    for state in ("ALARM", "missing"):
-        for name in sorted(name for name, alarm_state in alarms.items() if alarm_state == state):
-            console.print(f"! {name} is {'in ALARM' if state == 'ALARM' else state}", style="red")
-    ringing = list(alarms.values()).count("ALARM")
-    console.print(f"alarms: {ringing} in ALARM, {len(alarms) - ringing} not" if alarms else "no alarms")
+        place = " in some stacks" if moments else ""
+        yield f"drift has not been checked{place}; run {suggest_command('status', environment, '--drift')}"
 
 
 def _describe_artifacts(status: "Status") -> str:
@@ -111,17 +150,16 @@ def _advise_root(status: "Status", environment: str) -> "Advice":
     return advise_next_step(root.name, root.status, environment)
 
 
-def _format_stack(stack: "StackStatus") -> "tuple[str | Text, ...]":
+def _format_stack(stack: "StackStatus") -> "tuple[Text, Text, Text, Text]":
     from rich.text import Text
 
     colour = "red" if "FAILED" in stack.status or "ROLLBACK" in stack.status else "green"
     indent = "  " * (stack.path.count("/") + 1) if stack.path else ""
-    drift = stack.drift.lower().replace("_", " ")
     return (
-        f"{indent}{stack.path.rsplit('/', 1)[-1] or stack.name}",
+        Text(f"{indent}{stack.path.rsplit('/', 1)[-1] or stack.name}"),
         Text(stack.status, style="yellow" if stack.status.endswith("IN_PROGRESS") else colour),
-        _format_minute(stack.changed_at),
-        Text(drift + (f", {_format_minute(stack.drift_checked_at)}" if stack.drift_checked_at else "")),
+        Text(_format_minute(stack.changed_at)),
+        Text(stack.drift.lower().replace("_", " ")),
     )
 
 

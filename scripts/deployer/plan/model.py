@@ -66,6 +66,11 @@ class Change:
         return any(prop.name == CONDITION and prop.after is not None for prop in self.properties)
 
     @property
+    def is_retained(self) -> bool:
+        """Whether the resource, or the one that is replaced, stays outside the stack."""
+        return self.policy_action in ("Retain", "ReplaceAndRetain")
+
+    @property
     def is_drifted(self) -> bool:
         """Whether the resource was changed or deleted outside CloudFormation, or may have been."""
         return self.drift in ("MODIFIED", "DELETED", "UNKNOWN") or any(prop.is_drifted for prop in self.properties)
@@ -128,7 +133,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Count:
-    """Counts like Terraform: a replacement is an addition and a destruction."""
+    """Counts like Terraform: a replacement is an addition and a destruction, unless the old resource is retained."""
 
     add: int = 0
     change: int = 0
@@ -137,6 +142,8 @@ class Count:
     imports: int = 0
     # Resources that stay as they are, while CloudFormation records their actual state.
     recorded: int = 0
+    # Resources that stay, outside the stack.
+    retained: int = 0
 
     def __add__(self, count: "Count") -> "Count":
         return Count(*map(operator.add, astuple(self), astuple(count)))
@@ -144,6 +151,7 @@ class Count:
     def __str__(self) -> str:
         imports = f"{self.imports} to import, " if self.imports else ""
         counts = f"Plan: {imports}{self.add} to add, {self.change} to change, {self.destroy} to destroy"
+        counts += f", {self.retained} to retain outside the stack" if self.retained else ""
         return f"{counts}, {self.recorded} to record as they are." if self.recorded else f"{counts}."
 
 
@@ -161,10 +169,11 @@ def _count_change(change: Change) -> Count:
         return Count(imports=1)
     if change.action == "Add":
         return Count(add=1)
+    gone = Count(retained=1) if change.is_retained else Count(destroy=1)
     if change.action == "Remove":
-        return Count(destroy=1)
+        return gone
     if change.action == "SyncWithActual":
         return Count(recorded=1)
     if change.replacement == "True":
-        return Count(add=1, destroy=1)
+        return Count(add=1) + gone
     return Count(change=1)

@@ -7,5 +7,6 @@ findings.py          the findings of the preflight, as text and as Markdown
 plan_text.py         a plan, a failure and outputs as text
 differences.py       each difference of two long values
 markdown.py          a plan as the comment on a pull request
+hanging.py           lines that wrap below their beginning, between words or at separators of names
 progress.py          how far each stack of the tree is, from its events
 """

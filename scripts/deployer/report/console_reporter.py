@@ -21,6 +21,7 @@ from ..deployment_options import ArtifactsResult
 from ..finding import Finding, Verdict
 from . import findings as findings_report
 from . import markdown, plan_text
+from .hanging import INDENT, print_hanging
 from .progress import Progress, StackProgress
 from .reporter import EventListener
 
@@ -47,7 +48,9 @@ class ConsoleReporter:
     def announce_step(self, title: str, detail: str = "") -> None:
         if self._markdown:
             return
-        self._console.print(Text.assemble((title, "bold"), f" {detail}"), soft_wrap=True)
+        # A part of a list stands to the right of its title.
+        indent = len(title) - len(title.lstrip()) + INDENT
+        print_hanging(self._console, Text.assemble((title, "bold"), f" {detail}" if detail else ""), indent)
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
         if not self._markdown:
@@ -59,7 +62,7 @@ class ConsoleReporter:
             self._is_stopped = True
             self._print_raw(f"### The deployment is stopped\n\n{self._findings}")
 
-    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1) -> None:
+    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1, lists_retained: bool = True) -> None:
         if of > 1:
             self.announce_step(f"Plan {number} of {of}:", plan.stack.name)
         if self._markdown:
@@ -71,7 +74,7 @@ class ConsoleReporter:
             # A comment may hold only a part of the plan; the log has all of it.
             plan_text.print_plan(create_console(stderr=True, width=140), plan, full=True)
         else:
-            plan_text.print_plan(self._console, plan, full=self._full)
+            plan_text.print_plan(self._console, plan, full=self._full, lists_retained=lists_retained)
 
     def show_total(self, stack_names: Sequence[str], total: Count) -> None:
         if self._markdown:
@@ -92,7 +95,7 @@ class ConsoleReporter:
                 progress.add_events(events)
                 for event in events:
                     if event.status.endswith("_FAILED"):
-                        live.console.print(_event_line(event), soft_wrap=True)
+                        print_hanging(live.console, _event_line(event))
 
             yield update_tree
 
@@ -140,7 +143,7 @@ class _EventLines:
     def __call__(self, events: list[Event]) -> None:
         self._progress.add_events(events)
         for event in events:
-            self._console.print(_event_line(event), soft_wrap=True)
+            print_hanging(self._console, _event_line(event))
         polled_at = self._clock()
         if events:
             self._last_event_at = polled_at
@@ -178,8 +181,9 @@ class _LiveTree:
             sign = Text("✓", style="green")
         row = Table.grid(padding=(0, 1))
         status = Text(stack.status or "waiting", style="dim")
-        parts = [Text(make_line(name), style="bold"), stack.describe_count(), status, elapsed]
-        row.add_row(sign, *filter(None, parts))
+        # An empty column would leave two spaces.
+        cells = [cell for cell in (stack.describe_count(), status, elapsed) if cell]
+        row.add_row(sign, Text(make_line(name), style="bold"), *cells)
         if running := [_describe_running(event) for event in stack.running.values()]:
             text = make_line(join_names(running, _NAMED_RESOURCES, "; "))
             row.add_row("", Text.assemble("  ", (text, "yellow")))

@@ -29,7 +29,7 @@ class JsonReporter:
     def show_findings(self, findings: Sequence[Finding]) -> None:
         self._write_record("preflight", findings=[asdict(finding) for finding in findings])
 
-    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1) -> None:
+    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1, lists_retained: bool = True) -> None:  # noqa: ARG002
         dangers = [
             {"path": danger.path, "resource_type": danger.resource_type, "what": danger.effect, "lost": danger.loss}
             for danger in find_dangers(plan.stack)

@@ -3,10 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 
-from rich import box
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -30,11 +27,12 @@ from scripts.deployer.statuses import PRESERVING
 
 from ..deletion_commands import deletion_command
 from .differences import LONGEST_VALUE, split_property
+from .hanging import Hanging, print_hanging, print_warning
 
 # At most so many differences of one property are shown, unless the plan is to be full.
 _MOST_DIFFERENCES = 5
-# On a narrower terminal, each policy statement is printed as a few lines instead of a table row.
-TABLE_WIDTH = 140
+# A plan that only adds lists at most so many policy statements, unless it is to be full.
+_MOST_STATEMENTS = 10
 _SYMBOLS = {
     "create": ("+", "green"),
     "import": ("<", "cyan"),
@@ -55,66 +53,92 @@ _NOTE_COLOURS = {"~": "yellow", "<": "cyan"}
 _NOT_IN_STATEMENTS = ("Version", "Id", "Sid")
 
 
-def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
+def print_plan(console: Console, plan: Plan, *, full: bool = False, lists_retained: bool = True) -> None:
     """Print what would be lost, every other warning, the counts, the tree with each property, and the policies.
 
-    A stack that is created takes one line, unless the plan is to be ``full``.
+    Unless the plan is to be ``full``, a stack that is created takes one line, and where a plan only adds, each resource
+    does with all that it grants. ``lists_retained`` is whether to name what is removed from its stack and retained.
     """
-    # Lines wrap between words on a terminal, and nowhere else.
-    soft_wrap = not console.is_terminal
     plan = map_texts(plan, make_line)
-    created = () if full else tuple(f"{path}/" for path, change in plan.stack.walk() if _is_created_stack(change))
-    _print_warnings(console, plan, full=full)
-    console.print(summarize_plan(plan), style="bold", highlight=False, soft_wrap=soft_wrap)
+    display = _Display(plan, full=full, lists_retained=lists_retained)
+    _print_warnings(console, display)
+    print_hanging(console, Text(summarize_plan(plan), style="bold"))
     tree = Tree(Text(plan.stack.name, style="bold"))
-    _add_changes(tree, plan, plan.stack, "", created, full=full)
+    _add_changes(tree, display, plan.stack, "")
     console.print(tree)
-    statements = [statement for statement in plan.statements if not statement.holder.startswith(created)]
+    statements = [statement for statement in plan.statements if not display.is_folded(statement)]
     if statements:
         console.print(Text("\nPolicy changes", style="bold"))
-        _print_statements(console, statements)
-    if created:
-        hidden = len(plan.statements) - len(statements)
-        text = f"--full lists the resources of these stacks and what {hidden} policy statements grant."
-        console.print(Text(text, style="dim"), soft_wrap=soft_wrap)
-    if not full and _is_cut(plan, created):
-        console.print(Text("--full shows the values that end in … as a whole.", style="dim"), soft_wrap=soft_wrap)
+        for statement in statements:
+            _print_statement(console, statement)
+    if notes := _describe_hidden(display, len(plan.statements) - len(statements)):
+        print_hanging(console, Text(notes, style="dim"))
+    if not full and _is_cut(display):
+        print_hanging(console, Text("--full shows the values that end in … as a whole.", style="dim"))
     if plan.source:
-        console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
+        print_hanging(console, Text(plan.source, style="dim"))
 
 
-def _print_warnings(console: Console, plan: Plan, *, full: bool) -> None:
-    dangers = find_dangers(plan.stack)
+class _Display:
+    """What of a plan is shown, and how much of it."""
+
+    def __init__(self, plan: Plan, *, full: bool, lists_retained: bool) -> None:
+        self.plan, self.full, self.lists_retained = plan, full, lists_retained
+        # The paths of the stacks that take one line, and one for each resource that they import.
+        self.created = () if full else tuple(f"{path}/" for path, item in plan.stack.walk() if _is_created_stack(item))
+        changes = [change for change in plan.stack.changes if not change.is_spurious]
+        # As of a stack that is created, nothing of what exists changes.
+        only_adds = bool(changes) and all(change.action == "Add" for change in changes)
+        self._folds_added = only_adds and len(plan.statements) > _MOST_STATEMENTS
+
+    def is_folded(self, statement: StatementChange) -> bool:
+        """Whether the line of a stack or a resource counts the statement, which no warning names."""
+        if self.full or not (self._folds_added or statement.holder.startswith(self.created)):
+            return False
+        return not any(notice.startswith(f"{statement.holder} ({statement.kind})") for notice in self.plan.notices)
+
+    def is_shown(self, change: Change) -> bool:
+        return not change.is_spurious and (
+            self.lists_retained or not (change.action == "Remove" and change.is_retained)
+        )
+
+    def count_folded(self, path: str) -> int:
+        """Return how many policy statements the line of a resource stands for."""
+        return sum(statement.holder == path for statement in self.plan.statements if self.is_folded(statement))
+
+
+def _describe_hidden(display: _Display, hidden: int) -> str:
+    """Return how to see what is folded; empty if nothing is."""
+    statements = f"what {hidden} policy statement{' grants' if hidden == 1 else 's grant'}"
+    if display.created:
+        return f"--full lists the resources of these stacks and {statements}."
+    return f"--full lists {statements}." if hidden else ""
+
+
+def _print_warnings(console: Console, display: _Display) -> None:
+    dangers = find_dangers(display.plan.stack)
     for danger in (danger for danger in dangers if not danger.is_unprotection):
-        _print_warning(console, str(danger), "red")
+        if not display.lists_retained and not danger.loss:
+            continue
+        print_warning(console, make_line(str(danger)), "red")
         for cause in danger.causes:
-            for property_line in _property_lines(cause, full=full):
-                console.print(Text("    ").append(property_line), soft_wrap=not console.is_terminal)
-    for line in (*join_unprotections(dangers), *list_notices(plan)):
-        _print_warning(console, line, "yellow")
+            for property_line in _property_lines(cause, full=display.full):
+                print_hanging(console, Text("    ").append(property_line), indent=6)
+    for line in (*join_unprotections(dangers), *list_notices(display.plan)):
+        print_warning(console, make_line(line), "yellow")
 
 
-def _is_cut(plan: Plan, created: tuple[str, ...]) -> bool:
-    """Whether a value that is shown is too long for its line; ``created`` are the stacks that take one line."""
+def _is_cut(display: _Display) -> bool:
+    """Whether a value that is shown is too long for its line."""
+    plan = display.plan
     return any(
         len(_to_line(value)) > LONGEST_VALUE
         for path, change in plan.stack.walk()
-        if not change.is_spurious and not path.startswith(created)
+        if not change.is_spurious and not path.startswith(display.created)
         for prop in shown_properties(plan, path, change)
         for difference in choose_differences(prop)[0]
         for value in (difference.before, difference.after, difference.deployed)
     )
-
-
-def _print_warning(console: Console, text: str, colour: str) -> None:
-    text = make_line(text)
-    if not console.is_terminal:
-        console.print(Text(f"! {text}"), soft_wrap=True)
-        return
-    # What is wrapped stands below the text, not below the sign.
-    line = Table.grid(padding=(0, 1, 0, 0))
-    line.add_row(Text("!", style=f"bold {colour}"), Text(text, style=colour))
-    console.print(line)
 
 
 def join_unprotections(dangers: Iterable[Danger]) -> list[str]:
@@ -198,7 +222,7 @@ def print_failure(console: Console, failure: Failure) -> None:
         lines.append(("all events:", failure.events_command))
     lines += [(label, f"{resources}; {failure.stack_name}: {failure.outcome}"), ("next:", failure.next_step)]
     for label, text in lines:
-        console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), make_line(text)), soft_wrap=True)
+        print_hanging(console, Text.assemble("  ", (f"{label} " if label else "", "dim"), make_line(text)), indent=4)
 
 
 def describe_action(change: Change) -> tuple[str, str, str]:
@@ -223,7 +247,8 @@ def _classify_action(change: Change) -> tuple[str, str]:
         if change.policy_action in ("Retain", "Snapshot"):
             note = "(retained)"
         elif change.resource_type == STACK:
-            note = "(and everything in it)"
+            keeps_any = change.nested is not None and any(below.is_retained for _, below in change.nested.walk())
+            note = "(all but what is retained)" if keeps_any else "(and everything in it)"
     elif change.may_be_removed:
         note = "(may be removed)"
     elif change.replacement == "True":
@@ -378,32 +403,29 @@ def condition_lines(condition: str) -> list[str]:
     return list(map(make_line, lines))
 
 
-def _add_changes(
-    tree: Tree, plan: Plan, stack: StackChanges, path: str, created: tuple[str, ...], *, full: bool
-) -> None:
-    """``created`` are the paths of the stacks that take one line, and one for each resource that they import."""
-    for change in stack.changes:
-        if change.is_spurious:
-            continue
+def _add_changes(tree: Tree, display: _Display, stack: StackChanges, path: str) -> None:
+    plan = display.plan
+    for change in filter(display.is_shown, stack.changes):
         resource_path = f"{path}{change.logical_id}"
-        branch = tree.add(_change_line(plan, resource_path, change))
-        if change.nested and f"{resource_path}/" in created:
-            branch.label = Text.assemble(
-                _change_line(plan, resource_path, change), f" {_count_stack(plan, change, path)}"
-            )
+        line = _change_line(plan, resource_path, change)
+        if change.nested and f"{resource_path}/" in display.created:
+            branch = tree.add(Hanging(line.append(f" {_count_stack(plan, change, path)}")))
             for below, imported in change.nested.walk(f"{resource_path}/"):
                 if imported.action == "Import":
-                    branch.add(_change_line(plan, below, imported))
+                    branch.add(Hanging(_change_line(plan, below, imported)))
             continue
+        if count := display.count_folded(resource_path):
+            line.append(f" {_count_statements(count)}")
+        branch = tree.add(Hanging(line))
         for prop in shown_properties(plan, resource_path, change):
-            for property_line in _property_lines(prop, is_added=change.action == "Add", full=full):
-                branch.add(property_line)
-        for line in ignored_drift_lines(change):
-            branch.add(Text(line, style="dim"))
+            for property_line in _property_lines(prop, is_added=change.action == "Add", full=display.full):
+                branch.add(Hanging(property_line))
+        for text in ignored_drift_lines(change):
+            branch.add(Hanging(Text(text, style="dim")))
         if change.nested:
-            _add_changes(branch, plan, change.nested, f"{resource_path}/", created, full=full)
-    for line in summary_lines(stack):
-        tree.add(Text(line, style="dim"))
+            _add_changes(branch, display, change.nested, f"{resource_path}/")
+    for text in summary_lines(stack):
+        tree.add(Hanging(Text(text, style="dim")))
 
 
 def _count_stack(plan: Plan, change: Change, path: str) -> str:
@@ -411,8 +433,12 @@ def _count_stack(plan: Plan, change: Change, path: str) -> str:
     statements = sum(statement.holder.startswith(f"{path}{change.logical_id}/") for statement in plan.statements)
     parts = [f"{count.add} resources"]
     parts += [f"{count.imports} imported"] if count.imports else []
-    parts += [f"{statements} policy statement{'' if statements == 1 else 's'}"] if statements else []
+    parts += [_count_statements(statements)] if statements else []
     return ", ".join(parts)
+
+
+def _count_statements(count: int) -> str:
+    return f"{count} policy statement{'' if count == 1 else 's'}"
 
 
 def _change_line(plan: Plan, path: str, change: Change) -> Text:
@@ -432,37 +458,18 @@ def _property_lines(prop: PropertyChange, *, is_added: bool = False, full: bool 
         yield Text(f"{_count_hidden(prop, hidden)}; --full shows them", style="dim")
 
 
-def _print_statements(console: Console, statements: Iterable[StatementChange]) -> None:
-    if console.width < TABLE_WIDTH:
-        for statement in statements:
-            _print_statement(console, statement)
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("", "Policy", "Effect", "Action", "Resource / principal", "Condition"):
-        table.add_column(name, overflow="fold")
-    for statement in statements:
-        table.add_row(
-            Text("+", style="green") if statement.added else Text("-", style="red"),
-            Text.assemble(f"{statement.holder}\n", (statement.kind, "dim")),
-            Text(statement.effect, style="red" if statement.effect == "Deny" else ""),
-            Text("\n".join(statement.actions)),
-            Text(statement.resource),
-            Text("\n".join(condition_lines(statement.condition))),
-        )
-    console.print(table)
-
-
 def _print_statement(console: Console, statement: StatementChange) -> None:
     sign = ("+ ", "green") if statement.added else ("- ", "red")
-    console.print(Text.assemble(sign, statement.holder, (f" {statement.kind}", "dim"), f" {statement.effect}"))
+    effect = (statement.effect, "red" if statement.effect == "Deny" else "")
+    print_hanging(console, Text.assemble(sign, statement.holder, (f" {statement.kind} ", "dim"), effect), indent=6)
     lines = [", ".join(statement.actions)]
     if statement.resource:
         # A resource policy names for whom it is; the resource only if that is not the policy's own.
         is_principal = statement.kind in RESOURCE_POLICIES and " for " not in statement.resource
         lines.append(f"{'for' if is_principal else 'on'} {statement.resource}")
-    lines += [f"if {line}" for line in condition_lines(statement.condition)]
+    # All conditions of a statement have to be met.
+    lines += [
+        f"{'and if' if number else 'if'} {line}" for number, line in enumerate(condition_lines(statement.condition))
+    ]
     for line in lines:
-        # What is wrapped stands two more to the right.
-        first, *others = Text(line).wrap(console, max(console.width - 6, 20))
-        for part, indent in ((first, 4), *((other, 6) for other in others)):
-            console.print(Padding(part, (0, 0, 0, indent), expand=False))
+        print_hanging(console, Text(f"    {line}"), indent=6)

@@ -21,8 +21,11 @@ class Reporter(Protocol):
     def show_findings(self, findings: Sequence[Finding]) -> None:
         """Report what the preflight found."""
 
-    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1) -> None:
-        """Report the plan with this number of those ``of`` the deployment, which share the space of a comment."""
+    def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1, lists_retained: bool = True) -> None:
+        """Report the plan with this number of those ``of`` the deployment, which share the space of a comment.
+
+        ``lists_retained`` is whether to name each resource that the stack retains, or only to count them.
+        """
 
     def show_total(self, stack_names: Sequence[str], total: Count) -> None:
         """Report the sum of the plans that were shown, those of these stacks."""
