@@ -73,7 +73,7 @@ def test_a_plan_shows_both_stacks_and_changes_neither(command: Command, aws: Ser
         result.stdout.index(text)
         for text in (f"Plan 1 of 2: {ARTIFACTS}\n", f"Plan 2 of 2: {PLATFORM}\n", "Both stack")
     )
-    assert first < result.stdout.index("+   BoundaryDev") < second < result.stdout.index("DeadLetters") < total
+    assert first < result.stdout.index("+ BoundaryDev") < second < result.stdout.index("DeadLetters") < total
     assert f"! {ARTIFACTS} is updated twice: what it adds is added before {PLATFORM} is deployed, and " in result.stdout
     assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
 
@@ -231,7 +231,7 @@ def test_a_caller_who_may_not_update_the_artifacts_stack_still_plans_but_deploys
     denied = Refused("AccessDenied", "User: x is not authorized to perform: cloudformation:CreateChangeSet", 403)
     aws.errors = {"CreateChangeSet": [denied]}
     planned = command("plan", "dev", code=2).stdout
-    assert "+   BoundaryDev" in planned
+    assert "+ BoundaryDev" in planned
     assert f"This caller may not create a change set of {ARTIFACTS}: its plan comes from comparing the" in planned
     for arguments in (["dev", "--yes"], ["plan", "dev", "--out", "plan.json"]):
         # Whoever may not create it may not look for it either.
