@@ -5,6 +5,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
+from .suggestion import complete_aws_commands
+
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
@@ -95,7 +97,7 @@ def describe_error(error: BaseException) -> str:
         return _describe_denial(error, details)
     if _LIMITS.fullmatch(code):
         action = details.get("Action") or error.operation_name
-        advice = next((text for words, text in _LIMIT_ADVICE.items() if words in str(error)), "")
+        advice = complete_aws_commands(next((text for words, text in _LIMIT_ADVICE.items() if words in str(error)), ""))
         advice = advice or "free what is not needed, or request more in Service Quotas"
         return f"a limit is reached: {_join_place(action, resource)}: {details.get('Message', code)}; {advice}"
     message = _join_lines(error)
@@ -140,7 +142,7 @@ def _join_lines(error: BaseException) -> str:
 
 
 def _add_advice(text: str, code: str) -> str:
-    return f"{text.rstrip('.')}; {_ADVICE[code]}" if code in _ADVICE else text
+    return f"{text.rstrip('.')}; {complete_aws_commands(_ADVICE[code])}" if code in _ADVICE else text
 
 
 def raise_both(first: BaseException, second: str) -> NoReturn:

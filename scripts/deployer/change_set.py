@@ -16,6 +16,7 @@ from scripts.common.clients import (
     DescribeChangeSetOutputTypeDef,
 )
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_denied, raise_both
+from scripts.common.suggestion import complete_aws_commands
 from scripts.common.waiting import poll_with_backoff
 
 from . import abandoned
@@ -156,7 +157,7 @@ class Proposal:
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
             # It may be: the change set must not be deleted.
             self.is_executed = True
-            command = f"aws cloudformation describe-stack-events --stack-name {self.stack_id}"
+            command = complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {self.stack_id}")
             unread = f"whether the deployment began could not be read: {describe_error(second)}; see {command}"
             raise StillRunning(f"{describe_error(error)}; {unread}") from error
 
@@ -323,14 +324,21 @@ def read_proposed_template(proposal: Proposal) -> Any:
     return template["TemplateBody"]
 
 
+def suggest_deletion(stack_name: str, name: str) -> str:
+    """Return the AWS CLI's command that deletes the change set with this name."""
+    return complete_aws_commands(
+        f"aws cloudformation delete-change-set --stack-name {stack_name} --change-set-name {name}"
+    )
+
+
 def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> None:
     """Delete the change set and the empty stack in review that it created; raises ``UserError`` if that fails.
 
     CloudFormation refuses to delete a change set while it is being created, and deletes it asynchronously.
     """
     change_set: DeleteChangeSetInputTypeDef = {"StackName": before.name, "ChangeSetName": name}
-    command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
-    review = f"aws cloudformation delete-stack --stack-name {before.name}"
+    command = suggest_deletion(before.name, name)
+    review = complete_aws_commands(f"aws cloudformation delete-stack --stack-name {before.name}")
     rest = f"delete it with: {command}"
     if not before.exists:
         rest += f"; then the stack, if it is empty and still in REVIEW_IN_PROGRESS: {review}"

@@ -4,6 +4,10 @@ https://docs.aws.amazon.com/cli/latest/reference/
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/resources-section-structure.html
 """
 
+import shlex
+
+from scripts.common.suggestion import complete_aws_commands
+
 _COMMANDS = {
     "AWS::Backup::BackupVault": "backup delete-backup-vault --backup-vault-name",
     "AWS::DynamoDB::Table": "dynamodb delete-table --table-name",
@@ -19,4 +23,6 @@ _COMMANDS = {
 def deletion_command(resource_type: str, physical_id: str) -> str:
     """Return the command, or an empty string for a type that is not in the table."""
     command = _COMMANDS.get(resource_type)
-    return f"aws {command} {physical_id}" if command and physical_id else ""
+    if not command or not physical_id:
+        return ""
+    return complete_aws_commands(f"aws {command} {shlex.quote(physical_id)}")

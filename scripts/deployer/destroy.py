@@ -7,12 +7,12 @@ from pathlib import Path
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, raise_both
 from scripts.common.evaluate import Evaluated, evaluate
-from scripts.common.suggestion import suggest_command
+from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.target import Target
 
 from . import statuses
 from .abandoned import SAVED_PLAN, is_abandoned, list_change_sets
-from .change_set import delete_change_set
+from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .plan.compare import compare_stacks
@@ -152,9 +152,11 @@ def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
         try:
             cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
-            command = f"aws cloudformation update-termination-protection --stack-name {stack.name}"
-            unprotected = f"termination protection is still off: {describe_error(second)}; switch it on: {command}"
-            raise_both(error, f"{unprotected} --enable-termination-protection")
+            command = complete_aws_commands(
+                f"aws cloudformation update-termination-protection --stack-name {stack.name} "
+                "--enable-termination-protection"
+            )
+            raise_both(error, f"termination protection is still off: {describe_error(second)}; switch it on: {command}")
         raise
 
 
@@ -173,7 +175,7 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
                 f"{suggest_command('deploy', 'discard', environment, name)}; nothing was deleted"
             )
         else:
-            command = f"aws cloudformation delete-change-set --stack-name {stack.name} --change-set-name {name}"
+            command = suggest_deletion(stack.name, name)
             raise UserError(
                 f"{stack.name} contains nothing but the change set {name} ({status or 'of unknown status'}), which may "
                 f"be that of a deployment which is running; if it is not, delete it: {command}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from scripts.common.errors import UserError
+from scripts.common.suggestion import complete_aws_commands
 from scripts.common.templates import STACK
 
 from .declarations import Declaration, find_declaration
@@ -63,7 +64,9 @@ class Failure:
 
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeEvents.html
         """
-        return f"aws cloudformation describe-events --operation-id {self.operation_id}" if self.operation_id else ""
+        if not self.operation_id:
+            return ""
+        return complete_aws_commands(f"aws cloudformation describe-events --operation-id {self.operation_id}")
 
     @property
     def reason(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
 from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, raise_both
-from scripts.common.suggestion import suggest_command
+from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import Template
 from scripts.common.waiting import poll_with_backoff
 
@@ -141,7 +141,7 @@ class _Refactor:
 
     @property
     def follow_command(self) -> str:
-        return f"aws cloudformation describe-stack-refactor --stack-refactor-id {self.id}"
+        return complete_aws_commands(f"aws cloudformation describe-stack-refactor --stack-refactor-id {self.id}")
 
 
 def _create_refactor(

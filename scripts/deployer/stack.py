@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from scripts.common import templates
 from scripts.common.clients import CloudFormationClient, TagTypeDef
 from scripts.common.errors import UserError
-from scripts.common.suggestion import suggest_command
+from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import STACK
 from scripts.common.waiting import poll_with_backoff
 
@@ -233,7 +233,7 @@ def delete_failed_creation(cloudformation: CloudFormationClient, stack: Stack) -
             break
     raise UserError(
         f"{stack.name}: the remains of its failed creation cannot be deleted (status {status}); see "
-        f"aws cloudformation describe-stack-events --stack-name {stack.id}"
+        + complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {stack.id}")
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scripts.common.suggestion import suggest_command
+from scripts.common.suggestion import complete_aws_commands, suggest_command
 
 # What CloudFormation accepts, by the operations of its API.
 UPDATE = "CreateChangeSet"
@@ -128,7 +128,7 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
 
     Our commands work on environments, not on other stacks, such as that of the artifact bucket.
     """
-    events = _EVENTS.format(name=stack_name)
+    events = complete_aws_commands(_EVENTS.format(name=stack_name))
     if environment:
         return {
             "deploy": suggest_command("deploy", environment),
@@ -141,16 +141,19 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
             "status": suggest_command("status", environment),
             "events": events,
         }
-    aws = f"aws cloudformation {{}} --stack-name {stack_name}"
+
+    def write_aws(operation: str) -> str:
+        return complete_aws_commands(f"aws cloudformation {operation} --stack-name {stack_name}")
+
     return {
         "deploy": "the deployment again",
         "wait": "the deployment again with --wait",
         "follow": events,
-        "rollback": aws.format("rollback-stack"),
-        "continue_rollback": aws.format("continue-update-rollback"),
-        "destroy": aws.format("delete-stack"),
-        "purge": f"{aws.format('delete-stack')}, and by hand what it retains",
-        "status": aws.format("describe-stacks"),
+        "rollback": write_aws("rollback-stack"),
+        "continue_rollback": write_aws("continue-update-rollback"),
+        "destroy": write_aws("delete-stack"),
+        "purge": f"{write_aws('delete-stack')}, and by hand what it retains",
+        "status": write_aws("describe-stacks"),
         "events": events,
     }
 

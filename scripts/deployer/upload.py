@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common.clients import S3Client
 from scripts.common.errors import UserError
+from scripts.common.suggestion import complete_aws_commands
 from scripts.common.waiting import poll_with_backoff
 
 from .layer import build_layer
@@ -76,8 +77,9 @@ def _is_uploaded(s3: S3Client, bucket: str, account: str, key: str, checksum: st
             return False
         raise
     if uploaded.get("ChecksumSHA256") != checksum:
+        delete = complete_aws_commands(f"aws s3api delete-object --bucket {bucket} --key {key}")
         raise UserError(
-            f"s3://{bucket}/{key} does not match the checksum in its name; find out who uploaded it, "
-            f"and delete it: aws s3api delete-object --bucket {bucket} --key {key}"
+            f"s3://{bucket}/{key} does not match the checksum in its name; find out who uploaded it, and delete it: "
+            f"{delete}"
         )
     return True

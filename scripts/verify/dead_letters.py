@@ -3,6 +3,7 @@
 from typing import Any
 
 from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_payments_command
 from scripts.common.waiting import poll_with_backoff
 from scripts.operator import dead_letter_queue
 from scripts.operator.executions import read_execution
@@ -55,5 +56,5 @@ def delete_letters(run: Run) -> None:
         for letter in letters:
             dead_letter_queue.delete_letter(run.platform, letter)
     if running:
-        clear = f"scripts/payments.sh --env {run.environment} dlq list"
+        clear = suggest_payments_command(run.environment, "dlq", "list")
         raise UserError(f"{len(running)} executions still run; see later whether they left dead letters: {clear}")

@@ -9,6 +9,7 @@ from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, Principal, Statement
 
 from scripts.common.clients import SubscriptionTypeDef
+from scripts.common.suggestion import complete_aws_commands
 from scripts.operator.executions import parse_object
 from stacks import names
 
@@ -65,7 +66,7 @@ def _describe_uninvited(run: Run, subscription: SubscriptionTypeDef) -> str:
     region = run.platform.target.region
     name = endpoint.rsplit(":", 1)[-1]
     url = f'"$(aws sqs get-queue-url --region {region} --queue-name {name} --query QueueUrl --output text)"'
-    return (
+    return complete_aws_commands(
         f"{endpoint} is subscribed to the topic by another run of this command. Once that run has ended, remove it: "
         f"aws sns unsubscribe --region {region} --subscription-arn {subscription['SubscriptionArn']} && "
         f"aws sqs delete-queue --region {region} --queue-url {url}"

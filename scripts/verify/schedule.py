@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from scripts.common.clients import EventBridgeClient, TargetTypeDef
+from scripts.common.suggestion import complete_aws_commands
 from stacks import names
 from stacks.monitoring.alarms import HEARTBEAT_METRIC
 
@@ -30,7 +31,8 @@ def check_heartbeat(run: Run) -> str:
     rule = run.resource_name(names.RECONCILIATION_RULE)
     state = run.client("events").describe_rule(Name=rule)["State"]
     if state != "ENABLED":
-        raise Failed(f"{rule} is {state}: reconciliation does not run; enable it with `aws events enable-rule`")
+        enable = complete_aws_commands(f"aws events enable-rule --name {rule}")
+        raise Failed(f"{rule} is {state}: reconciliation does not run; enable it with {enable}")
 
     def count_heartbeats() -> float:
         runs = _sum_metric(run, names.METRIC_NAMESPACE, HEARTBEAT_METRIC, {"Environment": run.environment})

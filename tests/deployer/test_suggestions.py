@@ -1,15 +1,25 @@
 """The commands that messages suggest can be pasted into a shell, and lead to the same settings, account and Region."""
 
+import ast
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from scripts.common.suggestion import repeat_options, suggest_command
+from scripts.common.suggestion import (
+    complete_aws_commands,
+    pin_region,
+    repeat_options,
+    suggest_command,
+    suggest_payments_command,
+)
 from scripts.deployer.statuses import list_commands
 from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 from tests.emitted import ROOT
@@ -28,6 +38,44 @@ def test_the_options_are_repeated_while_the_command_runs() -> None:
         assert commands["follow"] == "scripts/deploy.sh dev --follow --settings 'a b.toml' --region eu-west-1"
         assert commands["status"] == "scripts/status.sh dev --settings 'a b.toml' --region eu-west-1"
     assert suggest_command("deploy", "dev") == "scripts/deploy.sh dev"
+
+
+def test_each_command_of_the_aws_cli_gets_the_region_and_the_profile() -> None:
+    delete = "aws sqs delete-queue --queue-url $(aws sqs get-queue-url --queue-name a --output text)"
+    with repeat_options(("--settings", "a.toml", "--region", "eu-west-1", "--profile", "my own")):
+        options = "--region eu-west-1 --profile 'my own'"
+        assert complete_aws_commands(f"delete it: {delete}") == (
+            f"delete it: aws sqs delete-queue {options} --queue-url $(aws sqs get-queue-url {options} --queue-name a "
+            "--output text)"
+        )
+        # A command that names its Region, and one that lists the profiles there are.
+        named = complete_aws_commands("aws sns unsubscribe --region us-east-1")
+        assert named == "aws sns unsubscribe --profile 'my own' --region us-east-1"
+        assert complete_aws_commands("aws configure list-profiles") == "aws configure list-profiles"
+        # payments.sh has no option for the settings.
+        assert suggest_payments_command("dev", "dlq", "list") == f"scripts/payments.sh --env dev dlq list {options}"
+        pin_region("eu-central-1")
+        assert complete_aws_commands("aws sso login") == f"aws sso login {options}"
+    with repeat_options(()):
+        pin_region("eu-central-1")
+        assert complete_aws_commands(f"{delete}; {delete}").count("--region eu-central-1 ") == 4
+    assert complete_aws_commands(delete) == delete
+
+
+def test_payments_repeats_the_region_that_it_was_given(command: Command, aws: Service) -> None:
+    """``aws`` has no stack of this environment."""
+    assert aws.stacks == {}
+    arguments = [sys.executable, "-m", "scripts.operator", "--env", "dev", "--region", "eu-west-1", "list"]
+    environment = command.make_environment()
+    missing = subprocess.run(arguments, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert missing.stderr.endswith("deploy it with scripts/deploy.sh dev --region eu-west-1\n")
+
+
+def test_an_error_names_the_region_in_the_command_that_cleans_up(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.errors["DeleteChangeSet"] = [Refused("AccessDenied", "no", 403)] * 30
+    refused = command("plan", "dev", "--region", "eu-west-1", code=1)
+    assert "delete it with: aws cloudformation delete-change-set --region eu-west-1 --stack-name" in refused.stderr
 
 
 @pytest.fixture
@@ -59,3 +107,25 @@ def test_no_command_of_the_deployer_is_written_into_a_message() -> None:
     written = re.compile(r"scripts/(?:deploy|destroy|status|outputs)\.sh(?: \w+)? \{")
     sources = [*(ROOT / "scripts" / "deployer").rglob("*.py"), *(ROOT / "scripts" / "verify").rglob("*.py")]
     assert not [path.name for path in sources if written.search(path.read_text(encoding="utf-8"))]
+
+
+def test_no_module_writes_a_command_of_the_aws_cli_into_a_message_without_its_options() -> None:
+    written = re.compile(r"\baws (?!configure |account )[a-z0-9]+ [a-z][a-z0-9-]+")
+    # A table that existing_names.py completes, and a demonstration on the emulator.
+    exceptions = {"preflight/name_lookups.py", "demo/run.py"}
+    incomplete = []
+    for path in sorted((ROOT / "scripts").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        docstrings = {
+            ast.get_docstring(node, clean=False)
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        }
+        texts = [
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        commands = [item for item in texts if item not in docstrings and written.search(item)]
+        if commands and "complete_aws_commands(" not in text and "/".join(path.parts[-2:]) not in exceptions:
+            incomplete.append((path.name, commands))
+    assert incomplete == []

@@ -16,7 +16,7 @@ from scripts.common import command
 from scripts.common.errors import StillRunning, UnwritableOutput, UserError, describe_error, is_aws_error
 from scripts.common.paths import ROOT
 from scripts.common.requests import NO_STACK, NOTHING
-from scripts.common.suggestion import repeat_options, suggest_command
+from scripts.common.suggestion import pin_region, repeat_options, suggest_command
 from scripts.common.terminal import echo
 from stacks import settings
 
@@ -82,6 +82,8 @@ class CommonOptions:
             announce_start_on=announce_start_on,
         )
         self._targets.append(target)
+        if self.environment != settings.LOCAL:
+            pin_region(settings.load_rollout(self.environment, self.settings_file)["region"])
         return target
 
     @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import AWS_ERRORS
-from scripts.common.suggestion import suggest_command
+from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.deployer.stack import OWNER_TAG, WORKERS
 
 from ..deployment_options import ARTIFACTS_STACK
@@ -54,7 +54,7 @@ def check_existing_names(situation: Situation) -> list[Finding]:
                 step = "make sure that nothing else uses it: once it is imported, deployments change it"
                 findings.append(Finding(SUBJECT, Verdict.WARNING, text, step))
         else:
-            delete = lookup.delete.format(name=name, **situation.place)
+            delete = complete_aws_commands(lookup.delete.format(name=name, **situation.place))
             reason, step = describe_obstacle(resource, delete, is_account_wide=lookup.is_account_wide)
             text = f"{name} ({resource.type}) exists outside {situation.stack_name}: {reason}"
             findings.append(Finding(SUBJECT, Verdict.FAILURE, text, step))
@@ -129,7 +129,7 @@ def _existing_name_finding(situation: Situation, name: str, resource: DeclaredRe
         text = f"{text}: an earlier stack or another Region has it, because such names are unique in the account"
     elif is_ours:
         text = f"{text}: an earlier stack of this platform left it"
-    delete = lookup.delete.format(name=name, **situation.place)
+    delete = complete_aws_commands(lookup.delete.format(name=name, **situation.place))
     return Finding(SUBJECT, Verdict.FAILURE, text, _next_step(situation, resource, lookup, is_ours, delete))
 
 

@@ -7,6 +7,8 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure
 
 from botocore.exceptions import ClientError
 
+from scripts.common.suggestion import complete_aws_commands
+
 from ..finding import Finding, Verdict
 from .situation import Situation, unknown_finding
 
@@ -48,7 +50,9 @@ def check_logs_policies(situation: Situation) -> list[Finding]:
 def _judge_policies(policies: dict[str, str]) -> Finding:
     count = f"{len(policies)} of {MOST_POLICIES} resource policies of CloudWatch Logs exist"
     delivery = policies.get(DELIVERY_POLICY)
-    step = "delete a policy that nothing needs: aws logs describe-resource-policies, aws logs delete-resource-policy"
+    step = complete_aws_commands(
+        "delete a policy that nothing needs: aws logs describe-resource-policies, aws logs delete-resource-policy"
+    )
     if delivery is None and len(policies) >= MOST_POLICIES:
         text = f"{count}, and none is {DELIVERY_POLICY}: the state machine's log may be refused"
         return Finding(SUBJECT, Verdict.WARNING, text, step)

@@ -13,6 +13,7 @@ from scripts.common.clients import (
     WaiterConfigTypeDef,
 )
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_both
+from scripts.common.suggestion import complete_aws_commands
 from scripts.common.waiting import poll_with_backoff
 
 from .leftover import Leftover, format_count
@@ -114,7 +115,9 @@ class Tables:
         try:
             self._set_protection(name, True)
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
-            command = f"aws dynamodb update-table --table-name {name} --deletion-protection-enabled"
+            command = complete_aws_commands(
+                f"aws dynamodb update-table --table-name {name} --deletion-protection-enabled"
+            )
             unprotected = f"deletion protection may still be off: {describe_error(second)}; switch it on: {command}"
             raise_both(error, unprotected)
 

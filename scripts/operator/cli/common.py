@@ -15,6 +15,7 @@ from click import UsageError
 from scripts.common import command
 from scripts.common.command import Interrupted
 from scripts.common.errors import UserError
+from scripts.common.suggestion import repeat_options
 from scripts.common.terminal import create_console, echo
 from stacks import settings
 from stacks.settings import LOCAL
@@ -101,6 +102,9 @@ def main(context: click.Context, /, environment: str | None, profile: str | None
 
     Exit codes: 0 success; 1 the command or a payment failed; 2 invalid arguments, nothing was done; 130 Ctrl-C.
     """
+    given_options = {"--region": region, "--profile": profile}
+    repeated = [word for option, value in given_options.items() if value for word in (option, value)]
+    context.with_resource(repeat_options(repeated))
     context.obj = ReachPlatform(environment, profile, region)
 
 

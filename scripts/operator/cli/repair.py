@@ -9,6 +9,7 @@ from click import UsageError
 from payments.payment import Status
 
 from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import echo
 
 from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main
@@ -110,7 +111,8 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
         for transaction_id, old, new in changes:
             echo(f"{transaction_id}: {f'{old} → {new}' if old != new else f'still {new}'}")
     if error:
-        echo(f"{NAME}: {error}; see scripts/logs.sh {platform.environment} reconciliation", err=True)
+        logs = suggest_command("logs", platform.environment, "reconciliation")
+        echo(f"{NAME}: {error}; see {logs}", err=True)
         sys.exit(1)
 
 
