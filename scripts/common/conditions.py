@@ -99,12 +99,17 @@ def expand_choices(value: Any) -> Iterator[Any]:
 
     A value with many conditions is yielded as it is.
     """
-    conditions = list(dict.fromkeys(_find_conditions(value)))
+    conditions = list_conditions(value)
     if not conditions or len(conditions) > _MOST_CONDITIONS:
         yield value
         return
     for is_met in (True, False):
         yield from expand_choices(_assume(value, conditions[0], is_met=is_met))
+
+
+def list_conditions(value: Any) -> list[str]:
+    """Return the conditions that the value or a part of it hangs on, each once."""
+    return list(dict.fromkeys(_find_conditions(value)))
 
 
 def _find_conditions(value: Any) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scripts.common.conditions import expand_choices
+from scripts.common.conditions import expand_choices, join_any, list_branches, list_conditions, read_choice
 from scripts.common.evaluate import Evaluated, Resource
 
 from .compare import as_text
@@ -35,6 +35,8 @@ EVERY_ACTION_BUT = "every action but "
 ALL_BUT = "all but "
 # The kind of what somebody may do as a member of a group, or by a permission set that is assigned.
 MEMBERSHIP = "membership"
+# When there is a grant that hangs on no condition.
+_CERTAIN = "always"
 _ALL_OF_A_POLICY = "(all that the policy says)"
 _ALL_OF_A_GROUP = "(all that its policies say)"
 # The properties that attach policies of AWS or of the account, by their ARNs or names.
@@ -70,9 +72,13 @@ class _Grant:
 
 def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tuple[StatementChange, ...]:
     """Return the added and removed statements by holder; one whose condition changes is both removed and added."""
-    old = set(_read_grants(before)) if before else set()
-    new = set(_read_grants(after)) if after else set()
-    changes = [*_group_actions(old - new, added=False), *_group_actions(new - old, added=True)]
+    old = _collect_grants(before) if before else {}
+    new = _collect_grants(after) if after else {}
+    changed = {grant for grant in old.keys() | new.keys() if old.get(grant) != new.get(grant)}
+    # What hangs on a condition may be missing: it is added where it was not certain, and removed where it is not.
+    removed = {grant for grant in changed & old.keys() if new.get(grant) != _CERTAIN}
+    added = {grant for grant in changed & new.keys() if old.get(grant) != _CERTAIN}
+    changes = [*_group_actions(removed, added=False), *_group_actions(added, added=True)]
     return tuple(sorted(changes, key=lambda change: (change.holder, change.kind, change.resource, change.added)))
 
 
@@ -101,15 +107,45 @@ def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementCha
         yield StatementChange(added, holder, kind, effect, tuple(actions), resource, condition)
 
 
-def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
+def _collect_grants(stack: Evaluated) -> dict[_Grant, str]:
+    """Return each grant that there may be, with when there is: ``_CERTAIN``, or a text that tells conditions apart."""
+    conditions: dict[_Grant, set[str]] = {}
+    for grant, condition in _read_grants(stack):
+        conditions.setdefault(grant, set()).add(condition)
+    return {grant: _join_conditions(texts) for grant, texts in conditions.items()}
+
+
+def _join_conditions(conditions: set[str]) -> str:
+    result = join_any(condition or True for condition in sorted(conditions))
+    return _CERTAIN if result is True else str(result)
+
+
+def _read_grants(stack: Evaluated) -> Iterator[tuple[_Grant, str]]:
+    """Yield each grant with the condition that it hangs on; empty if there is none."""
     for holder, resource in stack.walk():
-        for properties in expand_choices(_leave_out_documents(resource.properties)):
-            yield from _property_grants(holder, replace(resource, properties=properties or {}))
-        for kind, document in _policy_documents(resource):
-            for statement in _list_statements(document["Statement"]):
-                # What is no mapping, such as a function that is not evaluated, is shown as a changed property.
-                if isinstance(statement, Mapping):
-                    yield from _statement_grants(holder, kind, statement)
+        properties = _leave_out_documents(resource.properties)
+        choices = [
+            set(_property_grants(holder, replace(resource, properties=choice or {})))
+            for choice in expand_choices(properties)
+        ]
+        yield from _qualify_grants(choices, resource.condition, properties)
+        for kind, document, condition in _policy_documents(resource):
+            for when, statement in _list_statements(document["Statement"]):
+                conditions = " and ".join(filter(None, (resource.condition, condition, when)))
+                choices = [
+                    # What is no mapping, such as a function that is not evaluated, is shown as a changed property.
+                    set(_statement_grants(holder, kind, choice)) if isinstance(choice, Mapping) else set()
+                    for choice in expand_choices(statement)
+                ]
+                yield from _qualify_grants(choices, conditions, statement)
+
+
+def _qualify_grants(choices: list[set[_Grant]], condition: str, value: Any) -> Iterator[tuple[_Grant, str]]:
+    """Yield the grants of what a value may be: those of all choices hang on no condition of the value's own."""
+    for grant in set().union(*choices):
+        places = [number for number, grants in enumerate(choices) if grant in grants]
+        part = "" if len(places) == len(choices) else f"{places} of {as_text(list_conditions(value))}"
+        yield grant, " and ".join(filter(None, (condition, part)))
 
 
 def _leave_out_documents(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,40 +159,44 @@ def _property_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
         yield _Grant(holder, "attached", "Allow", as_text(policy), "", _ALL_OF_A_POLICY)
 
 
-def _list_statements(value: Any) -> Iterator[Any]:
-    """Yield each statement that there may be: what hangs on a condition that is not known may be granted."""
-    for statements in [value] if isinstance(value, list) else expand_choices(value):
+def _list_statements(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each statement that there may be, with when: what hangs on a condition that is not known may be granted."""
+    for when, statements in list_branches(value):
         for statement in as_list(statements):
-            yield from expand_choices(statement)
+            for condition, branch in list_branches(statement):
+                yield " and ".join(filter(None, (when, condition))), branch
 
 
-def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each policy document in the properties, with its kind."""
+def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Yield each policy document in the properties, with its kind and the condition that it hangs on."""
     if resource.type in _PERMISSIONS and "Statement" in resource.properties:
-        yield "resource policy", resource.properties
+        yield "resource policy", resource.properties, ""
         return
     for name, value in resource.properties.items():
         kind = _KINDS.get(name) or _KINDS_BY_TYPE.get(resource.type) or "policy"
-        for document in _find_documents(value):
-            yield kind, document
+        for document, condition in _find_documents(value):
+            yield kind, document, condition
 
 
-def _find_documents(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the policy documents in a value, however it is written: a text may hold one as JSON."""
+def _find_documents(value: Any, condition: str = "") -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield the policy documents in a value, with when: a text may hold one as JSON."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[", '"')):
         try:
             value = json.loads(value)
         except ValueError:
             return
-    if isinstance(value, Mapping):
+    if read_choice(value):
+        for when, branch in list_branches(value, condition):
+            yield from _find_documents(branch, when)
+    elif isinstance(value, Mapping):
         if "Statement" in value:
-            yield value
+            yield value, condition
         else:
             for item in value.values():
-                yield from _find_documents(item)
+                yield from _find_documents(item, condition)
     elif isinstance(value, list):
         for item in value:
-            yield from _find_documents(item)
+            yield from _find_documents(item, condition)
 
 
 def _statement_grants(holder: str, kind: str, statement: Mapping[str, Any]) -> Iterator[_Grant]:
