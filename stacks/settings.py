@@ -75,6 +75,11 @@ class Settings:
         pattern=r"|arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+",
         wording="the ARN of a KMS key (not of an alias), or empty",
     )
+    gateway_requests_per_second = Number(
+        "Payments a second that a run of reconciliation takes to the gateway, all its workers together; 0 for no limit",
+        default=25,
+        maximum=10_000,
+    )
     notify_business_outcomes = Flag("Whether subscribers are notified of declined and rejected payments", default=True)
     maximum_amounts = Amounts("Accepted currencies, and the largest payment in each", default={"USD": 10000})
     high_value_amounts = Amounts(

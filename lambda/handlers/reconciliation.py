@@ -1,13 +1,21 @@
 """The reconciliation function: settles and announces what the workflow left behind, and serves the operators.
 
-The schedule's event and ``{"action": "reconcile"}``   -> the counts ``{"overdue", "settled", "open", "errors"}``
+``{"action": "reconcile", "worker", "workers"}``       -> the counts ``{"overdue", "settled", "open", "errors"}``
+``{"action": "measure", "counts": [COUNTS, ...]}``     -> their sums, after the measurement of the payments left open
+``{"action": "reconcile"}``, and an event without an action: one worker for all payments, and then the measurement
 ``{"action": "refund", "transaction_id", "operator"}`` -> ``{"transaction_id", "status", "failure"}``
 ``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same
 ``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
+
+The state machine of reconciliation runs the workers of one run side by side, and then ``measure``. Each worker has the
+shards of the index whose number modulo ``workers`` is its own, so no two of one run take up the same payment. If two
+runs overlap, the ledger lets one of them settle a payment, and the claim of a notice one of them send it.
+
 An operator's action that is refused changes nothing -> ``{"refused", "detail"}``, the error's name and its reason
 """
 
 import functools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -33,18 +41,24 @@ from .events import read_text, read_transaction_id
 from .lambda_handler import clock, log
 from .lambda_handler import lambda_handler as lambda_handler
 
-# After this time a run takes up no further payment. The last one may take another 232 s of the function's 300 s: 50 s
-# for the gateway and 7 s for its key, six table calls and one index call at 21 s, two notices at 14 s. The next run
-# begins with another shard.
-BUDGET_SECONDS = 60
+# After this time a worker takes up no further payment, and the next run begins with another shard. 1,000 payments in 8
+# shards are about 125 for each of 8 workers, and 160 for an unlucky one; at a gateway of 500 ms and 200 ms for the
+# table and the notice, that one needs 112 s. The last payment may take another 232 s of the function's 400 s: 50 s for
+# the gateway and 7 s for its key, six table calls and one index call at 21 s, two notices at 14 s.
+BUDGET_SECONDS = 150
 # The part of the budget for reading, before the payments that need the gateway are taken up.
 READ_SECONDS = 30
-# How long a run waits in all for a gateway that does not answer. It leaves the other payments to the next run.
+# How long a worker waits in all for a gateway that does not answer. It leaves the other payments to the next run.
 UNANSWERED_SECONDS = 30
-# After this time a run makes no further call to measure the backlog, so that the slowest one still ends in time.
-MEASURE_SECONDS = 270
+# After this time no further call is made to measure the backlog, so that the slowest one still ends in time.
+MEASURE_SECONDS = 370
+# What a run counts: the overdue payments that it found, those with a final status, those still open, and the failures.
+COUNTS = ("overdue", "settled", "open", "errors")
 REFUSALS = (IdempotencyConflict, MalformedRequest, NotAllowed, PaymentNotRecorded)
 
+
+# A test replaces it, as it replaces the clock.
+pause = time.sleep
 
 # One each (of ledgers, one for each operator) for the life of the execution environment, to keep their connections.
 get_ledger = functools.cache(environment.build_ledger)
@@ -72,16 +86,34 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         case "resolve":
             return _answer_operator(_resolve_payment, event)
         case None | "reconcile":
-            return _run_reconciliation()
+            return _run_reconciliation(event)
+        case "measure":
+            return _finish_run(_sum_counts(event), clock())
     return _answer_operator(_refuse_action, event)
 
 
-def _run_reconciliation() -> dict[str, Any]:
-    started = clock()
-    counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
+def _run_reconciliation(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Settle the payments of one worker; without a number of workers, settle all, and measure what stays open.
+
+    Raises ``MalformedRequest`` for a worker that is none of so many.
+    """
+    started, worker, workers = clock(), event.get("worker", 0), event.get("workers", 1)
+    if type(worker) is not int or type(workers) is not int or not 0 <= worker < workers:
+        raise MalformedRequest("worker must be an integer from 0 on, less than workers")
+    counts = _settle_share(started, worker, workers)
+    if "workers" not in event:
+        return _finish_run(counts, started)
+    log.info("worker finished", extra={**counts, "worker": worker, "workers": workers})
+    return dict(counts)
+
+
+def _settle_share(started: float, worker: int, workers: int) -> Counter[str]:
+    """Settle the overdue payments of one worker, and return its counts."""
+    counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
     broken: set[str] = set()
-    connection = _GatewayConnection()
-    for transaction_id, payment_read in _take_in_turn(started, connection, counts):
+    connection = _GatewayConnection(workers)
+    overdue_ids = get_ledger().list_overdue_ids(started, worker, workers)
+    for transaction_id, payment_read in _take_in_turn(started, overdue_ids, connection, counts):
         try:
             payment = _reconcile_payment(transaction_id, payment_read, connection, broken)
             counts["open" if payment.status in OPEN else "settled"] += 1
@@ -90,6 +122,19 @@ def _run_reconciliation() -> dict[str, Any]:
         except Exception as error:  # one payment must not block the others
             counts["errors"] += 1
             log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
+    return counts
+
+
+def _sum_counts(event: Mapping[str, Any]) -> Counter[str]:
+    """Return the sums of the workers' counts. What a worker did not count is 0. Raises ``MalformedRequest``."""
+    answers = event.get("counts")
+    if not isinstance(answers, list) or not all(isinstance(answer, Mapping) for answer in answers):
+        raise MalformedRequest("counts must be a list of the workers' counts")
+    return Counter({name: sum(int(answer.get(name, 0)) for answer in answers) for name in COUNTS})
+
+
+def _finish_run(counts: Counter[str], started: float) -> dict[str, Any]:
+    """Measure the payments that are open after a run, log the counts of the run, and return them."""
     backlog: dict[str, float] = {}
     try:
         backlog = _measure_backlog(is_time_left=lambda: clock() - started < MEASURE_SECONDS)
@@ -111,15 +156,15 @@ def _measure_backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
 
 
 def _take_in_turn(
-    started: float, connection: "_GatewayConnection", counts: Counter[str]
+    started: float, overdue_ids: Iterator[str], connection: "_GatewayConnection", counts: Counter[str]
 ) -> Iterator[tuple[str, Payment | None]]:
-    """Yield the id of each payment that a run takes up, with the payment if it was just read, and count overdue ones.
+    """Yield the id of each payment that a worker takes up, with the payment if it was just read; count overdue ones.
 
     First come those that need no gateway, as they are read; then, while there is time and the gateway answers, those
     whose outcome it knows, and then those that it has to close. These have to be read again.
     """
     waiting: list[tuple[bool, str]] = []
-    for transaction_id in get_ledger().list_overdue_ids(started):
+    for transaction_id in overdue_ids:
         counts["overdue"] += 1
         try:
             payment = get_ledger().find_payment(transaction_id)
@@ -132,17 +177,34 @@ def _take_in_turn(
         if clock() - started > READ_SECONDS:
             break
     for _, transaction_id in sorted(waiting, key=lambda entry: entry[0]):
-        if connection.is_lost or clock() - started > BUDGET_SECONDS:
+        if connection.is_lost or not connection.await_turn(started + BUDGET_SECONDS):
             return
         yield transaction_id, None
 
 
 class _GatewayConnection:
-    """The gateway of one run. Once ``is_lost`` is set, the run leaves the gateway to the next run."""
+    """The gateway of one of several workers. Once ``is_lost`` is set, the worker leaves it to the next run."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int) -> None:
         self.is_lost = False
         self._unanswered_seconds = 0.0
+        per_second = int(read_variable("GATEWAY_REQUESTS_PER_SECOND"))
+        self._seconds_between = workers / per_second if per_second else 0.0
+        self._next_at = 0.0
+
+    def await_turn(self, deadline: float) -> bool:
+        """Wait until the worker may take up a payment: all together, no more a second than the setting allows.
+
+        Returns whether it may, which it may not after the ``deadline`` (seconds since 1970).
+        """
+        current_time = clock()
+        turn_at = max(current_time, self._next_at)
+        if turn_at > deadline:
+            return False
+        if turn_at > current_time:
+            pause(turn_at - current_time)
+        self._next_at = turn_at + self._seconds_between
+        return True
 
     def connect(self) -> Gateway:
         try:
@@ -202,7 +264,7 @@ def _answer_operator(act: Callable[[Mapping[str, Any]], Payment], event: Mapping
 
 
 def _refuse_action(_event: Mapping[str, Any]) -> Payment:
-    raise MalformedRequest("action must be reconcile, refund, reopen or resolve")
+    raise MalformedRequest("action must be reconcile, measure, refund, reopen or resolve")
 
 
 def _refund_payment(event: Mapping[str, Any]) -> Payment:

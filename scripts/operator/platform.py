@@ -15,7 +15,7 @@ from scripts.deployer.stack import describe_environment
 from stacks import names
 
 # A little more than the timeout of the reconciliation function.
-_READ_TIMEOUT_SECONDS = 310
+_READ_TIMEOUT_SECONDS = 410
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from ..wiring import ENVIRONMENT, Value, platform_tags, to_pascal_case
 from .runtime import ARCHITECTURE, RUNTIME
 from .versions import describe_version
 
-# The timeout of the functions. The state machine waits slightly longer.
+# The timeout of the functions that the workflow invokes. The state machine waits slightly longer.
 TIMEOUT_SECONDS = 300
+# A worker of reconciliation takes up payments for 150 s, and the last one may take another 232 s.
+RECONCILIATION_TIMEOUT_SECONDS = 400
 
 
 class LocalFolder(AWSHelperFn):
@@ -55,6 +57,7 @@ class Inputs:
     maximum_amounts: Value = Settings.maximum_amounts.ref
     high_value_amounts: Value = Settings.high_value_amounts.ref
     fraud_score_limit: Value = Settings.fraud_score_limit.ref
+    gateway_requests_per_second: Value = Settings.gateway_requests_per_second.ref
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +117,11 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             **gateway,
             "SNS_TOPIC_ARN": inputs.topic_arn,
             "DLQ_URL": inputs.queue_url,
+            "GATEWAY_REQUESTS_PER_SECOND": inputs.gateway_requests_per_second,
             "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
         },
         layer=layer,
+        timeout_seconds=RECONCILIATION_TIMEOUT_SECONDS,
     )
     _add_schedule(template, inputs, reconciliation)
     return Outputs(
@@ -191,6 +196,7 @@ def _add_function(
     role_arn: Value,
     variables: dict[str, Value],
     layer: awslambda.LayerVersion | None = None,
+    timeout_seconds: int = TIMEOUT_SECONDS,
 ) -> _Live:
     """Add the function ``title`` with its log group, a version, and the alias that the workflow invokes."""
     log_group = log_groups.add_log_group(
@@ -215,7 +221,7 @@ def _add_function(
             Code=LocalFolder("../lambda"),
             Role=role_arn,
             MemorySize=256,
-            Timeout=TIMEOUT_SECONDS,
+            Timeout=timeout_seconds,
             ReservedConcurrentExecutions=If("KeepsNoConcurrency", Ref("AWS::NoValue"), inputs.reserved_concurrency),
             KmsKeyArn=inputs.functions_key_arn,
             DeadLetterConfig=awslambda.DeadLetterConfig(TargetArn=inputs.queue_arn),

@@ -158,7 +158,8 @@ def test_a_run_that_cannot_measure_the_backlog_counts_an_error_and_does_not_fail
     def read_open_times(_: object) -> list[float]:
         raise LedgerUnavailable("batch_get_item: ThrottlingException")
 
-    tables = SimpleNamespace(list_overdue_ids=lambda _: iter(()), read_open_times=read_open_times)
+    monkeypatch.setenv("GATEWAY_REQUESTS_PER_SECOND", "0")
+    tables = SimpleNamespace(list_overdue_ids=lambda *_: iter(()), read_open_times=read_open_times)
     monkeypatch.setattr(reconciliation, "get_ledger", lambda: tables)
     assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1}
     assert "reconciliation finished" in caplog.messages

@@ -1,13 +1,16 @@
-"""A reconciliation run while the gateway does not answer: what it does first, and when it stops calling the gateway."""
+"""Reconciliation runs: what several workers share, how fast they go, and what they do while the gateway is silent."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from handlers import reconciliation
-from payments.errors import GatewayUnavailable
+from payments.errors import GatewayUnavailable, MalformedRequest
 from payments.payment import Status
-from payments.ports import Charge, Outcome, Unknown
+from payments.ports import Charge, Charged, Outcome, Unknown
 
 from tests.payments.test_dynamodb import PAYMENT
 from tests.prove.services import SILENCE
@@ -23,6 +26,7 @@ class SlowWorld(World):
     def __init__(self) -> None:
         super().__init__(behaviour=lambda _: SILENCE)
         self.calls: list[str] = []
+        self.called_at: list[float] = []
         for name in ("lookup", "close"):
             setattr(self.gateway, name, partial(self._time_out, name))
 
@@ -96,3 +100,100 @@ def test_every_unknown_payment_is_looked_up_in_one_of_the_runs(world: SlowWorld)
             world.time += 300
             world.invoke_handler(reconciliation.handler, {})
     assert len({call for call in world.calls if "UNKNOWN" in call}) == 5
+
+
+# Several workers, and their pace
+
+
+@pytest.fixture
+def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowWorld]:
+    """Yield a world with 40 unknown payments, whose gateway charged them and answers at once."""
+    world = SlowWorld()
+    for n in range(40):
+        world.record_payment(f"T-{n}", Status.UNKNOWN)
+
+    def lookup(charge: Charge) -> Outcome:
+        world.calls.append(charge.transaction_id)
+        world.called_at.append(world.time)
+        return Charged("pi_1")
+
+    def pause(seconds: float) -> None:
+        world.time += seconds
+
+    monkeypatch.setattr(world.gateway, "lookup", lookup)
+    monkeypatch.setattr(reconciliation, "pause", pause)
+    with world.install_ports():
+        yield world
+
+
+def run_worker(world: World, worker: int, workers: int) -> dict[str, Any]:
+    event = {"action": "reconcile", "worker": worker, "workers": workers}
+    answer: dict[str, Any] = world.invoke_handler(reconciliation.handler, event)
+    return answer
+
+
+def test_each_payment_is_settled_by_one_worker_and_the_measurement_adds_up_what_they_did(
+    open_world: SlowWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "payments")
+    answers = [run_worker(open_world, worker, 3) for worker in range(3)]
+    assert sorted(open_world.calls) == sorted(f"T-{n}" for n in range(40))
+    assert min(answer["settled"] for answer in answers) > 0
+    assert "reconciliation finished" not in caplog.messages  # the heartbeat is of the whole run
+    # The state machine gives a worker that failed this count.
+    event = {"action": "measure", "counts": [*answers, {"errors": 1}]}
+    sums = open_world.invoke_handler(reconciliation.handler, event)
+    assert sums == {"overdue": 40, "settled": 40, "open": 0, "errors": 1}
+    (line,) = [vars(record) for record in caplog.records if record.message == "reconciliation finished"]
+    metrics = {"OverduePayments": 40, "ReconciliationErrors": 1, "OpenPayments": 0, "OldestOpenPaymentAge": 0}
+    assert {name: line[name] for name in metrics} == metrics
+
+
+def test_a_run_without_workers_settles_all_payments_and_measures(
+    open_world: SlowWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator's command, and the schedule of a release without workers."""
+    caplog.set_level("INFO", "payments")
+    for event in ({"action": "reconcile"}, {"source": "aws.events"}):
+        answer = open_world.invoke_handler(reconciliation.handler, event)
+        assert (answer["open"], answer["errors"]) == (0, 0)
+    assert len(open_world.calls) == 40
+    assert caplog.messages.count("reconciliation finished") == 2
+
+
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 0.25), (4, 1.0)])
+def test_all_workers_together_take_no_more_payments_a_second_to_the_gateway_than_is_set(
+    open_world: SlowWorld, monkeypatch: pytest.MonkeyPatch, workers: int, seconds: float
+) -> None:
+    monkeypatch.setenv("GATEWAY_REQUESTS_PER_SECOND", "4")
+    run_worker(open_world, 0, workers)
+    waits = [later - earlier for earlier, later in itertools.pairwise(open_world.called_at)]
+    assert len(waits) > 5
+    assert min(waits) > seconds - 0.1
+    assert max(waits) < seconds + 0.1
+
+
+def test_a_worker_does_not_wait_for_a_turn_that_comes_after_its_time(
+    open_world: SlowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The payment could outlast the function."""
+    monkeypatch.setenv("GATEWAY_REQUESTS_PER_SECOND", "1")
+    monkeypatch.setattr(reconciliation, "BUDGET_SECONDS", 10)
+    run_worker(open_world, 0, 4)
+    assert len(open_world.calls) == 3  # after 0, 4 and 8 seconds
+    assert open_world.time - START < 9
+
+
+@pytest.mark.parametrize(
+    "share", [{"worker": 2, "workers": 2}, {"worker": -1, "workers": 2}, {"worker": "0", "workers": 1}, {"worker": 1}]
+)
+def test_a_worker_that_does_not_exist_is_refused(open_world: SlowWorld, share: dict[str, Any]) -> None:
+    with pytest.raises(MalformedRequest, match="worker must be"):
+        reconciliation.handler({"action": "reconcile", **share}, None)
+    assert open_world.calls == []
+
+
+@pytest.mark.parametrize("counts", [None, {"overdue": 1}, [1]])
+def test_a_measurement_without_counts_is_refused(open_world: SlowWorld, counts: Any) -> None:
+    with pytest.raises(MalformedRequest, match="counts must be"):
+        reconciliation.handler({"action": "measure", "counts": counts}, None)

@@ -53,7 +53,13 @@ _GATEWAY = {"GATEWAY", "GATEWAY_SECRET_ARN"}
 FUNCTIONS = {
     "Validation": {"NOTIFY_BUSINESS_OUTCOMES", "MAXIMUM_AMOUNTS", "HIGH_VALUE_AMOUNTS", "FRAUD_SCORE_LIMIT"},
     "Processing": {"NOTIFY_BUSINESS_OUTCOMES", *_GATEWAY},
-    "Reconciliation": {"NOTIFY_BUSINESS_OUTCOMES", "SNS_TOPIC_ARN", "DLQ_URL", *_GATEWAY},
+    "Reconciliation": {
+        "NOTIFY_BUSINESS_OUTCOMES",
+        "SNS_TOPIC_ARN",
+        "DLQ_URL",
+        "GATEWAY_REQUESTS_PER_SECOND",
+        *_GATEWAY,
+    },
 }
 
 Document = dict[str, Any]

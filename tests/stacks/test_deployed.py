@@ -229,7 +229,8 @@ def test_a_function_has_its_name_role_variables_and_alias(title: str, worlds: li
     }
     assert {key: function.get(key) for key in wiring} == wiring
     assert (ROOT / "lambda" / "handlers" / f"{title.lower()}.py").exists()
-    assert (function["MemorySize"], function["Timeout"], function["Runtime"][:8]) == (256, 300, "python3.")
+    timeout = 400 if title == "Reconciliation" else 300
+    assert (function["MemorySize"], function["Timeout"], function["Runtime"][:8]) == (256, timeout, "python3.")
     assert function["LoggingConfig"].items() >= {"LogGroup": f"/aws/lambda/{name}", "LogFormat": "JSON"}.items()
     assert "ReservedConcurrentExecutions" not in dev.properties(f"Compute/{title}Function")
     variables = function["Environment"]["Variables"]
@@ -240,6 +241,7 @@ def test_a_function_has_its_name_role_variables_and_alias(title: str, worlds: li
         "OPEN_SHARDS": "8",
         "SNS_TOPIC_ARN": TOPIC,
         "DLQ_URL": QUEUE_URL,
+        "GATEWAY_REQUESTS_PER_SECOND": "25",
     }
     assert {key: variables.get(key, target) for key, target in targets.items()} == targets
     assert "AKIA" not in str(variables)

@@ -13,7 +13,7 @@ from payments.request import CARD_NUMBER, TRANSACTION_ID
 from payments.status import UNSUCCESSFUL
 
 from scripts.common.states import SHORT_NAMES
-from stacks.compute.stack import TIMEOUT_SECONDS
+from stacks.compute.stack import RECONCILIATION_TIMEOUT_SECONDS, TIMEOUT_SECONDS
 from stacks.workflow import errors as workflow_errors
 from stacks.workflow import state_machine
 from stacks.workflow.state_machine import define_states, longest_execution_seconds
@@ -100,7 +100,7 @@ def test_a_claim_of_a_notice_outlasts_the_sending() -> None:
         # The workflow uses the answer of the last attempt, which has renewed the claim.
         longest = STATES[claiming]["TimeoutSeconds"] + longest_execution_seconds({n: STATES[n] for n in sending})
         assert longest < NOTIFIER_SECONDS, (claiming, sending)
-    assert TIMEOUT_SECONDS < NOTIFIER_SECONDS  # reconciliation's run
+    assert RECONCILIATION_TIMEOUT_SECONDS < NOTIFIER_SECONDS  # reconciliation's run
 
 
 def test_every_error_name_is_a_class_in_the_code_or_awss_own() -> None:

@@ -225,6 +225,7 @@ def test_the_longest_description_fits_lambdas_limit(monkeypatch: pytest.MonkeyPa
         "FunctionLogLevel": "DEBUG",
         "NotifyBusinessOutcomes": "false",
         "OpenShards": "64",
+        "GatewayRequestsPerSecond": "10000",
     }
     longest = max(len(description) for description, _ in describe_versions(change, "stripe").values())
     limit = SERVICE.operation_model("PublishVersion").input_shape.members["Description"].metadata["max"]
