@@ -61,6 +61,8 @@ def test_a_table_is_not_filled_up_with_spaces() -> None:
         # A name that fits on a line is never broken, nor a longer one but after a separator.
         ("a sentence about payment-platform-local", 25, 22, ["a sentence about ", "payment-platform-local"]),
         ("on arn:aws:sqs:eu-west-1:123456789012:queue", 40, 38, ["on arn:aws:sqs:eu-west-1:123456789012:", "queue"]),
+        # Nor does a short word stand alone before a name that would fit on the next line.
+        ("on arn:aws:sqs:eu-west-1:123456789012:queue", 42, 40, ["on arn:aws:sqs:eu-west-1:123456789012:", "queue"]),
         ("a-name-without-any-end", 10, 10, ["a-name-", "without-", "any-end"]),
         ("x" * 25, 10, 10, ["x" * 10, "x" * 10, "x" * 5]),
         ("  indented words", 12, 10, ["  indented ", "words"]),
