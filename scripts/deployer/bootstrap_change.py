@@ -28,6 +28,7 @@ from .change_set import (
     read_proposed_template,
 )
 from .deployment_options import ARTIFACTS_STACK, ArtifactsResult, stack_name
+from .drift import describe_last_detection
 from .failure import DeploymentFailed
 from .follow import execute_and_follow
 from .package import PLANS, Package
@@ -360,13 +361,21 @@ def propose_change(session: Session, change: BootstrapChange | None) -> Iterator
             if not session.options.only_plan or session.options.out:
                 raise denial from error
             plan = change.compared.make_offline_plan(_BY_COMPARISON)
-            yield BootstrapProposal(session, change, None, plan, [*describe_kept(session, change), str(denial)])
+            remarks = [*_describe_state(session, change, plan), str(denial)]
+            yield BootstrapProposal(session, change, None, plan, remarks)
             return
         if final is None:
             yield None
             return
         plan = change.compared.make_plan(final.changes, final.notices)
-        yield BootstrapProposal(session, change, final, plan, [*describe_kept(session, change)], sets=sets)
+        yield BootstrapProposal(session, change, final, plan, _describe_state(session, change, plan), sets=sets)
+
+
+def _describe_state(session: Session, change: BootstrapChange, plan: Plan) -> list[str]:
+    """Return the notices of what the change meets: other environments, and drift of what it changes."""
+    tree = StackTree(change.stack)
+    detected = describe_last_detection(session.cloudformation, plan.stack, tree, environment="")
+    return [*describe_kept(session, change), *detected]
 
 
 def read_proposal(

@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, describe_error
-from scripts.common.suggestion import suggest_command
+from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import STACK
 
 from .plan.iam import holds_rights
 from .plan.model import Change, StackChanges
 from .stack import WORKERS, Stack, StackTree
 from .status import Drift, find_drifted_resources
+
+_COMPARED_TEMPLATES = "the changes shown are those of the templates"
+_COMPARE_RESOURCES = "; --revert-drift compares with the resource"
 
 
 def describe_drift(changes: StackChanges, tree: StackTree, environment: str) -> tuple[str, ...]:
@@ -37,7 +40,7 @@ def describe_last_detection(
     """Return a notice for each resource that the plan changes and that had drifted when drift was last detected.
 
     Detects nothing: that takes minutes. One more notice names the changed stacks whose drift was never detected. There
-    is none for a drift-aware plan.
+    is none for a drift-aware plan. ``environment`` is empty for the artifacts stack, which belongs to none of them.
     """
     if changes.drift:
         return ()
@@ -46,11 +49,17 @@ def describe_last_detection(
     stacks = [(path, stack) for path, stack in tree.walk() if path in holders]
     drifted = [(path, stack) for path, stack in stacks if stack.drift == "DRIFTED"]
     with ThreadPoolExecutor(WORKERS) as pool:
-        drifts = pool.map(lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched), drifted)
+        note = _COMPARED_TEMPLATES + (_COMPARE_RESOURCES if environment else "")
+        drifts = pool.map(
+            lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched, note), drifted
+        )
         notices = [notice for lines in drifts for notice in lines]
     unchecked = ", ".join(path or stack.name for path, stack in stacks if stack.drift == "NOT_CHECKED")
     if unchecked:
         command = suggest_command("status", environment, "--drift")
+        if not environment:
+            detect = f"aws cloudformation detect-stack-drift --stack-name {tree.stack.name}"
+            command = complete_aws_commands(detect)
         notices.append(f"drift was never detected in {unchecked}; to see it in plans: {command}")
     return tuple(notices)
 
@@ -60,20 +69,19 @@ def _changes_existing_resource(change: Change) -> bool:
 
 
 def _describe_drifted_stack(
-    cloudformation: CloudFormationClient, path: str, stack: Stack, touched: set[str]
+    cloudformation: CloudFormationClient, path: str, stack: Stack, touched: set[str], note: str
 ) -> list[str]:
     try:
         drifts = find_drifted_resources(cloudformation, path, stack.id)
     except AWS_ERRORS as error:
         return [f"the drift of {path or stack.name} could not be read: {describe_error(error)}"]
-    return [_describe_drifted_resource(drift) for drift in drifts if drift.path in touched]
+    return [f"{_describe_drifted_resource(drift)}; {note}" for drift in drifts if drift.path in touched]
 
 
 def _describe_drifted_resource(drift: Drift) -> str:
     fate = "was deleted" if drift.status == "DELETED" else f"was changed ({', '.join(drift.properties) or 'unknown'})"
     detected = drift.detected_at[:16].replace("T", " ")
-    note = "the changes shown are those of the templates; --revert-drift compares with the resource"
-    return f"{drift.path} {fate} outside CloudFormation, as detected on {detected} UTC; {note}"
+    return f"{drift.path} {fate} outside CloudFormation, as detected on {detected} UTC"
 
 
 def describe_missing_drift(changes: StackChanges, tree: StackTree, environment: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
+from tests.deployer.both_stacks import add_earlier_release
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 
@@ -52,6 +53,23 @@ def test_drift_that_may_not_be_read_does_not_stop_a_plan(command: Command, aws: 
     aws.errors["DescribeStackResourceDrifts"] = [Refused("AccessDenied", "no", 403)]
     result = command("dev", "--plan", code=2)
     assert "! the drift of Data could not be read: not authorized: cloudformation:" in result.stdout
+
+
+def test_the_drift_of_the_artifacts_stack_is_named_in_its_plan(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+    detect = "aws cloudformation detect-stack-drift --stack-name payment-artifacts"
+    never = f"! drift was never detected in payment-artifacts; to see it in plans: {detect}\n"
+    assert never in command("dev", "--plan", code=2).stdout
+    artifacts.drift = "DRIFTED"
+    aws.actual.properties = {"BoundaryDev": {"Description": "mine"}, "Bucket": {"Tags": "[]"}}
+    planned = command("dev", "--plan", "--out", "plan.json", code=2).stdout
+    changed = "! BoundaryDev was changed (Description) outside CloudFormation, as detected on "
+    (line,) = [line for line in planned.splitlines() if line.startswith(changed)]
+    # Nothing compares with the resources of this stack.
+    assert line.endswith(" UTC; the changes shown are those of the templates")
+    assert "Bucket was changed" not in planned
+    assert never not in planned
+    assert line in command("apply", "dev", "plan.json", "--yes", code=0).stdout.splitlines()
 
 
 def test_programs_read_the_drift_as_well(command: Command, aws: Service) -> None:
