@@ -105,12 +105,56 @@ def limit_document(document: Mapping[str, Any], rights: set[Right]) -> dict[str,
 def join_rights(before: set[Right], after: set[Right], keep: Callable[[Right], bool]) -> set[Right]:
     """Return the rights of the later release, and of those that differ and ``keep`` chooses, what both releases need.
 
-    That is each allowance of either release, and a denial only if the other release has one that contains it.
+    That is each allowance of either release, and denials only as far as both releases deny.
     """
     allowed = {right for right in before - after if not right.is_denial and keep(right)}
     old, new = ({right for right in rights if right.is_denial} for rights in (before, after))
     delayed = {right for right in new if keep(right) and not is_contained(right, old)}
-    return (after - delayed) | allowed | {right for right in old if is_contained(right, delayed)}
+    narrower = {right for right in old if is_contained(right, delayed)}
+    denied = (after - delayed) | narrower
+    common = {right for first in old - denied for second in delayed if (right := _find_common_denial(first, second))}
+    return denied | allowed | {right for right in common if not is_contained(right, denied)}
+
+
+def _find_common_denial(first: Right, second: Right) -> Right | None:
+    """Return a denial of requests that both denials cover, if one of them contains the other but for its condition."""
+    condition = _join_conditions(json.loads(first.condition), json.loads(second.condition))
+    if condition is None:
+        return None
+    on_condition = json.dumps(condition, sort_keys=True)
+    for inner, outer in ((first, second), (second, first)):
+        if is_contained(inner._replace(condition=""), [outer._replace(condition="")]):
+            return inner._replace(condition=on_condition)
+    return None
+
+
+def _join_conditions(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a condition that is met only where both are; None if there is none, or not in so few words.
+
+    All operators and all keys of a condition have to be met, and one of the values of a key: with a negated operator,
+    none of them. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-logic-multiple-context-keys-or-values.html
+    """
+    joined = {operator: dict(keys) for operator, keys in first.items()}
+    for operator, keys in second.items():
+        former_keys = joined.setdefault(operator, {})
+        for key, value in keys.items():
+            if key not in former_keys:
+                # IAM ignores the case of keys, so that two spellings of one would be one key twice.
+                if key.lower() in (former_key.lower() for former_key in former_keys):
+                    return None
+                former_keys[key] = value
+            elif (values := _join_values(operator, as_list(former_keys[key]), as_list(value))) is not None:
+                former_keys[key] = values
+            else:
+                return None
+    return joined
+
+
+def _join_values(operator: str, first: Sequence[Any], second: Sequence[Any]) -> list[Any] | None:
+    if "Not" in operator:
+        return [*first, *(value for value in second if value not in first)]
+    # Patterns and numbers may match in common what their texts do not have in common; less is denied then.
+    return [value for value in first if value in second] or None
 
 
 def is_contained(inner: Right, rights: Iterable[Right]) -> bool:

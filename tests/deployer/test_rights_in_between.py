@@ -23,6 +23,12 @@ DENY_GET_A = {"Effect": "Deny", "Action": ["s:Get"], "Resource": ["a"]}
 DENY_ALL_OF_A = {"Effect": "Deny", "Action": ["s:*"], "Resource": ["a"]}
 DENY_ON_MONDAY = {**DENY_GET_A, "Condition": {"StringEquals": {"day": "monday"}}}
 DENY_ON_TUESDAY = {**DENY_GET_A, "Condition": {"StringEquals": {"day": "tuesday"}}}
+
+
+def deny_on_days(*days: str, operator: str = "StringEquals") -> dict[str, Any]:
+    return {**DENY_GET_A, "Condition": {operator: {"day": list(days)}}}
+
+
 DENY_ALL_BUT_PUT = {"Effect": "Deny", "NotAction": ["s:Put"], "Resource": "*"}
 DENY_ALL_BUT_BOTH = {"Effect": "Deny", "NotAction": ["s:Put", "s:Get"], "Resource": "*"}
 ANNA, BERT = (f"arn:aws:iam::{'1' * 12}:user/{name}" for name in ("anna", "bert"))
@@ -143,6 +149,54 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], Request, str]] = {
         {"boundary": [ALLOW_ALL, DENY_ON_TUESDAY]},
         Request("boundary", day="tuesday"),
         "yes yes no",
+    ),
+    "the days of a denial change, on the day that stays": (
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", "tuesday")]},
+        {"boundary": [ALLOW_ALL, deny_on_days("tuesday", "sunday")]},
+        Request("boundary", day="tuesday"),
+        "no no no",
+    ),
+    "the days of a denial change, on the day that goes": (
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", "tuesday")]},
+        {"boundary": [ALLOW_ALL, deny_on_days("tuesday", "sunday")]},
+        Request("boundary"),
+        "no yes yes",
+    ),
+    "the days of a denial change, on the day that comes": (
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", "tuesday")]},
+        {"boundary": [ALLOW_ALL, deny_on_days("tuesday", "sunday")]},
+        Request("boundary", day="sunday"),
+        "yes yes no",
+    ),
+    "a denial gets other words, where both hold": (
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", "tuesday")]},
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", operator="StringNotEquals")]},
+        Request("boundary", day="tuesday"),
+        "no no no",
+    ),
+    "a denial gets other words, where one holds": (
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", "tuesday")]},
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", operator="StringNotEquals")]},
+        Request("boundary"),
+        "no yes yes",
+    ),
+    "the days without a denial change, on a day that neither has": (
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", operator="StringNotEquals")]},
+        {"boundary": [ALLOW_ALL, deny_on_days("tuesday", operator="StringNotEquals")]},
+        Request("boundary", day="sunday"),
+        "no no no",
+    ),
+    "the days without a denial change, on a day that one has": (
+        {"boundary": [ALLOW_ALL, deny_on_days("monday", operator="StringNotEquals")]},
+        {"boundary": [ALLOW_ALL, deny_on_days("tuesday", operator="StringNotEquals")]},
+        Request("boundary", day="tuesday"),
+        "no yes yes",
+    ),
+    "a denial gets narrower on another condition": (
+        {"attached": [ALLOW_ALL, {**deny_on_days("monday", "tuesday"), "Action": "s:*"}]},
+        {"attached": [ALLOW_ALL, deny_on_days("tuesday")]},
+        Request(day="tuesday"),
+        "no no no",
     ),
     "a denial gets a condition, and holds where it stays": (
         {"boundary": [ALLOW_ALL, DENY_GET_A]},

@@ -21,9 +21,10 @@ _ADMINISTRATION = (
     *("iam:attachrolepolicy", "iam:putrolepolicy", "iam:createpolicyversion", "iam:updateassumerolepolicy"),
     *("iam:createaccesskey", "iam:passrole", "sts:assumerole", "organizations:attachpolicy"),
 )
-# AWS's policies that allow all actions, of all services or of one.
-# https://docs.aws.amazon.com/aws-managed-policy/latest/reference/about-managed-policy-reference.html
-_WIDE_POLICY = re.compile(r":aws:policy/(?:.*/)?(\w*Administrator\w*|PowerUserAccess|\w+FullAccess)$")
+# AWS's policies, whose documents no template has, and AWS changes.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-vs-inline.html#aws-managed-policies
+_POLICY_OF_AWS = re.compile(r":iam::aws:policy/(?:.*/)?([^/]+)$")
+_NOT_READ = ", which the plan does not look into"
 _HOLDERS = ("Roles", "Users", "Groups")
 # The types that name who gets something; who joins a group, the statements tell.
 _POLICY_TYPES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::InstanceProfile")
@@ -32,7 +33,8 @@ _POLICY_TYPES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::Insta
 def describe_widened_rights(statements: Iterable[StatementChange], account: str) -> Iterator[str]:
     """Yield a line for each added statement that allows something to everybody or to another account, or nearly all.
 
-    And one for each holder of statements that deny something no longer, or on another condition.
+    And one for each holder of statements that deny something no longer, or on another condition, and for each policy of
+    AWS that is attached or detached.
     ``account`` is the id of the account that is deployed to.
     """
     statements = list(statements)
@@ -43,6 +45,14 @@ def describe_widened_rights(statements: Iterable[StatementChange], account: str)
     for statement in statements:
         if not statement.added and statement.effect == "Deny":
             yield _describe_removed_denial(statement, statements)
+        elif not statement.added and (policy := _find_policy_of_aws(statement)):
+            yield f"{statement.holder} (attached) no longer has AWS's policy {policy}{_NOT_READ}"
+
+
+def _find_policy_of_aws(statement: StatementChange) -> str:
+    """Return the name of AWS's policy that the statement attaches; empty for any other statement."""
+    policy = _POLICY_OF_AWS.search(statement.resource) if statement.kind == "attached" else None
+    return policy[1] if policy else ""
 
 
 def _describe_removed_denial(statement: StatementChange, statements: list[StatementChange]) -> str:
@@ -67,8 +77,8 @@ def _describe_widening(statement: StatementChange, account: str) -> str:
         return f"{principal + ' ' if separator else ''}all that {target if separator else principal} allows"
     if receivers := _name_receivers(statement, account):
         return f"{receivers} {', '.join(statement.actions)}" + (f" on {target}" if target else "")
-    if statement.kind == "attached" and (policy := _WIDE_POLICY.search(statement.resource)):
-        return f"all that AWS's policy {policy[1]} allows"
+    if policy := _find_policy_of_aws(statement):
+        return f"all that AWS's policy {policy} allows{_NOT_READ}"
     words = [action for action in statement.actions if _is_wide(action)]
     if not words:
         return ""
