@@ -151,7 +151,7 @@ def test_a_table_of_another_stack_is_refused(command: Command, remains: Service)
     orders = Stack("orders", remains.make_arn("stack", "orders"), "CREATE_COMPLETE", text=ORDERS)
     remains.stacks[orders.id] = orders
     remains.holdings.resources[TABLE, LEDGER].stack_id = orders.id
-    refused = command("dev", "--import", "--yes", code=1).stderr
+    refused = command("dev", "--import", "--yes", code=1).stdout
     assert f"{LEDGER} ({TABLE}) belongs to the stack orders, which exists" in refused
     # Where the caller may not ask, CloudFormation refuses.
     denied = [Refused("AccessDenied", "not you", 403)] * 20
@@ -164,7 +164,7 @@ def test_a_table_of_another_stack_is_refused(command: Command, remains: Service)
 
 def test_a_table_with_another_key_is_refused(command: Command, remains: Service) -> None:
     remains.holdings.resources[TABLE, LEDGER].key = PAYMENT_KEY
-    refused = command("dev", "--import", "--yes", code=1).stderr
+    refused = command("dev", "--import", "--yes", code=1).stdout
     assert (
         f"{LEDGER} ({TABLE}) has the key transaction_id (HASH, S), but the template transaction_id (HASH, S), sequence "
         "(RANGE, N); copy its items into a table with this key, or choose another environment name"
@@ -371,7 +371,7 @@ def test_a_deployed_environment_takes_in_a_vault_when_backups_are_switched_on_ag
             item.stack_id, item.contents = "", ["arn:aws:backup:1 COMPLETED arn:aws:dynamodb:1"]
             vault = kind, name
     aws.alarms = {name: state for name, state in aws.alarms.items() if "backup" not in name}
-    assert "take it in (scripts/deploy.sh prod --import)" in command("prod", "--yes", code=1).stderr
+    assert "take it in (scripts/deploy.sh prod --import)" in command("prod", "--yes", code=1).stdout
     output = command("prod", "--import", "--yes", code=0).stdout
     assert "< BackupVault AWS::Backup::BackupVault (imports backup-vault-payments-prod)" in output
     assert aws.holdings.resources[vault].stack_id == stack.nested["Data"].id
