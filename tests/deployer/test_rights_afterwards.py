@@ -183,7 +183,7 @@ def test_a_saved_plan_is_refused_after_the_deployment_of_another_environment(
     aws.stacks[artifacts.id] = artifacts
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
     reason = "payment-platform-prod was deployed since the plan was made; create a new plan"
-    assert refused.stderr == f"deploy: plan.json: {reason}\n"
+    assert refused.stderr.startswith(f"deploy: plan.json: {reason}; the plan is still saved; delete it with scripts/")
     assert (count_executions(aws), list_ledgers(artifacts, "prod")) == (0, ["dynamodb-ledger"])
 
 
