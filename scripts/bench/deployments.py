@@ -1,22 +1,20 @@
 """Deploys the same templates to the AWS emulator by our deployer and by the AWS CLI; counts seconds and AWS calls."""
 
-import http.client
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from scripts.common.paths import ROOT
 from scripts.deployer.validate import LINTED
 from scripts.local import server
 from stacks import settings
+
+from .proxy import Exchange, run_proxy
 
 AWS_CLI = ROOT / ".venv" / "awscli" / "bin" / "aws"
 ENVIRONMENT = "dev"
@@ -98,44 +96,11 @@ class _CallCounter:
 
 @contextmanager
 def _count_calls(port: int) -> Iterator[_CallCounter]:
-    """Run a proxy in front of the emulator that counts and forwards the requests."""
+    """Run a proxy in front of the emulator that counts the requests."""
     counter = _CallCounter()
-    lock = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def count_call(_: Exchange) -> None:
+        counter.calls += 1
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def forward(self) -> None:
-            with lock:
-                counter.calls += 1
-            if self.headers.get("Expect"):
-                self.send_response_only(100)
-                self.end_headers()
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name: value for name, value in self.headers.items() if name != "Expect"}
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-            upstream.request(self.command, self.path, body, headers)
-            response = upstream.getresponse()
-            content = response.read()
-            self.send_response_only(response.status)
-            for name, value in response.getheaders():
-                if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                    self.send_header(name, value)
-            length = response.headers.get("Content-Length") if self.command == "HEAD" else None
-            self.send_header("Content-Length", length or str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-            upstream.close()
-
-        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = forward
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
-        counter.url = f"http://127.0.0.1:{proxy.server_port}"
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        try:
-            yield counter
-        finally:
-            proxy.shutdown()
+    with run_proxy(port, count_call) as counter.url:
+        yield counter
