@@ -8,6 +8,7 @@ pictures/  the pictures of README.md and of the documents
 verify/    the proof of a deployed environment
 page/      a page of the payments of a running emulator
 operator/  the operator's commands
+capacity/  which limit is reached at how many payments a second, and what they cost
 deployer/  from the templates to a deployed platform
 local/     the AWS emulator, and how a command reaches it or AWS
 common/    what all commands share

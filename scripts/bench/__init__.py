@@ -6,4 +6,7 @@ starts.py       CPU time of commands until they would do their work
 deployments.py  time and AWS calls of a deployment, compared with the AWS CLI
 payments.py     cost of a payment, compared with the reference functions
 worker.py       the process that measures one side of that comparison
+demands.py      what a payment takes from AWS, for scripts/capacity
+reference_demands.py  the same of the reference
+proxy.py        reports the calls that pass to the emulator
 """

@@ -31,7 +31,7 @@ def compare_payments(reference: Path) -> Iterator[str]:
     """Yield a line for each figure. ``reference`` is the Markdown file that contains the reference's functions."""
     server.isolate_from_user_configuration()
     with tempfile.TemporaryDirectory() as folder, server.run_server() as emulator:
-        _extract_functions(reference, Path(folder))
+        extract_functions(reference, Path(folder))
         platform = target.emulator_target(emulator)
         quiet = Console(file=io.StringIO())
         options = DeploymentOptions("local", settings.load("local"), settings.load_bootstrap())
@@ -61,7 +61,7 @@ def compare_payments(reference: Path) -> Iterator[str]:
         yield f"billed transitions of a completed payment: {_count_transitions(platform, outputs)}"
 
 
-def _extract_functions(reference: Path, folder: Path) -> None:
+def extract_functions(reference: Path, folder: Path) -> None:
     """Write the code blocks below the headings of the two functions into ``folder``."""
     try:
         text = reference.read_text(encoding="utf-8")

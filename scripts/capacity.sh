@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Show which limits an environment reaches at a load, and what that costs: scripts/capacity.sh ENVIRONMENT --per-second N ...
+exec "$(dirname "${BASH_SOURCE[0]}")/python.sh" scripts.capacity "$@"
