@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from scripts.capacity import cli as capacity
 from scripts.deployer.cli import deploy, destroy, invoke, outputs, status
 from scripts.local.examples import EXAMPLES
 from scripts.operator import cli
@@ -42,6 +43,7 @@ DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 PROGRAMS = {
+    "scripts/capacity.sh": capacity.main,
     "scripts/deploy.sh": deploy.main,
     "scripts/destroy.sh": destroy.main,
     "scripts/invoke.sh": invoke.main,

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from scripts.capacity import cli as capacity
 from scripts.deployer.cli import deploy, destroy, invoke, outputs, status
 from scripts.operator import cli as payments
 from scripts.operator.cli import logs
@@ -23,6 +24,7 @@ SDK = {"boto3", "botocore.session", "botocore.exceptions"}
 GENERATOR = {"troposphere", "awacs", "cfnlint"}
 OUTPUT = {"rich.console", "yaml"}
 COMMANDS: dict[str, tuple[str, click.Command]] = {
+    "capacity": ("scripts.capacity", capacity.main),
     "deploy": ("scripts.deployer.cli.deploy", deploy.main),
     "destroy": ("scripts.deployer.cli.destroy", destroy.main),
     "invoke": ("scripts.deployer.cli.invoke", invoke.main),

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from scripts.capacity.demands import DEMANDS_FILE, REFERENCE_FILE, format_document
+from scripts.capacity.demands import DEMANDS_FILE, REFERENCE_FILE, write_document
 from scripts.local import server
 
 from . import demands, deployments, payments, reference_demands
@@ -18,10 +18,10 @@ for line in compare_starts():
     print(line, flush=True)
 for line in deployments.compare_deployments():
     print(line, flush=True)
-DEMANDS_FILE.write_text(format_document(demands.measure_demands()), encoding="utf-8")
+write_document(DEMANDS_FILE, demands.measure_demands())
 print(f"what a payment takes from AWS: {DEMANDS_FILE}", flush=True)
 if len(sys.argv) > 1:
-    REFERENCE_FILE.write_text(format_document(reference_demands.measure_reference(Path(sys.argv[1]))), encoding="utf-8")
+    write_document(REFERENCE_FILE, reference_demands.measure_reference(Path(sys.argv[1])))
     print(f"what a payment of the reference takes: {REFERENCE_FILE}", flush=True)
     for line in payments.compare_payments(Path(sys.argv[1])):
         print(line, flush=True)

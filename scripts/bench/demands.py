@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scripts.capacity.demands import DEMANDS_FILE, format_document
+from scripts.capacity.demands import DEMANDS_FILE, write_document
 from scripts.capacity.units import (
     ITEM_OVERHEAD_BYTES,
     Item,
@@ -344,4 +344,4 @@ def _add_event(usage: Usage, arn: str, event: Any, kind: str, details: dict[str,
 
 if __name__ == "__main__":
     server.isolate_from_user_configuration()
-    DEMANDS_FILE.write_text(format_document(measure_demands()), encoding="utf-8")
+    write_document(DEMANDS_FILE, measure_demands())

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from scripts.capacity.demands import REFERENCE_FILE, format_document, load_document
+from scripts.capacity.demands import REFERENCE_FILE, load_document, write_document
 from scripts.capacity.units import ITEM_OVERHEAD_BYTES, count_write_units, size_item
 from scripts.common.paths import ROOT
 from scripts.local import server, target
@@ -148,4 +148,4 @@ def _count_events(transitions: int) -> int:
 
 if __name__ == "__main__":
     server.isolate_from_user_configuration()
-    REFERENCE_FILE.write_text(format_document(measure_reference(Path(sys.argv[1]))), encoding="utf-8")
+    write_document(REFERENCE_FILE, measure_reference(Path(sys.argv[1])))

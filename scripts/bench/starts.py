@@ -11,6 +11,7 @@ from scripts.common.paths import ROOT
 RUNS = 15
 # A command of scripts/, as its script starts it: the module, and the arguments.
 _COMMANDS = {
+    "capacity.sh --help": ("scripts.capacity", "--help"),
     "deploy.sh --help": ("scripts.deployer.cli.deploy", "--help"),
     "deploy.sh plan --help": ("scripts.deployer.cli.deploy", "plan", "--help"),
     "destroy.sh --help": ("scripts.deployer.cli.destroy", "--help"),

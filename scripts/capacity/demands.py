@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.common.errors import UserError
+from scripts.common.files import write_file
 
 DEMANDS_FILE = Path(__file__).with_name("demands.json")
 REFERENCE_FILE = Path(__file__).with_name("reference.json")
@@ -76,6 +77,10 @@ def load_document(path: Path = DEMANDS_FILE) -> dict[str, Any]:
 
 def format_document(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    write_file(path, format_document(document).encode())
 
 
 def read_usage(measured: Mapping[str, Any]) -> Usage:

@@ -1,0 +1,44 @@
+"""What scripts/capacity/demands.json says that a payment takes is what it takes now."""
+
+from typing import Any
+
+import pytest
+
+from scripts.bench.demands import AMOUNTS, Meter, run_meter, select_counts
+from scripts.capacity.demands import BYTES_TOLERANCE, load_document
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def platform() -> Any:
+    """A platform of its own, whose functions' calls are recorded."""
+    with run_meter() as meter:
+        yield meter
+
+
+@pytest.fixture(autouse=True)
+def _clean_up_after_earlier_tests() -> None:
+    """There is nothing to clean up: each measurement counts its own calls, and no other test uses this platform."""
+
+
+def test_a_run_of_reconciliation_takes_what_the_file_says(platform: Meter) -> None:
+    """Before the failed payment, which stays open."""
+    compare_with_file(platform.measure_reconciliation().to_json(), load_document()["reconciliation"])
+
+
+@pytest.mark.parametrize("outcome", AMOUNTS)
+def test_a_payment_takes_what_the_file_says(platform: Meter, outcome: str) -> None:
+    measured = platform.measure_payment(AMOUNTS[outcome]).to_json()
+    compare_with_file(measured, load_document()["outcomes"][outcome])
+
+
+def compare_with_file(measured: dict[str, Any], recorded: dict[str, Any]) -> None:
+    advice = "another measurement: `make bench` writes scripts/capacity/demands.json"
+    assert select_counts(measured) == select_counts(recorded), advice
+    for key, value in recorded.items():
+        if key.endswith("_bytes"):
+            assert measured[key] == pytest.approx(value, rel=BYTES_TOLERANCE), f"{key}: {advice}"
+    for name, table in recorded["tables"].items():
+        stored = measured["tables"][name]["stored_bytes"]
+        assert stored == pytest.approx(table["stored_bytes"], rel=BYTES_TOLERANCE), f"{name}: {advice}"
