@@ -164,10 +164,10 @@ def test_a_table_of_another_stack_is_refused(command: Command, remains: Service)
 
 def test_a_table_with_another_key_is_refused(command: Command, remains: Service) -> None:
     remains.holdings.resources[TABLE, LEDGER].key = PAYMENT_KEY
-    refused = command("dev", "--import", "--yes", code=1).stdout
+    refused = " ".join(command("dev", "--import", "--yes", code=1).stdout.split())
     assert (
         f"{LEDGER} ({TABLE}) has the key transaction_id (HASH, S), but the template transaction_id (HASH, S), sequence "
-        "(RANGE, N); copy its items into a table with this key, or choose another environment name"
+        "(RANGE, N) → copy its items into a table with this key, or choose another environment name"
     ) in refused
     assert remains.find_writes() == []
 
