@@ -26,7 +26,9 @@ def build_documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
     Raises ``DeclarationError`` for what troposphere refuses, ``SettingsError`` for the settings file, and
     ``RequirementError`` for the requirements of a layer.
     """
-    environments = Environments(settings.deployed_environments(), settings.unprotected_environments())
+    environments = Environments(
+        settings.deployed_environments(), settings.unprotected_environments(), settings.code_only_environments()
+    )
     remarks = io.StringIO()
     try:
         # Only there troposphere names the property whose value it refuses.

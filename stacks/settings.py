@@ -178,6 +178,7 @@ class Rollout:
         "Whether the platform's alarms are rollback triggers, from the second deployment on", True
     )
     express = Flag("Whether deploy.sh --express is allowed: a deployment that does not wait for ready resources", False)
+    code_only = Flag("Whether deploy.sh --code-only is allowed: new code in the functions without a deployment", False)
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackConfiguration.html
     monitoring_minutes = Number(
         "Minutes that CloudFormation monitors the alarms after a deployment", default=0, maximum=180
@@ -215,6 +216,19 @@ def unprotected_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
     """
     file = _read_file(path)
     return tuple(name for name in deployed_environments(path) if not _is_protected(file[name].get(_ROLLOUT, {})))
+
+
+def code_only_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
+    """Return the unprotected environments whose functions may get new code without a deployment.
+
+    Raises ``SettingsError`` for a file that cannot be read.
+    """
+    file = _read_file(path)
+    return tuple(
+        name
+        for name in unprotected_environments(path)
+        if file[name].get(_ROLLOUT, {}).get(Rollout.code_only.name) is True
+    )
 
 
 def _is_protected(rollout: Any) -> bool:

@@ -19,6 +19,7 @@ class Rollout:
     rollback_on_alarms: bool = True
     monitoring_minutes: int = 0
     express: bool = False
+    code_only: bool = False
 
     @property
     def protections(self) -> tuple[str, ...]:
@@ -48,6 +49,8 @@ class DeploymentOptions:
     express: bool = False
     keep_failed: bool = False
     skip_validation: bool = False
+    # Whether the functions get new code without a deployment.
+    code_only: bool = False
     # Whether to import the existing resources that the stacks would create, instead of refusing to deploy.
     imports_existing: bool = False
     # Whether to compare with the actual state of each resource, and to revert what was changed outside CloudFormation.

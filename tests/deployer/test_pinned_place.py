@@ -110,6 +110,8 @@ def test_the_region_of_the_environment_is_the_default_and_another_is_refused(
 def test_local_belongs_to_no_account(tmp_path: Path) -> None:
     path = tmp_path / "environments.toml"
     text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8")
-    path.write_text(f'{text}[local.rollout]\naccount = "{ACCOUNT}"\n', encoding="utf-8")
+    rollout = "[local.rollout]\n"
+    assert rollout in text
+    path.write_text(text.replace(rollout, f'{rollout}account = "{ACCOUNT}"\n'), encoding="utf-8")
     with pytest.raises(settings.SettingsError, match="the AWS emulator has neither account nor region"):
         settings.load("local", path)

@@ -22,6 +22,7 @@ TEMPLATE = Tree(to_plain_types(load_template("artifacts")))
 ALL_ROLES = {"ServiceRole": "true", "PermissionsBoundary": "platform", "GithubRepository": "us/payments"}
 STACK = evaluate(TEMPLATE, ALL_ROLES, PSEUDO)
 SERVICE_POLICIES = [title for title in STACK.resources if re.fullmatch(r"Service\d+Policy", title)]
+CODE_POLICIES = [title for title in STACK.resources if re.fullmatch(r"GitHubCode\d+Policy", title)]
 LOOK_POLICIES = [title for title in STACK.resources if re.fullmatch(r"GitHubLook\d+Policy", title)]
 
 
@@ -68,10 +69,10 @@ def test_a_plan_cannot_change_a_stack() -> None:
         ({"ServiceRole": "true"}, 1 + len(SERVICE_POLICIES)),
         # Without a service role, GitHub would need all rights of CloudFormation.
         ({"GithubRepository": "us/payments"}, 0),
-        (ALL_ROLES | {"PermissionsBoundary": ""}, 6 + len(SERVICE_POLICIES) + len(LOOK_POLICIES)),
+        (ALL_ROLES | {"PermissionsBoundary": ""}, 6 + len(SERVICE_POLICIES) + len(LOOK_POLICIES) + len(CODE_POLICIES)),
         (
             ALL_ROLES | {"PermissionsBoundary": "", "GithubOidcProviderArn": "arn"},
-            5 + len(SERVICE_POLICIES) + len(LOOK_POLICIES),
+            5 + len(SERVICE_POLICIES) + len(LOOK_POLICIES) + len(CODE_POLICIES),
         ),
     ],
 )
@@ -96,7 +97,7 @@ def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int)
     The partitions and Regions are those that botocore knows.
     """
     names = ("dev", "prod", "staging", "qa1", "sandbox")[:environments]
-    template = emit.document(artifacts.build(Environments(names, unprotected=names)))
+    template = emit.document(artifacts.build(Environments(names, unprotected=names, code_only=names)))
     stack = evaluate(Tree(to_plain_types(template)), ALL_ROLES, {"AWS::AccountId": ACCOUNT})
     policies = {
         name: json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))
@@ -109,6 +110,24 @@ def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int)
             filled_in = text.replace("${AWS::Partition}", partition).replace("${AWS::Region}", region)
             assert len(filled_in.replace("${Artifacts.Arn}", bucket)) <= 6144, (name, partition)
     assert len(stack.resources["CloudFormationRole"].properties["ManagedPolicyArns"]) <= 10
+
+
+def test_rights_on_functions_are_for_environments_whose_code_may_change() -> None:
+    actions = ("lambda:GetAlias", "lambda:GetFunctionConfiguration", "lambda:UpdateAlias", "lambda:UpdateFunctionCode")
+    statements = [
+        statement
+        for title in (*CODE_POLICIES, *LOOK_POLICIES, "GitHubPlanPolicy", "GitHubDeployPolicy")
+        for statement in STACK.resources[title].properties["PolicyDocument"]["Statement"]
+        if {*statement["Action"]} & {*actions}
+    ]
+    resources = [str(resource) for statement in statements for resource in statement["Resource"]]
+    assert {name for statement in statements for name in statement["Action"]} == {*actions}
+    assert resources
+    assert all(re.search(r":function:lambda-payment-[a-z]+-dev(:\*)?$", resource) for resource in resources)
+    plan = STACK.resources["GitHubPlanRole"].properties["ManagedPolicyArns"]
+    assert not {f"${{{title}}}" for title in CODE_POLICIES} & {*plan}
+    without = emit.document(artifacts.build(Environments(("dev",), unprotected=("dev",))))
+    assert not [title for title in without["Resources"] if title.startswith("GitHubCode")]
 
 
 def test_more_environments_than_a_role_can_name_are_refused_by_the_generator() -> None:

@@ -122,6 +122,24 @@ def test_all_mistakes_of_an_environment_are_listed_at_once(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("rollout", "is_allowed"),
+    [
+        ("code_only = true", True),
+        ("code_only = false", False),
+        ('code_only = "true"', False),
+        ("code_only = true\nstack_policy = true", False),
+        ("code_only = true\ntermination_protecton = true", False),
+    ],
+)
+def test_rights_on_functions_are_given_where_code_only_is_certain(
+    tmp_path: Path, rollout: str, is_allowed: bool
+) -> None:
+    path = tmp_path / "environments.toml"
+    path.write_text(f"{DEV}[dev.rollout]\n{rollout}\n")
+    assert settings.code_only_environments(path) == (("dev",) if is_allowed else ())
+
+
 MISTAKES = """
 [Prod]
 [prod]
@@ -144,6 +162,7 @@ def test_a_mistake_in_one_environment_does_not_stop_another(tmp_path: Path) -> N
     assert settings.deployed_environments(path) == ("dev", "prod", "sandbox", "staging")
     # What may be meant as a protection is one, so that the other environments' templates do not change.
     assert settings.unprotected_environments(path) == ("dev",)
+    assert settings.code_only_environments(path) == ()
     with pytest.raises(settings.SettingsError) as refusal:
         settings.check_file(path)
     lines = str(refusal.value).splitlines()

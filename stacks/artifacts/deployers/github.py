@@ -1,6 +1,7 @@
 """The roles of GitHub Actions: any pull request may plan, and jobs of one GitHub environment may deploy.
 
-Both roles act through CloudFormation's role and have no access to the platform's resources.
+Both roles act through CloudFormation's role and have no access to the platform's resources, but for the code of the
+functions where `deploy.sh --code-only` may change it.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,14 @@ def add_github_roles(template: Template, service: Role, bucket_arn: AWSHelperFn,
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
     plan = _allow_planning(service, bucket_arn, environments)
     checks = add_policies(template, "GitHubLook{}", "HasGitHub", _allow_checks(environments))
+    code = add_policies(
+        template,
+        "GitHubCode{}",
+        "HasGitHub",
+        _allow_on_functions(
+            "TakeCodeBack", "lambda:GetFunctionConfiguration UpdateAlias UpdateFunctionCode", environments
+        ),
+    )
     _add_role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, checks)
     _add_role(
         template,
@@ -39,7 +48,7 @@ def add_github_roles(template: Template, service: Role, bucket_arn: AWSHelperFn,
         "repo:${GithubRepository}:environment:${GithubEnvironment}",
         provider_arn,
         [*plan, *_allow_deploying(environments)],
-        checks,
+        [*checks, *code],
     )
 
 
@@ -49,7 +58,7 @@ def _add_role(
     subject: str,
     provider_arn: AWSHelperFn,
     statements: Sequence[Statement],
-    checks: Sequence[ManagedPolicy],
+    others: Sequence[ManagedPolicy],
 ) -> None:
     """Add a role that only tokens with this subject may assume, and output its ARN.
 
@@ -74,7 +83,7 @@ def _add_role(
                     ),
                 )
             ),
-            ManagedPolicyArns=[managed_policy.ref(), *(policy.ref() for policy in checks)],
+            ManagedPolicyArns=[managed_policy.ref(), *(policy.ref() for policy in others)],
             # A deployment monitored by alarms may take longer than the default of one hour.
             MaxSessionDuration=7200,
             Condition="HasGitHub",
@@ -139,6 +148,7 @@ def _allow_checks(environments: Environments) -> list[Statement]:
             [names.role_arn(f"role-payment-{hyphenate(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
         ),
         *(_allow_lookup_of_names(environment) for environment in environments.names),
+        *_allow_on_functions("SeeChangedCode", "lambda:GetAlias", environments),
     ]
 
 
@@ -180,6 +190,14 @@ def _allow_deploying(environments: Environments) -> list[Statement]:
         *_allow_later_rollback(environments),
         allow("Artifacts", "s3:DeleteObject GetObject PutObject", [Sub("${Artifacts.Arn}/payment-platform/*")]),
     ]
+
+
+def _allow_on_functions(sid: str, actions: str, environments: Environments) -> list[Statement]:
+    """Allow the actions only where code may get into functions without a deployment (deploy.sh --code-only)."""
+    if not environments.code_only:
+        return []
+    functions = [f"function:{function.name}{version}" for function in names.FUNCTIONS for version in ("", ":*")]
+    return [allow(sid, actions, Environments(environments.code_only).arns("lambda", *functions))]
 
 
 def _allow_later_rollback(environments: Environments) -> list[Statement]:

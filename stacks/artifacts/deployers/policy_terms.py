@@ -49,6 +49,8 @@ class Environments:
     names: tuple[str, ...]
     # Those of them whose settings ask for neither termination protection nor a stack policy.
     unprotected: tuple[str, ...] = ()
+    # Those of these whose functions may get new code without a deployment.
+    code_only: tuple[str, ...] = ()
 
     def arns(self, service: str, *resources: str, is_regional: bool = True) -> list[AWSHelperFn]:
         """Return the ARN of each resource, written as in ``names.py``, in each environment."""
