@@ -17,6 +17,7 @@ stack_failures.py  operations without rollback, their later rollback, and expres
 imports.py         the resources that a change set imports, or refuses to
 operations.py      the operations of stacks, which events belong to
 holdings.py        the resources that deletion policies retain, with the rules of their services
+functions.py       Lambda: functions with versions and aliases, deployed and changed by hand
 data_services.py   DynamoDB, SQS, CloudWatch Logs, KMS and AWS Backup, which contain these resources
 account.py         the resources of the account outside stacks
 settings.py        the account's id, Region and time

@@ -25,6 +25,7 @@ from tests.deployer.aws.changes import Comparison, describe_resource, leave_out_
 from tests.deployer.aws.data_services import DataServices
 from tests.deployer.aws.drift import REVERT_DRIFT, ActualState, summarize_drift
 from tests.deployer.aws.faults import Fault
+from tests.deployer.aws.functions import Functions
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
 from tests.deployer.aws.imports import Imports
 from tests.deployer.aws.operations import Operations
@@ -113,6 +114,9 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     # Of the change set that is being created.
     _is_importing: bool = False
     _import_refusals: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.functions = Functions(self.objects)
 
     @property
     def data_services(self) -> DataServices:
@@ -207,7 +211,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
                 "LogicalResourceId": logical_id,
                 "ResourceType": resource["Type"],
                 "ResourceStatus": "DELETE_SKIPPED" if logical_id in self.skipped else "CREATE_COMPLETE",
-                "PhysicalResourceId": identify_resource(logical_id, resource, stack),
+                "PhysicalResourceId": self.functions.identify_resource(stack, logical_id)
+                or identify_resource(logical_id, resource, stack),
                 "LastUpdatedTimestamp": START,
             }
             for logical_id, resource in stack.resources.items()

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from tests.deployer.aws.drift import Drifts
+from tests.deployer.aws.functions import Functions
 from tests.deployer.aws.holdings import (
     NAMES,
     Holdings,
@@ -30,6 +31,7 @@ class Deployments(Drifts):
     rings: str
     complete_counts_as_deleted: bool
     holdings: Holdings
+    functions: Functions
     events: dict[str, list[dict[str, Any]]]
     waiting: list[Callable[[], None]]
     _count: int
@@ -49,6 +51,7 @@ class Deployments(Drifts):
         if not stack.status.endswith("_FAILED"):
             self._created = []
         self._failing = self.fails | self._find_collisions(change_set, after) | self.find_immutable_updates(change_set)
+        self._failing |= self.functions.find_refusals(after)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         if verb == "CREATE":
@@ -136,6 +139,7 @@ class Deployments(Drifts):
             nested.status, nested.root = f"{verb}_COMPLETE", stack
             nested.policy = policies.get(path, "")
         self._protect_tables(stack)
+        self.functions.deploy_stacks(stack)
         self.revert_drift(change_set)
         if verb == "UPDATE":
             self.add_event(stack, "", STACK, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -180,6 +184,7 @@ class Deployments(Drifts):
         for _, stack in root.walk():
             for logical_id in stack.resources:
                 self._create_resource(stack, logical_id)
+        self.functions.deploy_stacks(root)
 
     def _find_collisions(self, change_set: ChangeSet, after: Stack) -> dict[str, str]:
         """Return the error of each resource, by its path, whose name is taken."""

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from tests.deployer.aws import faults, wire
+from tests.deployer.aws import faults, functions, wire
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation
 from tests.deployer.aws.data_services import NO_QUEUE
@@ -27,6 +27,10 @@ _REST_OPERATIONS = {
     "lambda": {
         r"GET .*/account-settings$": "GetAccountSettings",
         r"GET .*/functions/(?P<name>[^/]+)/concurrency$": "GetFunctionConcurrency",
+        r"GET .*/functions/(?P<name>[^/]+)/configuration$": "GetFunctionConfiguration",
+        r"PUT .*/functions/(?P<name>[^/]+)/code$": "UpdateFunctionCode",
+        r"GET .*/functions/(?P<name>[^/]+)/aliases/(?P<alias>[^/]+)$": "GetAlias",
+        r"PUT .*/functions/(?P<name>[^/]+)/aliases/(?P<alias>[^/]+)$": "UpdateAlias",
         r"GET .*/tags/.+:function:(?P<name>[^:/]+)$": "ListTags",
     },
     "backup": {
@@ -154,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "ListAliases":
             account_items = self.account.answer_request(service, operation, request)["Aliases"]
             return {"Aliases": [*data_services.answer_request(operation, request)["Aliases"], *account_items]}
+        if service == "lambda" and operation in functions.OPERATIONS:
+            return self.service.functions.answer_request(operation, request)
         if data_services.is_responsible(service, operation, request):
             return data_services.answer_request(operation, request)
         return self.account.answer_request(service, operation, request)
@@ -197,6 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self._read_body()
+        if self.scope in _REST_OPERATIONS:
+            return self._answer_rest(json.loads(body))
         with self.service.lock:
             try:
                 self.service.record_call("PutObject", {"Key": self._read_key()})
@@ -260,12 +268,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse_object(Refused("NoSuchKey", "The specified key does not exist.", 404))
         return self._send_answer(200, content.encode("latin-1").decode(), "application/octet-stream")
 
-    def _answer_rest(self) -> None:
+    def _answer_rest(self, body: dict[str, Any] | None = None) -> None:
         url = urlsplit(self.path)
         line = f"{self.command} {unquote(url.path)}"
         for pattern, operation in _REST_OPERATIONS[self.scope].items():
             if match := re.match(pattern, line):
-                return self._answer_service(operation, dict(parse_qsl(url.query)) | match.groupdict())
+                parts = dict(parse_qsl(url.query)) | match.groupdict()
+                return self._answer_service(operation, parts | (body or {}))
         return self._send_answer(400, json.dumps({"__type": "MistakeInTheTest", "message": line}), "application/json")
 
     def _read_key(self) -> str:
