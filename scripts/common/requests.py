@@ -37,6 +37,7 @@ _OPERATIONS = {
 # Sending these again does nothing twice: they set what they name, delete it, or hide messages for a while.
 _REPEATABLE = (
     *("PutObject", "SetStackPolicy", "UpdateTerminationProtection", "DeleteChangeSet", "StartExecution"),
+    *("UpdateAlias", "UpdateFunctionCode"),
     *("ReceiveMessage", "ChangeMessageVisibility", "DeleteMessage"),
 )
 # The parameters by which a service knows a request that was sent before.

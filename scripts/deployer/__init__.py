@@ -37,6 +37,8 @@ deploy.py      the steps in order
     declarations.py       the lines that declare a resource, in Python and in YAML
     deletion_commands.py  the AWS CLI's command for what a rollback left behind
   unneeded_artifacts.py  deletes the files in the bucket that no deployed stack needs
+code_only.py   changed code -> the deployed functions, without a deployment
+  live_functions.py  the functions behind an alias, and how a deployment takes such code back
 holders.py     the stack that holds a resource, for a purge and an import
 finding.py     the result of a check of the preflight
 report/        reports to people, programs and pull requests; touches no network

@@ -13,6 +13,7 @@ from .change_set import Overtaken, Proposal, describe_obstacle
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import execute_plan, finish_deployment
+from .live_functions import take_code_back
 from .plan.danger import Danger
 from .plan.model import Plan
 from .saved_plan import PlannedStack, SavedPlan, save_plan
@@ -109,6 +110,7 @@ def execute_both(
     if artifacts is not None:
         artifacts.execute_before()
     try:
+        take_code_back(session, platform.before)
         execute_plan(session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late)
     except _FAILURES as error:
         _raise_unfinished(session, artifacts, platform, error)

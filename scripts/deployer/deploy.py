@@ -27,6 +27,7 @@ from .execution_options import (
     watches_alarms,
 )
 from .imports import check_imported, copy_for_import, describe_imports
+from .live_functions import count_functions, look_for_changed_code, take_code_back
 from .package import Package, package_templates, repackage_for_plan
 from .plan.model import StackChanges
 from .preflight.examine import Preflight
@@ -121,7 +122,9 @@ def _deploy_once(session: Session) -> Deployed:
             )
             before = before or read_snapshot(session.cloudformation, stack)
             deployed = _deploy_changes(session, before, after, bootstrap_proposal)
-    return _end_unchanged(session, stack, packaged, before) if is_same and not deployed.changed else deployed
+    if is_same and not deployed.changed:
+        return _end_unchanged(session, stack, packaged, before)
+    return _settle_code(session, before, deployed) if stays or not deployed.changed else deployed
 
 
 def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: BootstrapProposal | None) -> Deployed:
@@ -166,10 +169,31 @@ def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tupl
     return compared.is_empty and not before.refactored, before
 
 
-def _end_unchanged(session: Session, stack: Stack, packaged: Package, deployed: Snapshot | None) -> Deployed:
-    if not session.options.only_plan and deployed is not None:
-        _complete_last_deployment(session, packaged, deployed)
-    return Deployed(stack.outputs, changed=False)
+def _end_unchanged(session: Session, stack: Stack, packaged: Package, before: Snapshot | None) -> Deployed:
+    if not session.options.only_plan and before is not None:
+        _complete_last_deployment(session, packaged, before)
+    return _settle_code(session, before, Deployed(stack.outputs, changed=False))
+
+
+def _settle_code(session: Session, before: Snapshot | None, deployed: Deployed) -> Deployed:
+    """Take back what --code-only has changed, where no change set is executed; a plan only says so.
+
+    Returns the result of the deployment, which now may have changed something.
+    """
+    if before is None:
+        return deployed
+    options, message = session.options, ""
+    if not options.only_plan:
+        if names := take_code_back(session, before):
+            message = f"no changes; {count_functions(names)} the code of the last deployment again"
+    else:
+        aliases, notice = look_for_changed_code(session, before.tree)
+        if notice:
+            session.report.announce_step("Warning", notice)
+        if aliases:
+            saved = ", and no plan was saved" if options.out else ""
+            message = f"nothing was changed{saved}; a deployment would only take back what --code-only has changed"
+    return replace(deployed, changed=True, message=message) if message and not deployed.changed else deployed
 
 
 def _find_imported_resources(session: Session, preflight: Preflight) -> tuple[ImportedResource, ...]:
@@ -285,6 +309,7 @@ def _deploy_changes(
         detected = (
             *describe_last_detection(session.cloudformation, plan.stack, before.tree, options.environment),
             *describe_full_stacks(session.cloudformation, before.tree),
+            *filter(None, [look_for_changed_code(session, before.tree)[1]]),
         )
         platform = PlatformPlan(proposal, before, plan, [*ways, *drift, *detected, *notices, *late.notices], late)
         plans = join_plans(bootstrap_proposal, platform)

@@ -42,19 +42,19 @@ _BACKGROUND_WORK = {
 def check_options(options: DeploymentOptions) -> None:
     """Raise ``UserError`` for an option that the settings of the environment do not allow."""
     environment, rollout = options.environment, options.rollout
-    flags = [
-        name for name, is_set in (("--express", options.express), ("--keep-failed", options.keep_failed)) if is_set
-    ]
+    ways = {"--express": options.express, "--keep-failed": options.keep_failed, "--code-only": options.code_only}
+    flags = [name for name, is_set in ways.items() if is_set]
     if flags and rollout.protections:
         raise UserError(
             f"{flags[0]} is for development only: [{environment}.rollout] has {' and '.join(rollout.protections)}; "
             f"deploy without {flags[0]}"
         )
-    if options.express and not rollout.express:
-        raise UserError(
-            f"--express is not allowed in {environment}; deploy without it, or set express = true in "
-            f"[{environment}.rollout] of stacks/environments.toml"
-        )
+    for flag, setting in (("--express", "express"), ("--code-only", "code_only")):
+        if ways[flag] and not getattr(rollout, setting):
+            raise UserError(
+                f"{flag} is not allowed in {environment}; deploy without it, or set {setting} = true in "
+                f"[{environment}.rollout] of stacks/environments.toml"
+            )
     if len(flags) > 1:
         raise UserError(
             "--express cannot be combined with --keep-failed, because CloudFormation cannot roll back a stack that "

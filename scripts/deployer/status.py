@@ -13,7 +13,8 @@ from scripts.common.waiting import poll_with_backoff
 
 from .abandoned import list_saved_plans
 from .deployment_options import ARTIFACTS_STACK
-from .stack import WORKERS, describe_stack, describe_tree
+from .live_functions import find_changed_aliases
+from .stack import WORKERS, StackTree, describe_stack, describe_tree
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -68,9 +69,11 @@ class Status:
     artifacts: str = ""
     # Of the root and of the artifacts stack; none of a stack whose change sets this caller may not list.
     saved_plans: tuple[SavedChangeSet, ...] = ()
+    # The functions that run other code than the deployed one, by --code-only; none if this caller may not read it.
+    changed_functions: tuple[str, ...] = ()
 
 
-def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
+def read_status(name: str, target: Target, *, detect_drift: bool = False, allows_code_only: bool = False) -> Status:
     """Return the status. Raises ``NotDeployed``, and ``UserError`` if drift cannot be detected."""
     cloudformation = target.client("cloudformation")
     root = describe_stack(cloudformation, name)
@@ -98,7 +101,8 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Sta
     stack_names = [name, ARTIFACTS_STACK] if artifacts else [name]
     saved_plans = [saved for stack_name in stack_names for saved in _list_saved_plans(cloudformation, stack_name)]
     drifts = tuple(chain.from_iterable(resources))
-    return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans))
+    changed = _find_changed_functions(target, tree) if allows_code_only else ()
+    return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans), changed)
 
 
 def _list_saved_plans(cloudformation: CloudFormationClient, stack_name: str) -> list[SavedChangeSet]:
@@ -116,6 +120,15 @@ def _list_saved_plans(cloudformation: CloudFormationClient, stack_name: str) -> 
         )
         for summary in summaries
     ]
+
+
+def _find_changed_functions(target: Target, tree: StackTree) -> tuple[str, ...]:
+    try:
+        return tuple(alias.function for alias in find_changed_aliases(target.client("lambda"), tree))
+    except ClientError as error:
+        if is_denied(error):
+            return ()
+        raise
 
 
 def _read_artifacts_status(cloudformation: CloudFormationClient) -> str:

@@ -27,7 +27,7 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.common.packaging import Destination
-from scripts.deployer import deploy, refactor, validate
+from scripts.deployer import code_only, deploy, refactor, validate
 from scripts.deployer.package import Package, package_templates
 from stacks import names, settings
 from stacks.monitoring.alarms import alarm_names
@@ -97,7 +97,7 @@ class Command:
             for name, value in self.make_environment(**environment).items():
                 patch.setenv(name, value)
             patch.setattr(validate, "render_files", _render)
-            for module in (deploy, refactor):
+            for module in (deploy, refactor, code_only):
                 patch.setattr(module, "package_templates", _package)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep, self.haste))
             handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -260,10 +260,15 @@ def add_bootstrap_stack(aws: Service, **parameters: str) -> None:
     aws.stacks[stack.id] = stack
 
 
-def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev", **attributes: object) -> Stack:
-    """Deploy the platform from the current templates, or from those of an earlier release, which ``edit`` makes."""
+def add_platform(
+    aws: Service, edit: Edit | None = None, environment: str = "dev", *, code: str = "", **attributes: object
+) -> Stack:
+    """Deploy the platform from the current templates, or from those of an earlier release, which ``edit`` makes.
+
+    ``code`` is a line that the functions of that release have, and the current ones do not.
+    """
     add_bootstrap_stack(aws)
-    packaged = package_release(edit, environment)
+    packaged = package_release(edit, environment, code)
     for key, content in packaged.files.items():
         aws.objects[f"{BUCKET}/{key}"] = content.decode("latin-1")
     stack = aws.propose_stack(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))
@@ -279,17 +284,22 @@ def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev
 
 
 @functools.cache
-def package_release(edit: Edit | None, environment: str) -> Package:
+def package_release(edit: Edit | None, environment: str, code: str = "") -> Package:
     destination = Destination.for_environment(BUCKET, f"https://s3.{REGION}.amazonaws.com", environment)
-    if edit is None:
+    if edit is None and not code:
         return _package(ROOT / "templates" / "parent.yaml", destination)
     with tempfile.TemporaryDirectory() as release:
         templates = Path(release) / "templates"
         shutil.copytree(ROOT / "templates", templates)
-        for folder in ("lambda", "lambda-layers"):
-            (Path(release) / folder).symlink_to(ROOT / folder)
+        shutil.copytree(ROOT / "lambda", Path(release) / "lambda")
+        if code:
+            (Path(release) / "lambda" / "payments" / "release.py").write_text(f"{code}\n", encoding="utf-8")
+        (Path(release) / "lambda-layers").symlink_to(ROOT / "lambda-layers")
         for path in templates.glob("*.yaml"):
-            path.write_text(edit(path.name, path.read_text(encoding="utf-8")), encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
+            if code:
+                text = re.sub(r"\bcode-[0-9a-f]{8}", "code-00000000", text)
+            path.write_text(edit(path.name, text) if edit else text, encoding="utf-8")
         return package_templates(templates / "parent.yaml", destination)
 
 

@@ -30,16 +30,21 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "status": ("dev",),
     "outputs": ("dev",),
     "destroy": ("dev", "--yes", "--destroys", PLATFORM),
+    "code-only": ("dev", "--code-only"),
 }
 SCRIPTS = {"status": "status", "outputs": "outputs", "destroy": "destroy"}
 READ_ONLY = ("status", "outputs")
 # A plan of no changes is not saved.
+_USUAL = tuple(name for name in COMMANDS if name != "code-only")
 SITUATIONS = {
-    "first": tuple(COMMANDS),
-    "change": tuple(COMMANDS),
+    "first": _USUAL,
+    "change": _USUAL,
     # payment-artifacts changes, too: the boundary gains a right before the platform, and loses one after it.
     "both": ("deploy", "plan --out", "apply"),
     "nothing to do": ("deploy", "plan", "plan --out", "status", "outputs"),
+    # lambda/ has changed, and that change is in the functions.
+    "other code": ("code-only",),
+    "code put": ("deploy",),
 }
 RUNS = [(situation, name) for situation, names in SITUATIONS.items() for name in names]
 # What a last line may claim.
@@ -47,7 +52,7 @@ UNCHANGED = re.compile(
     r"nothing was (changed|done|deployed)|no stack was changed|was not (changed|deleted)|not deployed"
 )
 CONTINUES = re.compile(
-    r"the (deployment|deletion|rollback)( of [\w-]+)? continues|whether the deployment began could not be read"
+    r"the (deployment|deletion|rollback|update)( of [\w-]+)? continues|whether the deployment began could not be read"
 )
 
 
@@ -57,6 +62,10 @@ def make_service(situation: str) -> Service:
         add_bootstrap_stack(service)
     elif situation == "both":
         add_earlier_release(service)
+    elif situation in ("other code", "code put"):
+        add_platform(service, edit_harmlessly if situation == "code put" else None, code="RELEASE = 1")
+        for function in service.functions.functions.values() if situation == "code put" else ():
+            function.aliases["live"], function.code = "$LATEST", "other code"
     else:
         add_platform(service, edit_harmlessly if situation == "change" else None)
     return service
@@ -70,6 +79,11 @@ def read_state(service: Service) -> dict[str, Any]:
         if root.is_there and root.status != "REVIEW_IN_PROGRESS"
         for _, stack in root.walk()
     }
+
+
+def read_code(service: Service) -> dict[str, Any]:
+    """Return what counts as changed by --code-only: the code of each function, and its aliases."""
+    return {name: (function.code, dict(function.aliases)) for name, function in service.functions.functions.items()}
 
 
 def end_operation(service: Service) -> None:
@@ -109,14 +123,14 @@ class Run:
         if self.name == "apply":
             self.run_again("plan --out")
         self.service.calls.clear()
-        self.before = read_state(self.service)
+        self.before = (read_state(self.service), read_code(self.service))
         self.service.faults, self.service.before_call = self.faults, self.before_call
         try:
             self.result = self.run_again(self.name)
         finally:
             self.service.before_call = None
         end_operation(self.service)
-        self.after = read_state(self.service)
+        self.after = (read_state(self.service), read_code(self.service))
 
     def run_again(self, name: str) -> CommandResult:
         with serve_account(self.service) as url:

@@ -15,7 +15,7 @@ import pytest
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.conftest import LONGEST_SECONDS, Command, Edit, add_platform
-from tests.deployer.disturbed_runs import EVERY_CELL, Run, end_operation, read_state, send_signal
+from tests.deployer.disturbed_runs import EVERY_CELL, Run, end_operation, read_code, read_state, send_signal
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 
 COMMANDS = (
@@ -24,6 +24,8 @@ COMMANDS = (
     ("change", "plan --out"),
     ("change", "apply"),
     ("change", "destroy"),
+    ("other code", "code-only"),
+    ("code put", "deploy"),
 )
 
 
@@ -79,6 +81,8 @@ def test_an_interrupted_command_says_what_is_true_and_the_next_one_repairs_the_r
         again = run.run_again("deploy")
         if again.code not in (0, 1) or (again.code == 1 and name != "destroy"):
             run_mistakes.append(f"the next deployment ends with {again.code}: {again.stderr.strip()}")
+        if "$LATEST" in str(read_code(run.service)):
+            run_mistakes.append("the next deployment leaves code that no deployment has put there")
         if run.service.remaining_names and not run.plan.exists():
             run_mistakes.append(f"the next deployment leaves {run.service.remaining_names}")
         mistakes += [f"{operation}: {mistake}: {run.last_line}" for mistake in run_mistakes]

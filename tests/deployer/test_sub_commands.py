@@ -13,6 +13,7 @@ from tests.deployer.releases import edit_harmlessly
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--code-only", "--wait"), "--wait cannot be combined with --code-only"),
         (("--plan", "--follow"), "--plan and --follow: use only one of these"),
         (("--out", "x"), "--out requires --plan"),
         (("--offline",), "--offline requires --plan"),
@@ -76,7 +77,8 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
     assert max(map(len, general.stdout.splitlines())) <= 80
     commands = re.findall(r"^  ([a-z-]+)  +[A-Z].*[.]$", general.stdout.split("Commands:")[1], re.MULTILINE)
     assert commands == [
-        "deploy", "plan", "apply", "discard", "import", "refactor", "follow", "cancel", "continue-rollback", "rollback",
+        "deploy", "plan", "apply", "discard", "import", "refactor", "code-only", "follow", "cancel",
+        "continue-rollback", "rollback",
     ]  # fmt: skip
     assert "..." not in general.stdout
     for name in commands:
@@ -94,6 +96,8 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
         (("dev", "--discard=no-plan.json", "--json"), ("discard", "dev", "no-plan.json", "--json")),
         (("dev", "--plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
         (("dev", "--refactor", "--move", "X=Y"), ("refactor", "dev", "--move", "X=Y")),
+        (("dev", "--code-only"), ("code-only", "dev")),
+        (("dev", "code-only", "--json"), ("code-only", "dev", "--json")),
         (("dev", "--yes"), ("deploy", "dev", "--yes")),
         (("dev", "plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
         (("--region", "eu-west-1", "dev", "follow"), ("follow", "dev", "--region", "eu-west-1")),

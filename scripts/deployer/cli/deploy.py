@@ -159,13 +159,13 @@ def plan(
             from scripts.deployer.offline import plan_offline
 
             obstacle = settings.describe_missing_generation(options.environment, common.settings_file)
-            changed = plan_offline(options, against, report, obstacle)
+            planned = Deployed({}, changed=plan_offline(options, against, report, obstacle))
         else:
             from scripts.deployer.deploy import deploy as deploy_platform
             from scripts.deployer.session import Session
 
-            changed = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report)).changed
-        _end_plan(options, report, changed, is_offline=offline)
+            planned = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report))
+        _end_plan(options, report, planned, is_offline=offline)
 
 
 def _check_execution(execution: dict[str, bool], *, offline: bool, imports_existing: bool) -> None:
@@ -262,6 +262,22 @@ def move_resources(common: CommonOptions, moves: tuple[str, ...], yes: bool, as_
         else:
             result, message = "no changes", "no resource can be moved; nothing was done"
         session.report.show_result(result, stack_name=options.stack_name, outputs={}, message=message)
+
+
+@main.command("code-only")
+@common_options
+@_json
+def put_code_only(common: CommonOptions, as_json: bool) -> None:
+    """Put the code in lambda/ into the functions at once.
+
+    Nothing is deployed or asked. For environments whose settings allow it; the next deployment takes it back.
+    """
+    with _open_session(common, as_json, starts_emulator=False, code_only=True) as session:
+        from scripts.deployer.code_only import update_code
+
+        updated, name = update_code(session), session.options.stack_name
+        result, message = ("code updated", updated.message) if updated.changed else ("no changes", _NOTHING_DONE)
+        session.report.show_result(result, stack_name=name, outputs={}, message=message)
 
 
 @main.command()
@@ -409,10 +425,8 @@ def _open_session(
         from scripts.deployer.session import Session
         from scripts.local.choose_target import check_supported
 
-        # The operations that continue or end a deployment plan nothing, and have no such options.
-        if starts_emulator:
-            check_options(options)
-            check_supported(options.environment, command)
+        check_options(options)
+        check_supported(options.environment, command)
         if file:
             from scripts.deployer.apply import check_environment
 
@@ -452,14 +466,14 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
         exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)
 
 
-def _end_plan(options: DeploymentOptions, report: "Reporter", changed: bool, *, is_offline: bool) -> None:
+def _end_plan(options: DeploymentOptions, report: "Reporter", planned: Deployed, *, is_offline: bool) -> None:
     """Report the result, and exit with 2 if there are changes."""
-    if not changed:
+    if not planned.changed:
         message = f"no changes; {ARTIFACTS_STACK} is not compared offline" if is_offline else "no changes"
         report.show_result("no changes", stack_name=options.stack_name, outputs={}, message=message)
         sys.exit(0)
-    message = "nothing was changed"
-    if options.out:
+    message = planned.message or "nothing was changed"
+    if options.out and not planned.message:
         from scripts.deployer.saved_plan import list_plan_commands
 
         apply_command, discard_command = list_plan_commands(options.environment, options.out)

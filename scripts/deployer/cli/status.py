@@ -35,15 +35,22 @@ if TYPE_CHECKING:
 def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     """Show the status of ENVIRONMENT: its stacks, manual changes (drift), and alarms.
 
-    Exits with 2 if a stack has failed or drifted, or if an alarm is in ALARM or missing.
+    Exits with 2 if a stack has failed or drifted, if --code-only has changed a function, or if an alarm is in ALARM or
+    missing.
     """
     with common.report_errors("status", "nothing was changed", in_json=as_json):
         settings.load(common.environment, common.settings_file)
+        rollout = settings.load_rollout(common.environment, common.settings_file)
         from ..status import NotDeployed, read_status
 
         target = common.reach_target()
         try:
-            status = read_status(stack_name(common.environment), target, detect_drift=detect_drift)
+            status = read_status(
+                stack_name(common.environment),
+                target,
+                detect_drift=detect_drift,
+                allows_code_only=rollout["code_only"],
+            )
         except NotDeployed as error:
             raise UserError(f"{error}; deploy it with {suggest_command('deploy', common.environment)}") from None
         if as_json:
@@ -59,7 +66,7 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
 def _is_healthy(status: "Status") -> bool:
     failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in status.stacks)
     failed = failed or (bool(_describe_artifacts(status)) and not status.artifacts.endswith("_IN_PROGRESS"))
-    drifted = any(stack.drift == "DRIFTED" for stack in status.stacks)
+    drifted = bool(status.changed_functions) or any(stack.drift == "DRIFTED" for stack in status.stacks)
     return not failed and not drifted and not {"ALARM", "missing"} & set(status.alarms.values())
 
 
@@ -81,6 +88,8 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
     for drift in status.drifts:
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
         print_warning(console, f"{drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", "red")
+    if status.changed_functions:
+        print_warning(console, _describe_changed_code(status, environment), "red")
     for state in ("ALARM", "missing"):
         for name in sorted(name for name, alarm_state in status.alarms.items() if alarm_state == state):
             print_warning(console, f"{name} is {'in ALARM' if state == 'ALARM' else state}", "red")
@@ -91,6 +100,11 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
     )
     for line in (*_describe_saved_plans(status, environment), *_describe_drift_checks(status, environment)):
         print_hanging(console, Text(line, style="dim"))
+
+
+def _describe_changed_code(status: "Status", environment: str) -> str:
+    command = suggest_command("deploy", environment)
+    return f"--code-only has changed {', '.join(status.changed_functions)}; {command} takes that back before it deploys"
 
 
 def _print_stacks(console: "Console", status: "Status") -> None:

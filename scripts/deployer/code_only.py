@@ -1,0 +1,157 @@
+"""Puts the code in lambda/ into the deployed functions, without a deployment."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scripts.common.clients import LambdaClient
+from scripts.common.errors import UserError
+from scripts.common.suggestion import suggest_command
+from scripts.common.templates import STACK, Tree
+from scripts.common.wording import join_names
+
+from .deployment_options import ARTIFACTS_STACK, Deployed
+from .live_functions import (
+    ALIAS,
+    FUNCTION,
+    UNPUBLISHED,
+    VERSION,
+    LiveFunction,
+    count_functions,
+    find_changed_aliases,
+    find_live_functions,
+    put_code,
+    take_code_back,
+)
+from .package import package_templates
+from .plan.model import StackChanges
+from .planning import compare_trees, parse_package
+from .session import Session
+from .stack import Snapshot, Stack, check_owned, check_ready, describe_environment, describe_stack, read_snapshot
+from .statuses import list_commands
+from .validate import check_fresh
+
+# The properties by which templates differ if only the code does: its key, the version's digest, and the version.
+_OF_CODE = {FUNCTION: {"Code"}, VERSION: {"Description"}, ALIAS: {"FunctionVersion"}}
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class _Update:
+    function: LiveFunction
+    # A zip.
+    code: bytes
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 in base64, as Lambda has it."""
+        return base64.b64encode(hashlib.sha256(self.code).digest()).decode()
+
+
+def update_code(session: Session) -> Deployed:
+    """Put the code into the functions, and point their aliases to it; or take that back, if it is what is deployed.
+
+    Raises ``UserError`` if anything but code differs from what is deployed, and what ``put_code`` raises.
+    """
+    options, cloudformation = session.options, session.cloudformation
+    check_fresh(options.templates, but_code=True)
+    stack = _find_stack(session)
+    deployed = read_snapshot(cloudformation, stack)
+    bucket = describe_stack(cloudformation, ARTIFACTS_STACK).outputs.get("BucketName", "")
+    destination = session.target.destination(bucket, options.environment)
+    packaged = package_templates(options.templates / "parent.yaml", destination, session.target.runtime)
+    after, functions = parse_package(packaged), find_live_functions(deployed)
+    _check_differences(session, deployed, after, functions)
+    updates = [_Update(function, packaged.files[_find_key(after, function.path)]) for function in functions]
+    updated = _update_functions(session, deployed, updates)
+    _check_undisturbed(session, stack)
+    return updated
+
+
+def _find_stack(session: Session) -> Stack:
+    """Return the platform's stack. Raises ``UserError`` if it is not deployed, not ours, busy or failed."""
+    environment = session.options.environment
+    stack = describe_environment(session.cloudformation, environment)
+    check_owned(stack, adopting_command=suggest_command("deploy", environment, "--adopt"))
+    check_ready(stack, environment)
+    if stack.keeps_failed:
+        commands = list_commands(stack.name, environment)
+        raise UserError(
+            f"{stack.name} is {stack.status}, so what its functions should run is not certain; deploy first: "
+            f"{commands['deploy']}; or roll back: {commands['rollback']}"
+        )
+    return stack
+
+
+def _check_differences(session: Session, deployed: Snapshot, after: Tree, functions: list[LiveFunction]) -> None:
+    """Raise ``UserError`` if the functions, or anything else, differ from what is deployed in more than their code."""
+    options = session.options
+    source, pseudo = (after, options.parameters), session.target.pseudo_parameters()
+    compared = compare_trees(options.stack_name, deployed.source, source, pseudo)
+    live = {function.path for function in functions}
+    if others := list(_list_other_changes(compared.changes, live)):
+        raise UserError(
+            f"--code-only changes nothing but code, and {join_names(others, _MOST_NAMES)} "
+            f"{'differs' if len(others) == 1 else 'differ'} from what is deployed, too; nothing was changed; deploy: "
+            f"{suggest_command('deploy', options.environment)}"
+        )
+
+
+def _list_other_changes(changes: StackChanges, live: set[str]) -> Iterator[str]:
+    """Yield the paths of the resources that change in more than code, or have code and no alias."""
+    for path, change in changes.walk():
+        if change.is_spurious or (change.action == "Modify" and change.resource_type == STACK):
+            continue
+        properties = {prop.name.split("/")[0] for prop in change.properties}
+        is_of_code = change.action == "Modify" and properties <= _OF_CODE.get(change.resource_type, set())
+        if not is_of_code or (change.resource_type == FUNCTION and path not in live):
+            yield path
+
+
+def _find_key(tree: Tree, path: str) -> str:
+    """Return the key of the code of a function in the package."""
+    *stacks, logical_id = path.split("/")
+    for name in stacks:
+        tree = tree.nested[name]
+    return str(tree.resources()[logical_id]["Properties"]["Code"]["S3Key"])
+
+
+def _update_functions(session: Session, deployed: Snapshot, updates: list[_Update]) -> Deployed:
+    client, outputs = session.target.client("lambda"), deployed.tree.stack.outputs
+    if all(update.digest == _read_published_digest(client, update.function) for update in updates):
+        names = take_code_back(session, deployed)
+        message = "the functions run the code of the last deployment again, which is that of lambda/"
+        return Deployed(outputs, changed=bool(names), message=message)
+    marked, updated = find_changed_aliases(client, deployed.tree), []
+    for update in updates:
+        alias = update.function.alias
+        # The mark comes first: see live_functions.py.
+        is_marked = alias in marked
+        if not is_marked:
+            client.update_alias(FunctionName=alias.function, Name=alias.name, FunctionVersion=UNPUBLISHED)
+        if put_code(session, alias.function, update.digest, ZipFile=update.code) or not is_marked:
+            session.report.announce_step("Updated", f"{alias.function}: {alias.name} is {UNPUBLISHED}")
+            updated.append(alias.function)
+    command = suggest_command("deploy", session.options.environment)
+    message = (
+        f"{count_functions(updated)} the code in lambda/; this is drift, which the next {command} takes back before it "
+        "deploys"
+    )
+    return Deployed(outputs, changed=bool(updated), message=message)
+
+
+def _read_published_digest(client: LambdaClient, function: LiveFunction) -> str:
+    """Return the SHA-256, in base64, of the code that was deployed."""
+    published = client.get_function_configuration(FunctionName=function.alias.function, Qualifier=function.version)
+    return published["CodeSha256"]
+
+
+def _check_undisturbed(session: Session, before: Stack) -> None:
+    """Raise ``UserError`` if a deployment began meanwhile: which code the functions have is not known then."""
+    stack = describe_stack(session.cloudformation, before.id)
+    if (stack.status, stack.changed_at) != (before.status, before.changed_at):
+        raise UserError(
+            f"{stack.name} was deployed at the same time (it is {stack.status}), so its functions may have either "
+            f"code; deploy again afterwards: {suggest_command('deploy', session.options.environment)}"
+        )

@@ -1,0 +1,202 @@
+"""The functions behind an alias, whether `deploy.sh --code-only` has changed them, and how that is taken back.
+
+A stack keeps each alias at a version that it has published. ``--code-only`` first points the alias to ``$LATEST``, the
+only version whose code can be changed, and then changes that code. So an alias at ``$LATEST`` is the mark of changed
+code, wherever the command ended, and it is moved back last. The version always has the code of the last deployment.
+
+An alias may point to ``$LATEST`` unless it has weights or provisioned concurrency, which the templates give to none:
+https://docs.aws.amazon.com/lambda/latest/api/API_UpdateAlias.html (the pattern of ``FunctionVersion``)
+https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scripts.common.clients import LambdaClient
+from scripts.common.errors import StillRunning, UserError, describe_error, is_denied
+from scripts.common.suggestion import suggest_command
+from scripts.common.templates import Tree
+from scripts.common.waiting import poll_with_backoff
+from scripts.common.wording import join_names
+
+from .session import Session
+from .stack import RELEASED, WORKERS, Snapshot, StackTree
+
+UNPUBLISHED = "$LATEST"
+FUNCTION, VERSION, ALIAS = "AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"
+LONGEST_UPDATE_SECONDS = 120
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Alias:
+    # Of the resource in the tree, such as Compute/ProcessingLive.
+    path: str
+    function: str
+    name: str
+
+
+@dataclass(frozen=True)
+class LiveFunction:
+    alias: Alias
+    # Of the function in the tree, such as Compute/ProcessingFunction.
+    path: str
+    # The version to which the stack points the alias.
+    version: str
+    # Where the deployed template has the code: the properties S3Bucket and S3Key.
+    code: Mapping[str, str]
+
+
+def find_changed_aliases(client: LambdaClient, tree: StackTree) -> list[Alias]:
+    """Return the aliases at ``$LATEST``, in the order of the tree. Raises ``ClientError``, such as a denial."""
+
+    def read_version(alias: Alias) -> str:
+        try:
+            return client.get_alias(FunctionName=alias.function, Name=alias.name)["FunctionVersion"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return ""  # deleted by hand
+            raise
+
+    aliases = list(_list_aliases(tree))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        versions = list(pool.map(read_version, aliases))
+    return [alias for alias, version in zip(aliases, versions, strict=True) if version == UNPUBLISHED]
+
+
+def _list_aliases(tree: StackTree) -> Iterator[Alias]:
+    """Yield the aliases of the tree; the physical id of one is its ARN: ``...:function:FUNCTION:ALIAS``."""
+    for path, resource in tree.walk_resources():
+        if resource.type == ALIAS and resource.physical_id and resource.status not in RELEASED:
+            *_, function, name = resource.physical_id.split(":")
+            yield Alias(path, function, name)
+
+
+def find_live_functions(deployed: Snapshot) -> list[LiveFunction]:
+    """Return the functions with an alias at a version of the same template; those that the others need come first.
+
+    An alias with ``DependsOn`` comes after the other ones.
+    """
+    aliases = {alias.path: alias for alias in _list_aliases(deployed.tree)}
+    ids = {path: resource.physical_id for path, resource in deployed.tree.walk_resources()}
+    first, second = list[LiveFunction](), list[LiveFunction]()
+    for above, resources in _walk_templates(deployed.template_tree) if deployed.template_tree else ():
+        for logical_id in resources:
+            alias = aliases.get(f"{above}{logical_id}")
+            properties = resources[logical_id].get("Properties", {})
+            function = _read_logical_id(properties.get("FunctionName"), "Ref")
+            version = _read_logical_id(properties.get("FunctionVersion"), "Fn::GetAtt")
+            if alias is None or function not in resources or version not in resources:
+                continue
+            # The physical id of a version is its ARN: ``...:function:FUNCTION:NUMBER``.
+            number = ids.get(f"{above}{version}", "").rpartition(":")[2]
+            code = resources[function]["Properties"]["Code"]
+            group = second if resources[logical_id].get("DependsOn") else first
+            group.append(LiveFunction(alias, f"{above}{function}", number, code))
+    return [*first, *second]
+
+
+def _walk_templates(tree: Tree, above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the resources of each template, with the beginning of their paths from the root."""
+    yield above, tree.resources()
+    for logical_id, nested in tree.nested.items():
+        yield from _walk_templates(nested, f"{above}{logical_id}/")
+
+
+def _read_logical_id(expression: Any, function: str) -> str:
+    """Return the logical id that a ``Ref`` or ``Fn::GetAtt`` names; empty for another expression."""
+    value = expression.get(function) if isinstance(expression, dict) else None
+    if isinstance(value, list):
+        value = value[0]
+    return value.split(".")[0] if isinstance(value, str) else ""
+
+
+def look_for_changed_code(session: Session, tree: StackTree) -> tuple[list[Alias], str]:
+    """Return the aliases of the functions that ``--code-only`` has changed, and a notice for the plan; none if empty.
+
+    A plan may be made without the right to know it. Raises ``ClientError`` for that denial if a deployment follows,
+    because CloudFormation might publish that code as a version.
+    """
+    options = session.options
+    if not options.rollout.code_only or not tree.stack.exists:
+        return [], ""
+    try:
+        aliases = find_changed_aliases(session.target.client("lambda"), tree)
+    except ClientError as error:
+        if not options.only_plan or not is_denied(error):
+            raise
+        return [], f"whether --code-only has changed functions could not be read: {describe_error(error)}"
+    if not aliases:
+        return [], ""
+    names = join_names([alias.function for alias in aliases], _MOST_NAMES)
+    return aliases, (
+        f"--code-only has changed {names} (the alias {aliases[0].name} is at {UNPUBLISHED}); a deployment first takes "
+        "that back"
+    )
+
+
+def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
+    """Give the functions that ``--code-only`` has changed their deployed code and version; return their names.
+
+    CloudFormation compares templates with templates: it would leave the code of a function whose template does not
+    change, and would publish it with the next version. So this comes before a change set is executed.
+    """
+    if not session.options.rollout.code_only or not deployed.tree.stack.exists:
+        return []
+    client = session.target.client("lambda")
+    changed = find_changed_aliases(client, deployed.tree)
+    # Those that the others need come last, as in a rollback.
+    functions = [function for function in reversed(find_live_functions(deployed)) if function.alias in changed]
+    for function in functions:
+        name, alias = function.alias.function, function.alias.name
+        published = client.get_function_configuration(FunctionName=name, Qualifier=function.version)
+        put_code(session, name, published["CodeSha256"], **function.code)
+        client.update_alias(FunctionName=name, Name=alias, FunctionVersion=function.version)
+        session.report.announce_step("Restored", f"{name}: {alias} is version {function.version} again")
+    return [function.alias.function for function in functions]
+
+
+def put_code(session: Session, name: str, sha256: str, **code: Any) -> bool:
+    """Give the function the ``code``, whose SHA-256 is in base64, and wait until it is in force.
+
+    ``code`` is a parameter of UpdateFunctionCode: ``ZipFile``, or ``S3Bucket`` and ``S3Key``. Returns False if the
+    function had that code already. Raises ``UserError`` if Lambda cannot update the function, and ``StillRunning`` if
+    that takes longer than ``LONGEST_UPDATE_SECONDS``.
+    https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+    """
+    client = session.target.client("lambda")
+    is_requested = False
+    for _ in poll_with_backoff(LONGEST_UPDATE_SECONDS):
+        configuration = client.get_function_configuration(FunctionName=name)
+        status = configuration.get("LastUpdateStatus", "Successful")
+        if status == "InProgress" or configuration.get("State") == "Pending":
+            continue
+        if configuration["CodeSha256"] == sha256 and status == "Successful":
+            return is_requested
+        if is_requested and status == "Failed":
+            reason = configuration.get("LastUpdateStatusReason", "Lambda gives no reason")
+            raise UserError(f"{name} cannot run the new code: {reason}; {_advise_next_step(session)}")
+        try:
+            client.update_function_code(FunctionName=name, **code)
+            is_requested = True
+        except ClientError as error:
+            # Another update is in progress, perhaps this one: the answer to it may have been lost.
+            if error.response["Error"]["Code"] != "ResourceConflictException":
+                raise
+    raise StillRunning(
+        f"the update of {name} continues after {LONGEST_UPDATE_SECONDS} seconds; {_advise_next_step(session)}"
+    )
+
+
+def _advise_next_step(session: Session) -> str:
+    return f"to go back to the deployed code: {suggest_command('deploy', session.options.environment)}"
+
+
+def count_functions(names: Sequence[str]) -> str:
+    """Return the number of functions, as the beginning of "have ..." or "has ..."."""
+    return "1 function has" if len(names) == 1 else f"{len(names)} functions have"

@@ -1,0 +1,369 @@
+"""--code-only: code in the functions without a deployment, what says so, and how a deployment takes it back."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts.deployer import live_functions
+from stacks import settings
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import Fault
+from tests.deployer.aws.functions import LATEST, OPERATIONS, Function
+from tests.deployer.conftest import Command, CommandResult, add_platform
+from tests.deployer.releases import edit_harmlessly
+from tests.stacks.test_deployers import CODE_POLICIES, LOOK_POLICIES, list_actions
+
+NAME = "payment-platform-dev"
+EARLIER = "RELEASE = 1"
+GATEWAY_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"
+VALIDATION, PROCESSING, RECONCILIATION = (
+    f"lambda-payment-{purpose}-dev" for purpose in ("validation", "processing", "reconciliation")
+)
+UPDATED = (
+    "3 functions have the code in lambda/; this is drift, which the next scripts/deploy.sh dev takes back before it "
+    "deploys"
+)
+CHANGED = f"--code-only has changed {VALIDATION}, {PROCESSING}, {RECONCILIATION}"
+RESTORED = "no changes; 3 functions have the code of the last deployment again"
+
+
+def list_functions(aws: Service) -> list[Function]:
+    return [aws.functions.functions[name] for name in (VALIDATION, PROCESSING, RECONCILIATION)]
+
+
+def list_aliases(aws: Service) -> list[str]:
+    return [function.aliases["live"] for function in list_functions(aws)]
+
+
+def list_codes(aws: Service) -> set[str]:
+    return {function.code for function in list_functions(aws)}
+
+
+def list_published_codes(aws: Service) -> set[str]:
+    """Return the code of the versions that the workflow calls."""
+    return {function.versions[function.aliases["live"]][0] for function in list_functions(aws)}
+
+
+def change_memory(name: str, text: str) -> str:
+    """Return a template of a release whose functions have less memory."""
+    text = text.replace("MemorySize: 256", "MemorySize: 128")
+    # The description of a version names the function's properties by their digest.
+    return re.sub(r"\bcode-[0-9a-f]{8}", "code-00000000", text)
+
+
+def test_changed_code_is_live_at_once(command: Command, aws: Service) -> None:
+    """Processing comes before validation, whose answers it must understand."""
+    add_platform(aws, code=EARLIER)
+    deployed = list_codes(aws)
+    result = command("dev", "--code-only", code=0)
+    assert result.stdout == (
+        f"Updated {PROCESSING}: live is {LATEST}\nUpdated {RECONCILIATION}: live is {LATEST}\n"
+        f"Updated {VALIDATION}: live is {LATEST}\n{NAME}: {UPDATED}\n"
+    )
+    assert list_aliases(aws) == [LATEST] * 3
+    assert not list_codes(aws) & deployed
+    assert [list(function.versions) for function in list_functions(aws)] == [["1"]] * 3
+    assert set(aws.find_writes()) <= {"lambda:UpdateAlias", "lambda:UpdateFunctionCode"}
+
+
+def test_code_is_marked_before_it_changes(command: Command, aws: Service) -> None:
+    """A command that ends in between leaves what the next deployment finds."""
+    add_platform(aws, code=EARLIER)
+    aws.faults["lambda:UpdateFunctionCode"] = Fault("denied")
+    refused = command("dev", "--code-only", code=1)
+    assert refused.stderr == (
+        f"deploy: not authorized: lambda:UpdateFunctionCode on {PROCESSING}; your role needs this permission; "
+        f"already requested: lambda:UpdateAlias on {PROCESSING}\n"
+    )
+    assert list_aliases(aws) == ["1", LATEST, "1"]
+
+
+def test_the_same_code_again_changes_nothing(command: Command, aws: Service) -> None:
+    add_platform(aws, code=EARLIER)
+    command("code-only", "dev", code=0)
+    aws.calls.clear()
+    assert command("dev", "code-only", code=0).stdout == f"{NAME}: no changes; nothing was done\n"
+    assert aws.find_writes() == []
+
+
+def test_the_deployed_code_changes_nothing(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    assert command("dev", "--code-only", code=0).stdout == f"{NAME}: no changes; nothing was done\n"
+    assert list_aliases(aws) == ["1"] * 3
+
+
+def change_code(aws: Service) -> None:
+    """Put other code into the functions of a platform that is deployed as it is in this repository."""
+    for function in list_functions(aws):
+        function.aliases["live"], function.code = LATEST, "other code"
+
+
+def test_code_that_is_reverted_is_live_again_at_its_version(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    deployed = list_codes(aws)
+    change_code(aws)
+    result = command("dev", "--code-only", code=0)
+    assert result.stdout.endswith(
+        f"{NAME}: the functions run the code of the last deployment again, which is that of lambda/\n"
+    )
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+
+
+def test_plans_and_the_status_name_the_drift(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    assert "--code-only" not in command("dev", script="status", code=0).stdout
+    change_code(aws)
+    status = command("dev", script="status", code=2).stdout
+    assert f"! {CHANGED}; scripts/deploy.sh dev takes that back before it deploys\n" in status
+    assert json.loads(command("dev", "--json", script="status", code=2).stdout)["changed_functions"] == [
+        VALIDATION, PROCESSING, RECONCILIATION,
+    ]  # fmt: skip
+    planned = command("plan", "dev", "--out", "plan.json", code=2)
+    assert f"Warning {CHANGED} (the alias live is at {LATEST}); a deployment first takes that back\n" in planned.stdout
+    assert planned.stdout.endswith(
+        "nothing was changed, and no plan was saved; a deployment would only take back what --code-only has changed\n"
+    )
+    assert not (command.folder / "plan.json").exists()
+    assert command("plan", "dev", "--json", code=2).read_records()[-1]["result"] == "planned"
+    assert list_aliases(aws) == [LATEST] * 3
+
+
+def test_a_deployment_without_changes_takes_the_code_back(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    deployed = list_codes(aws)
+    change_code(aws)
+    result = command("dev", "--yes", code=0)
+    # Validation goes back before processing.
+    assert result.stdout.startswith(f"Restored {VALIDATION}: live is version 1 again\n")
+    assert result.stdout.splitlines()[-1].endswith(RESTORED)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+    assert "ExecuteChangeSet" not in aws.find_writes()
+    assert command("dev", "--yes", code=0).stdout.endswith("no changes; nothing was done\n")
+
+
+def test_a_deployment_publishes_the_code_that_the_functions_have_already(command: Command, aws: Service) -> None:
+    add_platform(aws, code=EARLIER)
+    command("dev", "--code-only", code=0)
+    changed = list_codes(aws)
+    result = command("dev", "--yes", code=0)
+    assert f"! {CHANGED} (the alias live is at {LATEST}); a deployment first takes that back" in join_lines(result)
+    assert list_aliases(aws) == ["2"] * 3
+    assert list_published_codes(aws) == list_codes(aws) == changed
+    assert [list(function.versions) for function in list_functions(aws)] == [["2"]] * 3
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_deployment_publishes_no_code_that_no_template_names(command: Command, aws: Service, is_saved: bool) -> None:
+    """CloudFormation updates the memory alone, and would publish the changed code with it."""
+    add_platform(aws, change_memory)
+    deployed = list_codes(aws)
+    change_code(aws)
+    if is_saved:
+        planned = command("plan", "dev", "--out", "plan.json", code=2)
+        assert CHANGED in join_lines(planned)
+        command("apply", "dev", "plan.json", "--yes", code=0)
+    else:
+        command("dev", "--yes", code=0)
+    assert list_aliases(aws) == ["2"] * 3
+    assert list_published_codes(aws) == list_codes(aws) == deployed
+
+
+def test_githubs_roles_may_do_exactly_what_plans_and_deployments_do(command: Command, aws: Service) -> None:
+    def list_requested() -> set[str]:
+        return {operation for operation, _ in aws.calls if operation.removeprefix("lambda:") in OPERATIONS}
+
+    add_platform(aws, edit_harmlessly)
+    change_code(aws)
+    command("plan", "dev", code=2)
+    assert list_requested() == {"lambda:GetAlias"} <= list_actions(*LOOK_POLICIES)
+    command("dev", "--yes", code=0)
+    assert list_requested() == {"lambda:GetAlias"} | list_actions(*CODE_POLICIES)
+
+
+def test_a_deployment_of_something_else_takes_the_code_back(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    deployed = list_codes(aws)
+    change_code(aws)
+    command("dev", "--yes", code=0)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+
+
+def test_a_version_that_equals_the_last_one_is_refused_by_lambda(command: Command, aws: Service) -> None:
+    """Shows why no version is published by --code-only: the deployment of that code could not publish it again."""
+    add_platform(aws, code=EARLIER)
+    command("dev", "--code-only", code=0)
+    function = list_functions(aws)[0]
+    function.publish_version()
+    assert "A version for this Lambda function exists ( 2 )" in join_lines(command("dev", "--yes", code=1))
+
+
+def test_a_deployment_that_fails_ends_with_the_deployed_code(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    deployed = list_codes(aws)
+    change_code(aws)
+    aws.fails = {"Data/DeadLetters": "MessageRetentionPeriod is not yours to set"}
+    command("dev", "--yes", code=1)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+
+
+def test_a_deployment_that_is_not_confirmed_leaves_the_code(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    change_code(aws)
+    command("dev", code=1)
+    assert list_aliases(aws) == [LATEST] * 3
+
+
+@pytest.mark.parametrize(
+    ("edit", "changes", "names"),
+    [
+        (change_memory, {}, "Compute/ValidationFunction, Compute/ProcessingFunction, .* differ"),
+        (edit_harmlessly, {}, r"Data/DeadLetters, .* and \d+ more differ"),
+        (None, {"function_log_level": "DEBUG"}, "Compute/ValidationFunction, .* differ"),
+        (None, {"gateway": "stripe", "gateway_secret_arn": GATEWAY_KEY}, ".*Compute/StripeLayer.* differ"),
+    ],
+)
+def test_anything_else_that_differs_needs_a_deployment(
+    command: Command,
+    aws: Service,
+    settings_file: Callable[..., str],
+    edit: Callable[[str, str], str] | None,
+    changes: dict[str, str],
+    names: str,
+) -> None:
+    add_platform(aws, edit, code=EARLIER)
+    path = settings_file("dev", **changes)
+    refused = command("dev", "--code-only", "--settings", path, code=1)
+    assert re.fullmatch(
+        f"deploy: --code-only changes nothing but code, and {names} from what is deployed, too; nothing was changed; "
+        rf"deploy: scripts/deploy\.sh dev --settings {re.escape(path)}\n",
+        refused.stderr,
+    )
+    assert aws.find_writes() == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "edit", "message"),
+    [
+        ("prod", ("", ""), "--code-only is for development only: [prod.rollout] has termination_protection"),
+        ("staging", ("", ""), "--code-only is not allowed in staging; deploy without it, or set code_only = true in "),
+        ("dev", ("code_only = true", "code_only = true\nstack_policy = true"), "--code-only is for development only: "),
+        ("dev", ("code_only = true", "code_only = false"), "--code-only is not allowed in dev; "),
+    ],
+)
+def test_the_settings_allow_it(
+    command: Command, aws: Service, tmp_path: Path, environment: str, edit: tuple[str, str], message: str
+) -> None:
+    path = tmp_path / "environments.toml"
+    path.write_text(settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").replace(*edit, 1), encoding="utf-8")
+    refused = command(environment, "--code-only", "--settings", str(path), code=1, AWS_DEFAULT_REGION="")
+    assert refused.stderr.startswith(f"deploy: {message}")
+    assert aws.calls == []
+
+
+def test_where_it_is_not_allowed_nothing_is_read_of_functions(
+    command: Command, aws: Service, settings_file: Callable[..., str]
+) -> None:
+    add_platform(aws, environment="staging")
+    command("plan", "staging", code=0)
+    command("staging", script="status", code=0)
+    assert not [operation for operation, _ in aws.calls if operation.startswith("lambda:GetAlias")]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"tags": []}, f"{NAME} exists but does not have the tag ManagedBy=payment-platform"),
+        ({"status": "UPDATE_IN_PROGRESS"}, f"{NAME} is UPDATE_IN_PROGRESS"),
+        ({"status": "UPDATE_FAILED"}, f"{NAME} is UPDATE_FAILED, so what its functions should run is not certain"),
+    ],
+)
+def test_a_stack_that_cannot_take_it_is_left_alone(
+    command: Command, aws: Service, attributes: dict[str, object], message: str
+) -> None:
+    add_platform(aws, code=EARLIER, **attributes)
+    assert command("dev", "--code-only", code=1).stderr.startswith(f"deploy: {message}")
+    assert aws.find_writes() == []
+
+
+def test_an_environment_that_is_not_deployed_has_no_functions(command: Command, aws: Service) -> None:
+    refused = command("dev", "--code-only", "--json", code=1)
+    message = f"{NAME} is not deployed; deploy it with scripts/deploy.sh dev"
+    assert refused.stderr == f"deploy: {message}\n"
+    assert (refused.read_records()[-1]["result"], refused.read_records()[-1]["message"]) == ("failed", message)
+
+
+def test_the_record_for_programs(command: Command, aws: Service) -> None:
+    add_platform(aws, code=EARLIER)
+    record = command("dev", "--code-only", "--json", code=0).read_records()[-1]
+    assert (record["result"], record["message"]) == ("code updated", UPDATED)
+
+
+def test_code_that_lambda_cannot_run_is_named_with_the_way_back(command: Command, aws: Service) -> None:
+    add_platform(aws, code=EARLIER)
+    aws.functions.fails = "The KMS key is disabled"
+    failed = command("dev", "--code-only", code=1)
+    assert failed.stderr == (
+        f"deploy: {PROCESSING} cannot run the new code: The KMS key is disabled; to go back to the deployed code: "
+        "scripts/deploy.sh dev\n"
+    )
+    aws.functions.fails = ""
+    command("dev", "--code-only", code=0)
+    assert list_aliases(aws) == [LATEST] * 3
+
+
+def test_an_update_that_takes_too_long_is_no_longer_watched(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_platform(aws, code=EARLIER)
+    aws.functions.slow = 1_000_000
+    monkeypatch.setattr(live_functions, "LONGEST_UPDATE_SECONDS", 0.1)
+    waited = command("dev", "--code-only", code=3)
+    assert waited.stderr.startswith(f"deploy: the update of {PROCESSING} continues after 0.1 seconds; ")
+
+
+def test_an_update_in_progress_is_waited_for(command: Command, aws: Service) -> None:
+    add_platform(aws, code=EARLIER)
+    list_functions(aws)[1].pending = 3
+    command("dev", "--code-only", code=0)
+    assert list_functions(aws)[1].aliases["live"] == LATEST
+
+
+def test_a_deployment_at_the_same_time_is_reported(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, code=EARLIER)
+
+    def begin() -> None:
+        stack.status = "UPDATE_IN_PROGRESS"
+
+    aws.before["lambda:UpdateFunctionCode"] = begin
+    refused = command("dev", "--code-only", code=1)
+    assert refused.stderr == (
+        f"deploy: {NAME} was deployed at the same time (it is UPDATE_IN_PROGRESS), so its functions may have either "
+        "code; deploy again afterwards: scripts/deploy.sh dev\n"
+    )
+
+
+def test_who_may_not_read_aliases_may_plan_and_not_deploy(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.faults["lambda:GetAlias"] = Fault("denied")
+    planned = command("plan", "dev", code=2)
+    assert (
+        "! whether --code-only has changed functions could not be read: not authorized: lambda:GetAlias"
+        in join_lines(planned)
+    )
+    assert "--code-only" not in command("dev", script="status", code=0).stdout
+    refused = command("dev", "--yes", code=1)
+    assert refused.stderr.startswith("deploy: not authorized: lambda:GetAlias")
+    assert "ExecuteChangeSet" not in aws.find_writes()
+
+
+def join_lines(result: CommandResult) -> str:
+    return " ".join(result.stdout.split())
+
+
+def test_a_function_deleted_by_hand_is_no_changed_one(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    del aws.functions.functions[VALIDATION].aliases["live"]
+    assert command("plan", "dev", code=0).stdout.endswith("no changes\n")
