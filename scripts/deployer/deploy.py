@@ -29,7 +29,7 @@ from .execution_options import (
 from .imports import check_imported, copy_for_import, describe_imports
 from .live_functions import count_functions, look_for_changed_code, take_code_back
 from .package import Package, package_templates, repackage_for_plan
-from .plan.model import StackChanges
+from .plan.model import Plan, StackChanges
 from .preflight.examine import Preflight
 from .preflight.importable import ImportedResource
 from .report.reporter import show_plans
@@ -188,9 +188,10 @@ def _settle_code(session: Session, before: Snapshot | None, deployed: Deployed) 
             message = f"no changes; {count_functions(names)} the code of the last deployment again"
     else:
         aliases, notice = look_for_changed_code(session, before.tree)
-        if notice:
+        if notice and not aliases:
             session.report.announce_step("Warning", notice)
         if aliases:
+            session.report.show_plan(Plan(StackChanges(options.stack_name), notices=(notice,)))
             saved = ", and no plan was saved" if options.out else ""
             message = f"nothing was changed{saved}; a deployment would only take back what --code-only has changed"
     return replace(deployed, changed=True, message=message) if message and not deployed.changed else deployed

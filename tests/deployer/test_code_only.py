@@ -122,12 +122,15 @@ def test_plans_and_the_status_name_the_drift(command: Command, aws: Service) -> 
         VALIDATION, PROCESSING, RECONCILIATION,
     ]  # fmt: skip
     planned = command("plan", "dev", "--out", "plan.json", code=2)
-    assert f"Warning {CHANGED} (the alias live is at {LATEST}); a deployment first takes that back\n" in planned.stdout
+    notice = f"{CHANGED} (the alias live is at {LATEST}); a deployment first takes that back"
+    assert f"! {notice} Plan: 0 to add, 0 to change, 0 to destroy." in join_lines(planned)
     assert planned.stdout.endswith(
         "nothing was changed, and no plan was saved; a deployment would only take back what --code-only has changed\n"
     )
     assert not (command.folder / "plan.json").exists()
-    assert command("plan", "dev", "--json", code=2).read_records()[-1]["result"] == "planned"
+    plan, result = command("plan", "dev", "--json", code=2).read_records()
+    assert (plan["plan"]["notices"], result["result"]) == ([notice], "planned")
+    assert f"> - {notice}\n" in command("plan", "dev", "--markdown", code=2).stdout
     assert list_aliases(aws) == [LATEST] * 3
 
 

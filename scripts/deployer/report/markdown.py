@@ -38,7 +38,7 @@ def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGE
     tail += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
     changes = list(_diff_lines(plan, plan.stack, ""))
     shown_lines = _count_fitting_lines(changes, longest - sum(len(line) + 1 for line in (*head, *tail)))
-    body = ["```diff", *changes[:shown_lines], "```"]
+    body = ["```diff", *changes[:shown_lines], "```"] if changes else []
     if shown_lines < len(changes):
         body += ["", f"({len(changes) - shown_lines} more lines: the whole plan is in the log of the workflow)"]
     return "\n".join([*head, *body, *tail]) + "\n"
