@@ -8,6 +8,7 @@ nesting.py     the nested stacks, and what flows between them
 workflow.py    the state machine
 statuses.py    the statuses of a payment
 access.py      who may do what to which resource
+backlog.py     open payments through a simulated outage
 dashboard.py   a dashboard with what was measured
 demo_run.py    measures a run, and draws docs/dashboard.svg of it: with `make pictures`, and not checked
 templates.py   reads the templates
@@ -17,7 +18,7 @@ svg.py         the elements of the other pictures
 
 from collections.abc import Mapping
 
-from . import access, nesting, overview, statuses, workflow
+from . import access, backlog, nesting, overview, statuses, workflow
 from .mermaid import replace_first_diagram
 from .templates import Template, complete
 
@@ -32,6 +33,7 @@ def render_pictures(documents: Mapping[str, Template], readme: str) -> dict[str,
         "README.md": replace_first_diagram(readme, overview.draw_diagram(documents)),
         "docs/architecture.md": _draw_architecture(documents),
         "docs/access.svg": access.draw_svg(documents),
+        "docs/backlog.svg": backlog.draw_svg(),
         "docs/payment-status.md": statuses.draw_page(),
     }
 

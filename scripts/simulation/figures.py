@@ -35,6 +35,9 @@ class Result:
     open_seconds: float
     # From the outage's end until nothing was left to close at the gateway.
     closing_seconds: float
+    # What was left when the simulation was ended, three days after its begin: open payments, and those to close.
+    left_open: int
+    left_to_close: int
     peak_backlog: int
     peak_backlog_at: float
     peak_concurrency: int

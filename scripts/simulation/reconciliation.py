@@ -47,21 +47,22 @@ def _take_payments_up(world: World, worker: int) -> Steps:
             break
     yield world.timeout(elapsed)
     pace = rules.workers / rules.gateway_per_second if rules.gateway_per_second else 0.0
-    unanswered = 0.0
+    next_at = unanswered = 0.0
     waiting.sort(key=lambda payment: payment.needs_closing)
     for position, payment in enumerate(waiting):
-        if unanswered > rules.unanswered_seconds or world.time - started > rules.budget_seconds:
+        turn_at = max(world.time, next_at)
+        if unanswered > rules.unanswered_seconds or turn_at > started + rules.budget_seconds:
             for unasked in waiting[position:]:
                 world.index_payment(unasked)
             return
+        if turn_at > world.time:
+            yield world.timeout(turn_at - world.time)
+        next_at = turn_at + pace * world.weight
         if not payment.needs_gateway(world.time):
             continue  # its execution has settled it
-        asked_at = world.time
         is_answered = yield from _settle_with_gateway(world, payment)
         if not is_answered:
-            unanswered += world.time - asked_at
-        if (pause := pace * world.weight - (world.time - asked_at)) > 0:
-            yield world.timeout(pause)
+            unanswered += world.time - turn_at
 
 
 def _list_overdue(world: World, worker: int, at: float) -> Iterator[Payment]:

@@ -47,7 +47,7 @@ def _describe_ends(result: Result) -> dict[str, str]:
         **_describe_scenario(result),
         "payments": f"{result.payments:,}",
         **shares,
-        "open for": describe_seconds(result.open_seconds),
+        "open for": "over " * bool(result.left_open) + describe_seconds(result.open_seconds),
     }
 
 
@@ -59,7 +59,7 @@ def _describe_limits(result: Result) -> dict[str, str]:
         "most running": f"{result.peak_concurrency:,}",
         **{heading: f"{result.throttled[quota]:,}" for heading, quota in _LIMITS.items()},
         "calls": f"{sum(result.gateway_calls.values()):,}",
-        "closing for": describe_seconds(result.closing_seconds),
+        "closing for": "over " * bool(result.left_to_close) + describe_seconds(result.closing_seconds),
     }
 
 

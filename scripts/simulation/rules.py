@@ -45,13 +45,12 @@ def read_rules(parameters: Mapping[str, str], workers: int = 0) -> Rules:
         budget_seconds=reconciliation.BUDGET_SECONDS,
         read_seconds=reconciliation.READ_SECONDS,
         unanswered_seconds=reconciliation.UNANSWERED_SECONDS,
-        gateway_per_second=0,
+        gateway_per_second=int(parameters["GatewayRequestsPerSecond"]),
     )
 
 
-def read_schedule_seconds(template: Path = ROOT / "templates" / "compute.yaml") -> float:
-    """Return the seconds between two runs of reconciliation, from the committed template."""
-    (expression,) = re.findall(
-        r"ScheduleExpression: rate\((\d+) (minute|hour)s?\)", template.read_text(encoding="utf-8")
-    )
+def read_schedule_seconds(templates: Path = ROOT / "templates") -> float:
+    """Return the seconds between two runs of reconciliation, from the committed template that has its schedule."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(templates.glob("*.yaml"))]
+    (expression,) = re.findall(r"ScheduleExpression: rate\((\d+) (minute|hour)s?\)", "\n".join(texts))
     return int(expression[0]) * _UNIT_SECONDS[expression[1]]

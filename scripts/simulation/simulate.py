@@ -38,6 +38,8 @@ def simulate(scenario: Scenario, rules: Rules) -> Result:
         ends={str(name): count for name, count in sorted(counts.ends.items())},
         open_seconds=_round(world.time - end if counts.open else max(0.0, counts.last_end_at - end)),
         closing_seconds=_round(world.time - end if counts.to_close else max(0.0, counts.last_closing_at - end)),
+        left_open=counts.open,
+        left_to_close=counts.to_close,
         peak_backlog=counts.peak_backlog,
         peak_backlog_at=_round(counts.peak_backlog_at),
         peak_concurrency=world.concurrency.peak,

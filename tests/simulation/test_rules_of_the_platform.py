@@ -29,7 +29,7 @@ from stacks.workflow.state_machine import define_states
 from tests.asl.errors import StatesError
 from tests.asl.handlers import Handlers
 from tests.asl.memory import Visit
-from tests.emitted import ROOT
+from tests.emitted import ROOT, load_template
 from tests.fakes import ScriptedGateway
 from tests.workflow import Workflow, request
 
@@ -170,14 +170,17 @@ def test_a_payment_is_overdue_when_the_platform_takes_it_up(
 
 
 def test_the_schedule_is_read_from_the_template() -> None:
-    assert read_schedule_seconds() == 300
-    (expression,) = re.findall(r"ScheduleExpression: (.*)", (ROOT / "templates" / "compute.yaml").read_text())
-    assert expression == "rate(5 minutes)"
+    templates = [load_template(name) for name in ("compute", "workflow", "monitoring")]
+    rules = [
+        rule for template in templates for rule in template["Resources"].values() if rule["Type"] == "AWS::Events::Rule"
+    ]
+    schedules = {rule["Properties"].get("ScheduleExpression") for rule in rules} - {None}
+    assert schedules == {f"rate({read_schedule_seconds() / 60:g} minutes)"}
 
 
 def test_a_schedule_in_hours_is_read_as_well(tmp_path: Path) -> None:
     (tmp_path / "compute.yaml").write_text("    ScheduleExpression: rate(1 hour)\n")
-    assert read_schedule_seconds(tmp_path / "compute.yaml") == 3600
+    assert read_schedule_seconds(tmp_path) == 3600
 
 
 def test_the_settings_of_the_environment_apply() -> None:
