@@ -166,4 +166,6 @@ def _describe_unchanged_status(payment: Payment) -> str:
         "due": notification.is_due,
         "closed at the gateway": payment.idempotency_key_closed,
     }
+    if payment.is_erased:
+        notes["customer erased"] = True
     return ", ".join(f"{name}: {value}" for name, value in notes.items())

@@ -4,13 +4,10 @@
 ``{"action": "measure", "counts": [COUNTS, ...]}``     -> their sums, after the measurement of the payments left open
 ``{"action": "reconcile"}``, and an event without an action: one worker for all payments, and then the measurement
 ``{"action": "refund", "transaction_id", "operator"}`` -> ``{"transaction_id", "status", "failure"}``
-``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same
+``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same, and the recorded ``request`` to send;
+    without ``request``, or with null, the recorded one is not compared with another
 ``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
-
-The state machine of reconciliation runs the workers of one run side by side, and then ``measure``. Each worker has the
-shards of the index whose number modulo ``workers`` is its own, so no two of one run take up the same payment. If two
-runs overlap, the ledger lets one of them settle a payment, and the claim of a notice one of them send it.
-
+    raise MalformedRequest("action must be reconcile, measure, refund, reopen, resolve or erase")
 An operator's action that is refused changes nothing -> ``{"refused", "detail"}``, the error's name and its reason
 """
 
@@ -32,7 +29,7 @@ from payments.errors import (
     PaymentError,
     PaymentNotRecorded,
 )
-from payments.operator_actions import RESOLUTIONS, refund_payment, reopen_payment, resolve_payment
+from payments.operator_actions import RESOLUTIONS, erase_customer, refund_payment, reopen_payment, resolve_payment
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
 from payments.settle import needs_gateway, send_due_notice, settle_overdue_payment
@@ -85,6 +82,8 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
             return _answer_operator(_reopen_payment, event)
         case "resolve":
             return _answer_operator(_resolve_payment, event)
+        case "erase":
+            return _answer_operator(_erase_customer, event)
         case None | "reconcile":
             return _run_reconciliation(event)
         case "measure":
@@ -260,11 +259,14 @@ def _answer_operator(act: Callable[[Mapping[str, Any]], Payment], event: Mapping
         log.warning("payment error", extra={"error": error, "detail": detail})
         return {"refused": error, "detail": detail}
     log.info("payment changed", extra={"transaction_id": payment.transaction_id, "status": payment.status})
-    return {"transaction_id": payment.transaction_id, "status": payment.status, "failure": payment.failure or ""}
+    answer = {"transaction_id": payment.transaction_id, "status": payment.status, "failure": payment.failure or ""}
+    if event["action"] == "reopen":
+        return answer | {"request": payment.build_request()}
+    return answer
 
 
 def _refuse_action(_event: Mapping[str, Any]) -> Payment:
-    raise MalformedRequest("action must be reconcile, measure, refund, reopen or resolve")
+    raise MalformedRequest("action must be reconcile, measure, refund, reopen, resolve or erase")
 
 
 def _refund_payment(event: Mapping[str, Any]) -> Payment:
@@ -284,3 +286,7 @@ def _resolve_payment(event: Mapping[str, Any]) -> Payment:
         raise MalformedRequest(f"status must be one of {', '.join(RESOLUTIONS)}")
     reference = None if event.get("reference") is None else read_text(event, "reference")
     return resolve_payment(read_transaction_id(event), Status(status), reference, ledger=ledger, clock=clock)
+
+
+def _erase_customer(event: Mapping[str, Any]) -> Payment:
+    return erase_customer(read_transaction_id(event), ledger=get_ledger(read_text(event, "operator")), clock=clock)

@@ -91,8 +91,10 @@ def is_charge_window_over(payment: Payment, current_time: float) -> bool:
 
 def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
     """Return the charge to request from the gateway. Only the attempt number differs between attempts."""
-    if payment.amount is None or payment.payment_method is None or payment.customer_id is None:
+    if payment.amount is None or payment.payment_method is None:
         raise ValueError("only a validated payment has a charge")
+    if payment.customer_id is None and not payment.is_erased:
+        raise ValueError("only a validated payment has a customer")
     generation = f"-{payment.generation}" if payment.generation else ""
     return Charge(
         # The same key for every attempt. The next generation starts only when nothing can be charged under this key any
@@ -101,7 +103,8 @@ def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
         transaction_id=payment.transaction_id,
         amount=payment.amount,
         payment_method=payment.payment_method,
-        customer_id=payment.customer_id,
+        # A refund, which is all that an erased payment can still get, does not name the customer.
+        customer_id=payment.customer_id or "",
         attempt=payment.attempt,
         generation=payment.generation,
         request_version=payment.request_version,

@@ -54,6 +54,11 @@ class Money:
             raise NotAnAmount("payment_amount is too large")
         return cls(int(scaled), currency)
 
+    def to_number(self) -> int | float:
+        """Return the JSON number of major units that ``parse`` reads as this amount."""
+        amount = Decimal(self.minor_units).scaleb(-count_decimal_places(self.currency))
+        return int(amount) if amount == amount.to_integral_value() else float(amount)
+
     def __str__(self) -> str:
         places = count_decimal_places(self.currency)
         return f"{Decimal(self.minor_units).scaleb(-places):.{places}f} {self.currency}"

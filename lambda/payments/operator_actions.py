@@ -1,4 +1,4 @@
-"""The actions of an operator on a payment: refund, reopen, resolve. Each is safe to repeat."""
+"""The actions of an operator on a payment: refund, reopen, resolve, erase. Each is safe to repeat."""
 
 import math
 from collections.abc import Callable
@@ -50,13 +50,16 @@ def reopen_payment(
 ) -> Payment:
     """Make a FAILED payment PENDING again and return it; a payment that is open or charged is returned as it is.
 
-    ``request`` is the request that will be sent again. The next outcome of a reopened or UNKNOWN payment is announced
-    again. A payment that is closed at the gateway gets a new idempotency key; one whose key is too old is closed first.
-    Raises ``IdempotencyConflict`` for another request, and ``NotAllowed`` for a payment that ended otherwise or that
-    the gateway cannot close now.
+    ``request`` is the request that will be sent again, or None for the recorded one. The next outcome of a reopened or
+    UNKNOWN payment is announced again. A payment that is closed at the gateway gets a new idempotency key; one whose
+    key is too old is closed first.
+    Raises ``IdempotencyConflict`` for another request, and ``NotAllowed`` for a payment that ended otherwise, whose
+    customer was erased, or that the gateway cannot close now.
     """
     payment, current_time = _find_recorded(transaction_id, ledger), clock()
-    if not payment.is_recorded_for(read_request(request)):
+    if payment.is_erased:
+        raise NotAllowed(f"the customer of transaction {transaction_id} was erased; it cannot be sent again")
+    if request is not None and not payment.is_recorded_for(read_request(request)):
         raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
         case Status.FAILED:
@@ -137,6 +140,22 @@ def resolve_payment(
             record = f"was charged as {charged}" if charged else "has no charge on record"
             raise NotAllowed(f"transaction {transaction_id} {record}: not {status} with {reference or 'no reference'}")
     return write_step(payment, payment.with_status(status, at=current_time, **changes).with_notice_due(), ledger)
+
+
+def erase_customer(transaction_id: str, *, ledger: Ledger, clock: Callable[[], float]) -> Payment:
+    """Erase who paid from a payment that needs nothing more, and return it. Its amount, status and steps stay.
+
+    Raises ``NotAllowed`` for a payment that is open or in REVIEW, that has a notice due, or that has to be closed at
+    the gateway: each needs the customer, or may.
+    """
+    payment = _find_recorded(transaction_id, ledger)
+    if payment.is_erased:
+        return payment
+    if payment.status is Status.REVIEW or payment.overdue_at is not None:
+        raise NotAllowed(
+            f"transaction {transaction_id} is {payment.status} and not finished: erase its customer once it is"
+        )
+    return write_step(payment, payment.without_customer(clock()), ledger)
 
 
 def request_refund(

@@ -27,6 +27,8 @@ SETTLED = UNSUCCESSFUL | {Status.COMPLETED, Status.REFUNDING, Status.REFUNDED}
 LONGEST_WAIT_SECONDS = 60 * 60
 # The seconds before reconciliation closes at the gateway what an attempt left open.
 CLOSING_SECONDS = 15 * 60
+# The fingerprint of a payment whose customer was erased. No request has it.
+ERASED = "erased"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,29 @@ class Payment:
     def is_recorded_for(self, request: PaymentRequest) -> bool:
         """Whether the payment was recorded for exactly this request."""
         return request.compute_fingerprint(self.salt) == self.fingerprint
+
+    @property
+    def is_erased(self) -> bool:
+        return self.fingerprint == ERASED
+
+    def build_request(self) -> dict[str, Any]:
+        """Return the request of a validated payment that is not erased, for the workflow. It has its fingerprint."""
+        if self.amount is None or self.payment_method is None or self.customer_id is None:
+            raise ValueError("the payment was not validated, or is erased")
+        return {
+            "transaction_id": self.transaction_id,
+            "payment_amount": self.amount.to_number(),
+            "payment_method": self.payment_method,
+            "customer_id": self.customer_id,
+            "currency": self.amount.currency,
+        }
+
+    def without_customer(self, at: float) -> "Payment":
+        """Return this payment without what identifies its customer.
+
+        That includes the fingerprint, which with its salt would confirm a guess.
+        """
+        return self.with_changes(at=at, customer_id=None, fingerprint=ERASED, salt=None)
 
     def with_status(self, status: Status, *, at: float, **changes: Any) -> "Payment":
         """Return this payment with ``status``. Raises ``ValueError`` for a step that is not in ``TRANSITIONS``."""

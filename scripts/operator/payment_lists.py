@@ -35,6 +35,19 @@ def list_recent_payments(
     return heapq.nlargest(limit, changed, key=lambda payment: payment.updated_at)
 
 
+def list_ids_of_customer(platform: Platform, customer_id: str) -> list[str]:
+    """Return the ids of the payments that name the customer. Scans the table, as ``EVERY`` does."""
+    arguments: dict[str, Any] = {
+        "TableName": platform.outputs["DynamodbTableName"],
+        "FilterExpression": "customer_id = :customer",
+        "ExpressionAttributeValues": {":customer": {"S": customer_id}},
+        "ProjectionExpression": "transaction_id",
+        # A payment that was recorded a moment ago must not be missed.
+        "ConsistentRead": True,
+    }
+    return [item["transaction_id"]["S"] for item in platform.read_pages("dynamodb", "scan", "Items", **arguments)]
+
+
 def _read_open_payments(platform: Platform) -> Iterator[Record]:
     """Yield the payments that are not settled, or have a notification due."""
     open_payments = records.read_payments(platform, records.read_open_ids(platform))

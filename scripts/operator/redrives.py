@@ -2,6 +2,7 @@
 
 import json
 
+from botocore.exceptions import ClientError
 from payments.errors import MalformedRequest
 from payments.request import read_request
 
@@ -10,6 +11,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from . import dead_letter_queue, records
 from .dead_letters import DeadLetter
 from .execution_names import name_redrive
+from .executions import NOT_FOUND_CODES
 from .platform import Platform
 from .statuses import SETTLED
 
@@ -38,9 +40,12 @@ class Redrives:
             return self._delete_letter(letter, "started already; cleared this dead letter of the same request")
         if not letter.is_redrivable:
             raise UserError(letter.advice)
-        request = self._read_request_text(letter)
+        sent = self._read_sent_request(letter)
         # The function refuses another request than the recorded one, and a payment that can no longer be charged.
-        self._platform.invoke_payment_action("reopen", letter.transaction_id, request=json.loads(request))
+        reopened = self._platform.invoke_payment_action(
+            "reopen", letter.transaction_id, request=json.loads(sent) if sent else None
+        )
+        request = sent or json.dumps(reopened["request"], sort_keys=True)
         execution = self._platform.client("stepfunctions").start_execution(
             stateMachineArn=self._platform.outputs["StepFunctionsStateMachineArn"],
             name=name_redrive(letter.transaction_id),
@@ -52,12 +57,21 @@ class Redrives:
     def _is_started(self, letter: DeadLetter) -> bool:
         if letter.transaction_id not in [transaction_id for transaction_id, _ in self.started]:
             return False
-        return _identify_request(letter, self._read_request_text(letter)) in self.started
+        sent = self._read_sent_request(letter)
+        return sent is None or _identify_request(letter, sent) in self.started
 
-    def _read_request_text(self, letter: DeadLetter) -> str:
-        """Return the request as it was sent: the input of the failed execution."""
+    def _read_sent_request(self, letter: DeadLetter) -> str | None:
+        """Return the request as it was sent, the input of the failed execution, or None if its history is deleted.
+
+        Step Functions keeps it for 90 days: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+        """
         stepfunctions = self._platform.client("stepfunctions")
-        return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])
+        try:
+            return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in NOT_FOUND_CODES:
+                raise
+            return None
 
     def _delete_letter(self, letter: DeadLetter, outcome: str) -> str:
         try:

@@ -1,6 +1,7 @@
 """The operator's commands against the deployed platform."""
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -42,6 +43,23 @@ def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run)
     # It failed again and left a new letter; the old one is deleted.
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert letter["execution_arn"] == execution
+
+
+def test_the_customer_of_finished_payments_is_erased(platform: Platform, run) -> None:
+    customer = f"CUST-{time.time_ns()}"
+    paid, _ = platform.pay(customer_id=customer)
+    failed, _ = platform.pay(customer_id=customer, payment_amount=150.06)
+    answer = run("erase", "--customer", customer, "--yes")
+    assert (answer.exit_code, answer.stdout) == (1, f"{paid['transaction_id']}: erased\n")
+    assert answer.stderr.startswith(f"payments: transaction {failed['transaction_id']} is UNKNOWN and not finished")
+    item = platform.read_item(paid["transaction_id"])
+    assert (item["status"], customer in str(item)) == ({"S": "COMPLETED"}, False)
+    last_step = read_ledger(platform, paid["transaction_id"])[-1]
+    assert last_step["actor"]["S"].startswith("alice by way of lambda-payment-reconciliation-local")
+    assert "customer erased" in last_step["note"]["S"]
+    # The same request is refused, and nothing is charged.
+    assert platform.follow(platform.start(paid)).error == "IdempotencyConflict"
+    assert run("refund", paid["transaction_id"], "--yes").exit_code == 0
 
 
 def test_a_payment_that_is_closed_at_the_gateway_is_redriven_under_another_key(platform: Platform, run) -> None:

@@ -65,7 +65,11 @@ def test_a_group_runs_its_commands_and_no_others(
         "Start payments": [new],
         "List and show payments": [("list",), ("list", "--open"), ("list", "--failed"), ("show", failed)],
         "Handle dead letters": [("dlq", "list"), ("dlq", "explain", failed), ("dlq", "redrive", failed)],
-        "Act on payments": [("refund", paid, "--yes"), ("reconcile",)],
+        "Act on payments": [
+            ("refund", paid, "--yes"),
+            ("erase", paid, "--yes"),
+            ("reconcile",),
+        ],
     }
     for line in commands[section]:
         result = run(*line)

@@ -33,6 +33,7 @@ class FakePlatform:
 
     def __init__(self, queue: FakeQueue, **statuses: str) -> None:
         self.queue, self.statuses = queue, statuses
+        self.is_history_deleted = False
         self.reopened: list[str] = []
         self.started: list[dict[str, Any]] = []
         self.outputs = {"StepFunctionsStateMachineArn": "arn:m", "DynamodbTableName": "t"}
@@ -43,22 +44,25 @@ class FakePlatform:
     def client(self, service: str) -> Any:
         if service == "sqs":
             return self.queue
-        return SimpleNamespace(
-            describe_execution=lambda executionArn: {"input": executionArn}, start_execution=self.start_execution
-        )
+        return SimpleNamespace(describe_execution=self.describe_execution, start_execution=self.start_execution)
+
+    def describe_execution(self, executionArn: str) -> dict[str, str]:
+        if self.is_history_deleted:
+            raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": ""}}, "DescribeExecution")
+        return {"input": executionArn}
 
     def start_execution(self, **arguments: Any) -> dict[str, str]:
         self.started.append(arguments)
         return {"executionArn": f"arn:{arguments['name']}"}
 
-    def invoke_payment_action(self, action: str, transaction_id: str, request: dict[str, Any]) -> dict[str, str]:
+    def invoke_payment_action(self, action: str, transaction_id: str, request: dict[str, Any] | None) -> dict[str, Any]:
         """Reopen the payment, which is recorded for an amount of 150."""
         assert action == "reopen"
-        if request["payment_amount"] != 150:
+        if request and request["payment_amount"] != 150:
             raise UserError("IdempotencyConflict: recorded for another request")
         self.reopened.append(transaction_id)
         self.statuses[transaction_id] = "PENDING"
-        return {}
+        return {"request": {"transaction_id": transaction_id, "payment_amount": 150}}
 
     def read_payments(self, _platform: Any, transaction_ids: Any) -> dict[str, Any]:
         return {key: SimpleNamespace(status=self.statuses[key]) for key in transaction_ids if key in self.statuses}
@@ -202,6 +206,15 @@ def test_a_redrive_starts_the_request_as_it_was_and_carries_no_hash_of_it(make_p
     (started,) = platform.started
     assert started["input"] == json.loads(write_letter("T-1"))["execution_arn"]
     assert find_pieces(started["input"], platform.started) == []
+
+
+def test_the_recorded_request_is_sent_once_the_history_is_deleted(make_platform: Any) -> None:
+    platform = make_platform(write_letter("T-1"), write_letter("T-1"), **{"T-1": "FAILED"})
+    platform.is_history_deleted = True
+    assert run_dlq("redrive", "--all").exit_code == 0
+    (started,) = platform.started
+    assert json.loads(started["input"]) == {"transaction_id": "T-1", "payment_amount": 150}
+    assert platform.queue.bodies == {}
 
 
 def test_a_letter_of_another_request_under_the_id_is_kept(make_platform: Any) -> None:

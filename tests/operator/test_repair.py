@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from click.testing import CliRunner, Result
 
-from scripts.operator import cli, records
+from scripts.operator import cli, payment_lists, records
 from scripts.operator.cli import common
 from scripts.operator.platform import Platform
 from stacks import names
@@ -169,3 +169,37 @@ def test_a_question_that_nobody_can_answer_names_the_option_that_answers_it(
     result = run_command(monkeypatch, target, status, *command)
     assert (result.exit_code, target.calls) == (1, [])
     assert result.output.endswith("run it in a terminal or add --yes\n")
+
+
+def test_erase_asks_first_and_erases_each_payment(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = FakeTarget({"transaction_id": "T-1", "status": "COMPLETED", "failure": ""})
+    answer = run_command(monkeypatch, target, "COMPLETED", "erase", "T-1", "T-2", "--yes")
+    assert (answer.exit_code, answer.output) == (0, "T-1: erased\nT-2: erased\n")
+    assert [(call["Payload"]["action"], call["Payload"]["transaction_id"]) for call in target.calls] == [
+        ("erase", "T-1"),
+        ("erase", "T-2"),
+    ]
+    unasked = run_command(monkeypatch, FakeTarget(ANSWER), "COMPLETED", "erase", "T-1")
+    assert unasked.exit_code == 1
+    assert "--yes" in unasked.output
+
+
+def test_erase_finds_the_payments_of_a_customer(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = FakeTarget({"transaction_id": "T-3", "status": "COMPLETED", "failure": ""})
+    monkeypatch.setattr(payment_lists, "list_ids_of_customer", lambda _, customer: [f"of-{customer}"])
+    answer = run_command(monkeypatch, target, "COMPLETED", "erase", "--customer", "C-1", "--yes", "--json")
+    assert json.loads(answer.output) == [{"transaction_id": "T-3", "status": "COMPLETED"}]
+    assert target.calls[0]["Payload"]["transaction_id"] == "of-C-1"
+
+
+def test_a_payment_that_is_not_erased_is_named_and_the_others_are_erased(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = FakeTarget({"refused": "NotAllowed", "detail": "transaction T-1 is PENDING and not finished"})
+    answer = run_command(monkeypatch, target, "PENDING", "erase", "T-1", "T-2", "--yes")
+    assert (answer.exit_code, len(target.calls)) == (1, 2)
+    assert answer.stderr == "payments: transaction T-1 is PENDING and not finished\n" * 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["T-1", "--customer", "C-1"]])
+def test_erase_needs_ids_or_a_customer(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    answer = run_command(monkeypatch, FakeTarget(ANSWER), "COMPLETED", "erase", *arguments)
+    assert (answer.exit_code, "give transaction ids, or --customer ID" in answer.output) == (2, True)

@@ -109,9 +109,10 @@ class Life:
 
     def reopen(self, **changes: object) -> Payment:
         """Reopen the payment for its request with these changes, as an operator does."""
-        return reopen_payment(
-            self.payment.transaction_id, self.request | changes, connect=lambda: self.gateway, **self._ports
-        )
+        return self.reopen_for(self.request | changes)
+
+    def reopen_for(self, request: object) -> Payment:
+        return reopen_payment(self.payment.transaction_id, request, connect=lambda: self.gateway, **self._ports)
 
     def confirm(
         self, execution: str = EXECUTION, *, notice_id: str = "", is_sent: bool = True, is_dead_lettered: bool = True

@@ -1,4 +1,4 @@
-"""scripts/payments.sh refund, resolve, reconcile"""
+"""scripts/payments.sh refund, resolve, erase, reconcile"""
 
 import sys
 import time
@@ -76,6 +76,48 @@ def resolve(
         ask_confirmation(f"Record it as {status}{under} in {platform.environment}? That is final.")
     answer = platform.invoke_payment_action("resolve", transaction_id, status=status, reference=reference)
     _print_answer(answer, as_json)
+
+
+@main.command()
+@click.argument("transaction_ids", metavar="[TRANSACTION_ID]...", nargs=-1)
+@click.option("--customer", metavar="ID", help="Erase this customer from all payments; reads the whole table.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@as_json
+@click.pass_obj
+def erase(
+    reach_platform: ReachPlatform, transaction_ids: tuple[str, ...], customer: str | None, yes: bool, as_json: bool
+) -> None:
+    """Erase who paid from finished payments. Their amounts, statuses and steps stay.
+
+    This cannot be undone. An erased payment can be refunded, but not sent again. docs/payments.md names the other
+    places that hold personal data.
+    """
+    if bool(transaction_ids) == (customer is not None):
+        raise UsageError("give transaction ids, or --customer ID")
+    platform = reach_platform()
+    from ..payment_lists import list_ids_of_customer
+
+    ids = list(transaction_ids) if customer is None else list_ids_of_customer(platform, customer)
+    if ids and not yes:
+        payments = f"{len(ids):,} payments" if len(ids) > 1 else f"the payment {ids[0]}"
+        ask_confirmation(f"Erase the customer from {payments} in {platform.environment}? That is final.")
+    answers: list[dict[str, Any]] = []
+    has_failed = False
+    for transaction_id in ids:
+        try:
+            answers.append(platform.invoke_payment_action("erase", transaction_id))
+        except UserError as refusal:
+            has_failed = True
+            echo(f"{NAME}: {refusal}", err=True)
+        else:
+            if not as_json:
+                echo(f"{transaction_id}: erased")
+    if as_json:
+        echo_json([{name: answer[name] for name in ("transaction_id", "status")} for answer in answers])
+    elif not ids:
+        echo("no payment of this customer is recorded")
+    if has_failed:
+        sys.exit(1)
 
 
 @main.command()
