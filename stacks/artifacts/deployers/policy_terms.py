@@ -102,6 +102,8 @@ def add_policies(
     more environments than fit into a policy.
     """
     parts: list[list[Statement]] = []
+    lengths: list[int] = []
+    empty = policy_length([])
     for statement in statements:
         length = policy_length([statement])
         if length > LONGEST_POLICY:
@@ -109,10 +111,14 @@ def add_policies(
                 f"stacks/environments.toml: the statement {statement.properties['Sid']} takes {length} "
                 f"characters for all environments, and a policy has {LONGEST_POLICY}; give some an account of their own"
             )
-        part = next((part for part in parts if policy_length([*part, statement]) <= LONGEST_POLICY), None)
-        if part is None:
-            parts.append(part := [])
-        part.append(statement)
+        # What the statement adds to a policy, with the comma before it.
+        added = length - empty + 1
+        number = next((number for number, used in enumerate(lengths) if used + added <= LONGEST_POLICY), len(parts))
+        if number == len(parts):
+            parts.append([])
+            lengths.append(empty - 1)
+        parts[number].append(statement)
+        lengths[number] += added
     return [add_policy(template, title.format(number), condition, part) for number, part in enumerate(parts, start=1)]
 
 
