@@ -66,8 +66,9 @@ check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 	  $(MAKE) --no-print-directory --jobs 2 $(SYNC) demo browser-test conformance; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
-generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/
+generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams and tables of README.md and docs/
 	$(BIN)/python generate.py
+	@scripts/python.sh scripts.pictures.scale
 
 pictures: $(VENV)/browser/installed  ## Draw the dashboard, and the live page at two sizes in light and dark, from runs on the emulator
 	scripts/python.sh scripts.pictures.demo_run
@@ -96,11 +97,14 @@ lock-check: $(VENV)/uv/installed  ## Check that locks/ is fresh
 sbom: $(VENV)/installed  ## Write the bill of materials of what runs in Lambda to .local/sbom.cdx.json
 	scripts/python.sh scripts.deployer.cli.sbom .local/sbom.cdx.json
 
-bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Measure what the README claims about speed; REFERENCE=FILE.md adds the reference implementation
+bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Measure what the README claims about speed, and what payments take; REFERENCE=FILE.md adds the reference
 	@scripts/python.sh scripts.bench $(REFERENCE)
 
 simulate: $(VENV)/installed  ## Simulate payments through an outage of the gateway at four rates: ENV=dev; RECORD=1 keeps the figures
 	@scripts/python.sh scripts.simulation$(if $(RECORD),.recorded) $(ENV)
+
+demands: $(VENV)/installed  ## Measure what a payment takes from AWS, for scripts/capacity.sh, without the rest of bench
+	@scripts/python.sh scripts.bench.demands
 
 deploy: $(VENV)/installed  ## Deploy: make deploy ENV=dev
 	scripts/deploy.sh $(ENV)

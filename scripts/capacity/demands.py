@@ -71,7 +71,7 @@ def load_document(path: Path = DEMANDS_FILE) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; measure it with `make bench`") from None
+        raise UserError(f"{path}: cannot be read: {error}; measure it with `make demands`") from None
     return document
 
 

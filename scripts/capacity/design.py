@@ -50,8 +50,8 @@ class Design:
     open_shards: int = 0
     filters_of_a_log_group: int = 0
     gateway: str = "simulator"
-    # 0: the setting does not exist, or limits nothing.
-    gateway_requests_per_second: float = 0.0
+    # How many payments a second reconciliation takes to the gateway at most.
+    reconciled_per_second: float = 0.0
     subscription_protocol: str = ""
     secrets: int = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
@@ -94,7 +94,7 @@ def describe_environment(environment: str, settings_file: Path, region: str, mix
         open_shards=int(parameters["OpenShards"]),
         filters_of_a_log_group=max(filters.values(), default=0),
         gateway=parameters["Gateway"],
-        gateway_requests_per_second=float(parameters.get("GatewayRequestsPerSecond", 0)),
+        reconciled_per_second=float(parameters["GatewayRequestsPerSecond"]),
         subscription_protocol=parameters["NotificationProtocol"] if parameters["NotificationEndpoint"] else "",
         secrets=int(bool(parameters["GatewaySecretArn"])),
     )

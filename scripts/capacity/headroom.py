@@ -28,6 +28,8 @@ class Available:
 @dataclass(frozen=True)
 class Headroom:
     limit: Limit
+    # For one payment a second.
+    rate: float
     # At the peak of the load that is asked about.
     need: float
     available: Available
@@ -75,14 +77,12 @@ def _compare(
     breaks_at = math.inf
     if available.value is not None and need.rate:
         breaks_at = max(0.0, available.value - need.constant) / need.rate / workload.peak_factor
-    return Headroom(limit, need.at(workload.peak_per_second), available, breaks_at, _applies(limit, design))
+    return Headroom(limit, need.rate, need.at(workload.peak_per_second), available, breaks_at, _applies(limit, design))
 
 
 def _find_available(limit: Limit, design: Design) -> Available:
     if limit.key == "lambda_reserved":
         return Available(float(design.reserved_concurrency), SETTING)
-    if limit.key == "gateway_account" and design.gateway_requests_per_second:
-        return Available(design.gateway_requests_per_second, SETTING)
     return Available(limit.default, NO_LIMIT if limit.default is None else DEFAULT)
 
 

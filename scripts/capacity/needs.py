@@ -97,7 +97,8 @@ def _need_gateway(design: Design) -> Iterator[Need]:
     calls = design.payment.gateway_calls
     if calls:
         yield Need("gateway_requests", max(calls.values()))
-        yield Need("gateway_account", sum(calls.values()))
+        # Reconciliation looks payments up beside them while it works off a backlog.
+        yield Need("gateway_account", sum(calls.values()), design.reconciled_per_second)
 
 
 def _need_keys(design: Design, workload: Workload) -> Need:

@@ -9,6 +9,7 @@ workflow.py    the state machine
 statuses.py    the statuses of a payment
 access.py      who may do what to which resource
 backlog.py     open payments through a simulated outage
+scale.py       what growth costs, and which limits it reaches: `make generate` writes it, a test checks it
 dashboard.py   a dashboard with what was measured
 demo_run.py    measures a run, and draws docs/dashboard.svg of it: with `make pictures`, and not checked
 templates.py   reads the templates

@@ -80,7 +80,7 @@ def test_a_mix_is_the_weighted_mean() -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Any) -> None:
     (tmp_path / "demands.json").write_text("{")
-    with pytest.raises(UserError, match=r"demands\.json: cannot be read.*make bench"):
+    with pytest.raises(UserError, match=r"demands\.json: cannot be read.*make demands"):
         load_document(tmp_path / "demands.json")
 
 

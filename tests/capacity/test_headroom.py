@@ -76,9 +76,10 @@ def test_the_first_limit_is_one_that_stands_in_the_way() -> None:
     assert with_stripe.limit.key == "gateway_requests"
 
 
-def test_a_setting_limits_the_gateway() -> None:
-    row = find(compare(make_design(gateway="stripe", gateway_requests_per_second=7.0)), "gateway_account")
-    assert row.available == Available(7.0, "setting")
+def test_reconciliation_takes_its_part_of_the_gateways_account() -> None:
+    """Of 100 requests a second, 25 are left to the run that works off a backlog."""
+    row = find(compare(make_design(gateway="stripe", reconciled_per_second=25.0)), "gateway_account")
+    assert (row.need, row.breaks_at) == (35, 75)
 
 
 def test_reserved_concurrency_is_a_limit_of_its_own() -> None:

@@ -34,7 +34,7 @@ def test_a_payment_takes_what_the_file_says(platform: Meter, outcome: str) -> No
 
 
 def compare_with_file(measured: dict[str, Any], recorded: dict[str, Any]) -> None:
-    advice = "another measurement: `make bench` writes scripts/capacity/demands.json"
+    advice = "to measure again: `make demands`, then `make generate`"
     assert select_counts(measured) == select_counts(recorded), advice
     for key, value in recorded.items():
         if key.endswith("_bytes"):
