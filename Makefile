@@ -14,7 +14,7 @@ SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo page test test-fast prove compatible conformance faults ops-test audit mutate browser-test chromium check generate pictures validate lint types \
-        lock lock-check sbom bench simulate deploy local-stop clean
+        lock lock-check sbom bench demands simulate deploy local-stop clean
 
 help:  ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
