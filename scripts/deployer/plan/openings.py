@@ -1,19 +1,28 @@
-"""Finds what a plan opens to others by a property, without a policy: function URLs, buckets and databases."""
+"""Finds what a plan opens to others by a property, not by a policy: functions, APIs, buckets, ports and databases."""
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scripts.common.evaluate import Evaluated, Resource
+from scripts.common.conditions import expand_choices
+from scripts.common.evaluate import Evaluated, Resource, find_unknowable_reasons
 
 from .compare import as_text
+from .iam import as_list
 from .model import Change, PropertyChange, StackChanges
-from .whole_values import is_unknown
+from .whole_values import is_function, is_unknown
 
+_AUTHORIZATION = "AuthorizationType"
+_UNAUTHORIZED = {"none": "accepts requests without authorization"}
 _AUTH_TYPE, _ACCESS_CONTROL, _IS_PUBLIC = "AuthType", "AccessControl", "PubliclyAccessible"
 # By type, empty for all types, and property: what each value opens.
 _OPENINGS = {
     # https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
     ("AWS::Lambda::Url", _AUTH_TYPE): {"none": "opens its function to requests without a signature"},
+    # https://docs.aws.amazon.com/apigateway/latest/api/API_Method.html
+    ("AWS::ApiGateway::Method", _AUTHORIZATION): _UNAUTHORIZED,
+    # https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-routes.html
+    ("AWS::ApiGatewayV2::Route", _AUTHORIZATION): _UNAUTHORIZED,
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#canned-acl
     ("AWS::S3::Bucket", _ACCESS_CONTROL): {
         "publicread": "lets everybody read its objects",
@@ -23,6 +32,14 @@ _OPENINGS = {
     # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html
     ("", _IS_PUBLIC): {"true": "can be reached from the internet"},
 }
+# Where a template sets none.
+_DEFAULTS = {_AUTHORIZATION: "NONE"}
+# By type: the property with the rules for incoming traffic; empty where the resource itself is one.
+# https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
+_INGRESS = {"AWS::EC2::SecurityGroup": "SecurityGroupIngress", "AWS::EC2::SecurityGroupIngress": ""}
+# Of a range with fewer bits, most addresses belong to nobody in particular: no private network is wider.
+# https://datatracker.ietf.org/doc/html/rfc1918
+_LEAST_BITS = 8
 _BLOCK = "PublicAccessBlockConfiguration"
 _BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 
@@ -35,6 +52,8 @@ def describe_openings(stack: StackChanges, before: Evaluated | None, after: Eval
         for (resource_type, name), effects in _OPENINGS.items():
             if resource_type in ("", resource.type):
                 yield from _describe_opening(path, name, effects, old.get(path), resource, changes.get(path))
+        for source in sorted(_list_sources(resource) - (_list_sources(old[path]) if path in old else set())):
+            yield f"{path} ({resource.type}) lets in {source}"
         if blocks := list(_list_lost_blocks(old.get(path), resource)):
             yield f"{path} ({resource.type}) does not block public access: {', '.join(blocks)}"
 
@@ -42,8 +61,9 @@ def describe_openings(stack: StackChanges, before: Evaluated | None, after: Eval
 def _describe_opening(
     path: str, name: str, effects: dict[str, str], before: Resource | None, after: Resource, change: Change | None
 ) -> Iterator[str]:
-    deployed = as_text(before.properties.get(name, "")) if before else ""
-    declared = as_text(after.properties.get(name, ""))
+    default = _DEFAULTS.get(name, "")
+    deployed = as_text(before.properties.get(name, default)) if before else ""
+    declared = as_text(after.properties.get(name, default))
     listed = [prop for prop in change.properties if prop.name == name] if change else []
     values = [declared if declared != deployed else "", *(prop.after or "" for prop in listed)]
     if value := next((value for value in values if value.lower() in effects), ""):
@@ -57,6 +77,33 @@ def _describe_opening(
 
 def _may_open(listed: list[PropertyChange], declared: str, *, is_new: bool) -> bool:
     return any(is_unknown(prop.after) for prop in listed) or (is_new and is_unknown(declared))
+
+
+def _list_sources(resource: Resource) -> set[str]:
+    """Return the ranges of addresses from which a security group may let in the internet, each with its ports."""
+    name = _INGRESS.get(resource.type)
+    if name is None:
+        return set()
+    choices = [choice for choice in expand_choices(resource.properties) if isinstance(choice, Mapping)]
+    rules = [rule for choice in choices for rule in as_list(choice.get(name, []) if name else choice)]
+    return {source for rule in rules if isinstance(rule, Mapping) for source in _describe_sources(rule)}
+
+
+def _describe_sources(rule: Mapping[str, Any]) -> Iterator[str]:
+    protocol, first, last = (as_text(rule.get(name, "")) for name in ("IpProtocol", "FromPort", "ToPort"))
+    ports = f"{first}-{last}" if first != last else first
+    for source in (rule[name] for name in ("CidrIp", "CidrIpv6") if name in rule):
+        is_unclear = any(find_unknowable_reasons(source)) or (isinstance(source, dict) and is_function(source))
+        if is_unclear or _is_internet(as_text(source)):
+            suffix = ", which is not known before the deployment" if is_unclear else ""
+            yield f"{as_text(source)} ({f'{protocol} {ports}'.strip()}){suffix}"
+
+
+def _is_internet(source: str) -> bool:
+    try:
+        return ipaddress.ip_network(source.strip(), strict=False).prefixlen < _LEAST_BITS
+    except ValueError:
+        return False
 
 
 def _list_lost_blocks(before: Resource | None, after: Resource) -> Iterator[str]:

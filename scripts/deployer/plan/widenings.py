@@ -1,5 +1,6 @@
 """Finds what a plan changes without a loss of data, and nobody should have to search for: rights, and who watches."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -8,13 +9,15 @@ from scripts.common.evaluate import Evaluated, Resource
 from scripts.common.wording import join_names
 
 from .compare import as_text
-from .iam import ALL_BUT, EVERY_ACTION_BUT, EVERYBODY, MEMBERSHIP, RESOURCE_POLICIES
+from .iam import ALL_BUT, EVERY_ACTION_BUT, EVERYBODY, MEMBERSHIP, RESOURCE_POLICIES, as_list
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges, StatementChange
 from .whole_values import parse_value, read_number
 
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 _ACCOUNT = re.compile(r"arn:[a-z-]+:(?:iam|sts)::(\d{12}):|(?:^|\s)(\d{12})$")
 _NAMED = 3
+# The kinds of policies that say whom a resource is open to.
+_LIMITED = (*RESOURCE_POLICIES, "permission")
 # Actions by which who has them can give themselves any other right: a pattern that covers one of them is named.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-deprecated.html
 _ADMINISTRATION = (
@@ -33,8 +36,8 @@ _POLICY_TYPES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::Insta
 def describe_widened_rights(statements: Iterable[StatementChange], account: str) -> Iterator[str]:
     """Yield a line for each added statement that allows something to everybody or to another account, or nearly all.
 
-    And one for each holder of statements that deny something no longer, or on another condition, and for each policy of
-    AWS that is attached or detached.
+    And one for each condition without which a resource is open to somebody, for each holder of statements that deny
+    something no longer, or on another condition, and for each policy of AWS that is attached or detached.
     ``account`` is the id of the account that is deployed to.
     """
     statements = list(statements)
@@ -43,10 +46,48 @@ def describe_widened_rights(statements: Iterable[StatementChange], account: str)
             limits = ", within its condition" if statement.condition else ""
             yield f"{statement.holder} ({statement.kind}) allows {widening}{limits}"
     for statement in statements:
+        if not statement.added and statement.kind in _LIMITED and statement.effect == "Allow":
+            yield from _describe_lost_limits(statement, statements)
         if not statement.added and statement.effect == "Deny":
             yield _describe_removed_denial(statement, statements)
         elif not statement.added and (policy := _find_policy_of_aws(statement)):
             yield f"{statement.holder} (attached) no longer has AWS's policy {policy}{_NOT_READ}"
+
+
+def _describe_lost_limits(statement: StatementChange, statements: list[StatementChange]) -> Iterator[str]:
+    """Yield a line for the conditions of a removed statement without which another one allows the same.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html
+    """
+    place, limits = (statement.holder, statement.kind, "Allow", statement.resource), _read_limits(statement.condition)
+    for other in statements:
+        actions = [action for action in statement.actions if action in other.actions]
+        if not (other.added and actions and (other.holder, other.kind, other.effect, other.resource) == place):
+            continue
+        later = _read_limits(other.condition)
+        if lost := [limit for limit, values in limits.items() if not _is_kept(limit, values, later.get(limit))]:
+            words = "; ".join(f"{limit} {' or '.join(sorted(limits[limit]))}".strip() for limit in lost)
+            yield (
+                f"{statement.holder} ({statement.kind}) allows {', '.join(actions)} for "
+                f"{statement.resource.rpartition(' for ')[2]} no longer only if {words}"
+            )
+
+
+def _read_limits(condition: str) -> dict[str, set[str]]:
+    """Return the values by operator and key; a condition that is no mapping, such as a function, is its own key."""
+    operators = parse_value(condition) if condition else {}
+    if not isinstance(operators, dict):
+        return {condition: set()}
+    return {
+        f"{operator} {key}".strip(): {item if isinstance(item, str) else json.dumps(item) for item in as_list(values)}
+        for operator, keys in operators.items()
+        for key, values in (keys.items() if isinstance(keys, dict) else [("", keys)])
+    }
+
+
+def _is_kept(limit: str, values: set[str], later: set[str] | None) -> bool:
+    """Whether a condition allows no more than before: fewer values, or where they are excluded, more."""
+    return later is not None and (values <= later if "Not" in limit.split()[0] else later <= values)
 
 
 def _find_policy_of_aws(statement: StatementChange) -> str:
