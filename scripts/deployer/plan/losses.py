@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange
 from .whole_values import (
     EXPIRY,
+    FEWER,
     FOREVER,
+    SILENT,
     UNPROTECTED,
     UNRECOVERABLE,
     find_whole_losses,
@@ -95,8 +97,9 @@ def _shortens_remaining(before: Any, after: Any) -> bool:
     return after is not None and _shortens(0)(before, after)
 
 
-def _removes_items(before: Any, after: Any) -> bool:
-    return isinstance(before, list) and isinstance(after, list) and len(after) < len(before)
+def _drops(before: Any, after: Any) -> bool:
+    """Whether what was set, even if it is empty, is no longer, or may not be."""
+    return before is not None and (after is None or is_unknown(after))
 
 
 def _renames(before: Any, after: Any) -> bool:
@@ -106,14 +109,18 @@ def _renames(before: Any, after: Any) -> bool:
 _OLDER = ("has a shorter retention period", "older data")
 _BACKUPS = ("keeps its backups for a shorter time", "older backups")
 _PITR = "PointInTimeRecoverySpecification"
-_SILENT = "no longer notifies anybody"
-_FEWER = "notifies fewer"
 _UNLOCKED = "no longer locks its recovery points"
 _SOONER_UNLOCKED = "locks its recovery points for a shorter time"
 _REMOVABLE = "has a lock that can be taken away for a longer time"
 # The effects that go without saying where a stronger one is named.
-_IMPLIED = {_FEWER: _SILENT, _SOONER_UNLOCKED: _UNLOCKED, _REMOVABLE: _UNLOCKED}
+_IMPLIED = {FEWER: SILENT, _SOONER_UNLOCKED: _UNLOCKED, _REMOVABLE: _UNLOCKED}
 _ALARM = "AWS::CloudWatch::Alarm"
+_COMPOSITE = "AWS::CloudWatch::CompositeAlarm"
+_TRAIL = "AWS::CloudTrail::Trail"
+_FUNCTION, _MAPPING = "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"
+_BLOCK = "no longer blocks the requests that no rule of it matches"
+_DISABLED_RULE = "is disabled: no event reaches its targets by it"
+_UNKEPT = "no longer keeps what it could not deliver or process: it has no dead-letter queue"
 # The properties that set for how many days the backups of a type are kept, and their defaults.
 _BACKUP_DAYS = (
     ("AWS::RDS::DBInstance", "BackupRetentionPeriod", 1),
@@ -176,9 +183,31 @@ _RULES = (
     _Rule(_ALARM, "Period", _lengthens, "goes off later: its period is longer"),
     _Rule(_ALARM, "TreatMissingData", _becomes("notBreaching"), "takes missing data for a good sign"),
     _Rule(_ALARM, "TreatMissingData", _leaves("breaching"), "no longer goes off where data is missing"),
-    _Rule(_ALARM, "ActionsEnabled", _becomes("false"), _SILENT),
-    _Rule(_ALARM, "AlarmActions", _removes, _SILENT),
-    _Rule(_ALARM, "AlarmActions", _removes_items, _FEWER),
+    _Rule(_ALARM, "ActionsEnabled", _becomes("false"), SILENT),
+    _Rule(_COMPOSITE, "ActionsEnabled", _becomes("false"), SILENT),
+    # https://docs.aws.amazon.com/waf/latest/developerguide/web-acl-default-action.html
+    _Rule("AWS::WAFv2::WebACL", "DefaultAction/Block", _drops, _BLOCK),
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudtrail-trail.html
+    _Rule(_TRAIL, "IsLogging", _leaves("true"), "no longer records who does what"),
+    _Rule(_TRAIL, "IsMultiRegionTrail", _leaves("true"), "records the events of one Region only"),
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-rule.html
+    _Rule("AWS::Events::Rule", "State", _becomes("DISABLED"), _DISABLED_RULE),
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-scheduler-schedule.html
+    _Rule("AWS::Scheduler::Schedule", "State", _becomes("DISABLED"), "is disabled: it invokes its target no longer"),
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-eventsourcemapping.html
+    _Rule(_MAPPING, "Enabled", _becomes("false"), "is disabled: its function reads nothing from its source"),
+    _Rule(_MAPPING, "DestinationConfig/OnFailure/Destination", _drops, _UNKEPT),
+    # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+    _Rule(_FUNCTION, "ReservedConcurrentExecutions", _becomes("0"), "is throttled: every invocation is refused"),
+    # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    _Rule(_FUNCTION, "DeadLetterConfig/TargetArn", _drops, _UNKEPT),
+    _Rule("AWS::Lambda::EventInvokeConfig", "DestinationConfig/OnFailure/Destination", _drops, _UNKEPT),
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+    _Rule("AWS::SQS::Queue", "RedrivePolicy/deadLetterTargetArn", _drops, _UNKEPT),
+    # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+    _Rule("AWS::SNS::Subscription", "RedrivePolicy/deadLetterTargetArn", _drops, _UNKEPT),
+    # https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
+    _Rule("AWS::KMS::Key", "EnableKeyRotation", _leaves("true"), "is no longer rotated"),
     _Rule("", "DeletionProtectionEnabled", _leaves("true"), *UNPROTECTED),
     _Rule("", "DeletionProtection", _leaves("true"), *UNPROTECTED),
 )

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from scripts.common.conditions import expand_choices
+
 from .model import KNOWN_AFTER_APPLY
 
 # An effect, and what is lost; the latter is empty if only a protection is.
@@ -14,6 +16,8 @@ Loss = tuple[str, str]
 EXPIRY: Loss = ("deletes what expires", "data older than the new expiry")
 UNRECOVERABLE: Loss = ("no longer has point-in-time recovery", "its continuous backups")
 UNPROTECTED: Loss = ("is no longer protected from deletion", "")
+SILENT, FEWER = "no longer notifies anybody", "notifies fewer"
+_OTHERS: Loss = ("notifies others than before", "")
 _IMAGES: Loss = ("deletes images by its lifecycle policy", "the images that its rules select")
 FOREVER = float("inf")
 # The actions of a rule that delete objects, with the number of days or versions after which they do.
@@ -24,6 +28,7 @@ _DELETIONS = (
     ("NoncurrentVersionExpiration", "NoncurrentDays"),
     ("NoncurrentVersionExpiration", "NewerNoncurrentVersions"),
 )
+_REPLICATION, _ACTIONS = "ReplicationConfiguration", "AlarmActions"
 _FILTERS = ("Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
 
 
@@ -79,8 +84,9 @@ def _judge_part(property_name: str, part: str, before: Any, after: Any) -> Itera
     is_later = old is not None and new is not None and new >= old
     if part.endswith("Days") and is_later:
         return
-    if (part, after) not in (("Status", "Disabled"), ("Id", after), ("RuleName", after)):
-        yield {"LifecycleConfiguration": EXPIRY, "LifecyclePolicy": _IMAGES}.get(
+    harmless = "Enabled" if property_name == _REPLICATION else "Disabled"
+    if (part, after) not in (("Status", harmless), ("Id", after), ("RuleName", after)):
+        yield {"LifecycleConfiguration": EXPIRY, "LifecyclePolicy": _IMAGES, _ACTIONS: _OTHERS}.get(
             property_name, (f"may lose what {property_name}/{part} protects", "")
         )
 
@@ -245,9 +251,55 @@ def _read_retention(value: Any) -> tuple[Any, float | None]:
     return retention.get("Mode"), None if days is None or years is None else days + 365 * years
 
 
+def _judge_replication(before: Any, after: Any) -> Iterator[Loss]:
+    """A rule counts as kept if an enabled one copies the objects that it selects to the same bucket.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/disable-replication.html
+    """
+    old, new = (_read_list(value, "Rules") for value in (before, after))
+    remaining = [rule for rule in new or [] if rule.get("Status") == "Enabled"]
+    lost = [
+        rule
+        for rule in old or []
+        if rule.get("Status") != "Disabled" and not any(_copies(other, rule) for other in remaining)
+    ]
+    if old is None or new is None or lost:
+        yield "replicates fewer of its objects" if remaining else "no longer replicates its objects", ""
+
+
+def _copies(other: dict[str, Any], rule: dict[str, Any]) -> bool:
+    buckets = [item["Destination"].get("Bucket") for item in (other, rule) if isinstance(item.get("Destination"), dict)]
+    is_same_bucket = len(buckets) == 2 and buckets[0] == buckets[1] and not is_unknown(buckets[0])
+    return is_same_bucket and all(not other.get(name) or other[name] == rule.get(name) for name in ("Filter", "Prefix"))
+
+
+def _judge_actions(before: Any, after: Any) -> Iterator[Loss]:
+    """Whom an alarm notifies: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-actions.html"""
+    old, new = (_list_action_sets(value) for value in (before, after))
+    former, later = set().union(*old), set().union(*new)
+    kept = {action for action in former & later if KNOWN_AFTER_APPLY not in action}
+    if former and not later:
+        yield SILENT, ""
+    elif former and not kept:
+        yield _OTHERS
+    elif former != kept:
+        yield FEWER, ""
+    elif not old[0].intersection(*old) <= new[0].intersection(*new):
+        yield "may notify fewer, or nobody, by a condition whose result is not known", ""
+
+
+def _list_action_sets(value: Any) -> list[set[str]]:
+    """Return the actions for each combination of the results of the conditions that they hang on."""
+    choices = (choice if isinstance(choice, list) else [choice] for choice in expand_choices(value))
+    return [{json.dumps(action) for action in choice if action is not None} for choice in choices]
+
+
 _JUDGES: dict[tuple[str, str], Callable[[Any, Any], Iterator[Loss]]] = {
     ("AWS::S3::Bucket", "LifecycleConfiguration"): _judge_lifecycle,
     ("AWS::S3::Bucket", "ObjectLockConfiguration"): _judge_object_lock,
+    ("AWS::S3::Bucket", _REPLICATION): _judge_replication,
+    ("AWS::CloudWatch::Alarm", _ACTIONS): _judge_actions,
+    ("AWS::CloudWatch::CompositeAlarm", _ACTIONS): _judge_actions,
     ("AWS::DynamoDB::GlobalTable", "Replicas"): _judge_replicas,
     ("AWS::Backup::BackupPlan", "BackupPlan"): _judge_backup_plan,
     ("AWS::ECR::Repository", "LifecyclePolicy"): _judge_image_policy,

@@ -8,7 +8,10 @@ from dataclasses import replace
 from itertools import pairwise, zip_longest
 from typing import Any, NamedTuple
 
+from scripts.common.conditions import join_literals, list_conditions
+from scripts.deployer.plan.compare import as_text, find_differences
 from scripts.deployer.plan.model import PropertyChange
+from scripts.deployer.plan.whole_values import parse_value
 
 LONGEST_VALUE = 120
 # What is shown of the equal text around a difference; differences that are closer together are shown as one.
@@ -35,13 +38,34 @@ def split_property(prop: PropertyChange) -> list[PropertyChange]:
     A member is named by its path, such as DefinitionString/States/Charge. A property with one value, or with the three
     of one that has drifted, stays as it is.
     """
-    if prop.before is None or prop.after is None or prop.is_drifted or prop.before == prop.after:
+    if prop.is_drifted or prop.before == prop.after:
+        return [prop]
+    if (branches := _list_branches(prop)) != [prop]:
+        return [difference for branch in branches for difference in split_property(branch)]
+    if prop.before is None or prop.after is None:
         return [prop]
     before, after = _read_document(prop.before), _read_document(prop.after)
     members = [] if before is _MISSING or type(before) is not type(after) else list(_list_members("", before, after))
     # Texts may differ although the documents do not, as by the order of their members.
     parts = [replace(prop, name=f"{prop.name}{path}", before=old, after=new) for path, old, new in members] or [prop]
     return [difference for part in parts for difference in _split_text(part)]
+
+
+def _list_branches(prop: PropertyChange) -> list[PropertyChange]:
+    """Return a change for each result of the conditions that the values hang on."""
+    values = [parse_value(text) for text in (prop.before, prop.after)]
+    if not any(map(list_conditions, values)):
+        return [prop]
+    return [
+        replace(
+            prop,
+            name="/".join((prop.name, *difference.path)),
+            before=None if difference.before is None else as_text(difference.before),
+            after=None if difference.after is None else as_text(difference.after),
+            condition=join_literals(prop.condition, difference.condition),
+        )
+        for difference in find_differences(*values)
+    ]
 
 
 def _read_document(text: str) -> Any:
