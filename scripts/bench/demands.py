@@ -105,7 +105,7 @@ class Meter:
     """A deployed platform whose functions' calls pass through a proxy that keeps them."""
 
     def __init__(self, platform: Target, outputs: dict[str, str], exchanges: list[Exchange]) -> None:
-        self._platform = platform
+        self.target = platform
         self._outputs = outputs
         self._exchanges = exchanges
         self._lines_read: Counter[str] = Counter()
@@ -114,7 +114,7 @@ class Meter:
     def measure_payment(self, amount: float) -> Usage:
         """Make a payment, alone, and return what it took."""
         self._exchanges.clear()
-        stepfunctions = self._platform.client("stepfunctions")
+        stepfunctions = self.target.client("stepfunctions")
         request = {
             # Of the length of the ids in the documents: it is part of items and log lines.
             "transaction_id": f"PAY-{uuid.uuid4().hex[:12]}",
@@ -142,7 +142,7 @@ class Meter:
         """Run reconciliation while no payment is open, and return what the run took."""
         self._exchanges.clear()
         function = names.in_environment(names.RECONCILIATION.name, settings.LOCAL)
-        answer = self._platform.client("lambda").invoke(FunctionName=function, Qualifier=names.LIVE, Payload=b"{}")
+        answer = self.target.client("lambda").invoke(FunctionName=function, Qualifier=names.LIVE, Payload=b"{}")
         if "FunctionError" in answer:
             raise SystemExit(f"bench: reconciliation fails: {answer['Payload'].read().decode()}")
         usage = Usage()
@@ -170,7 +170,7 @@ class Meter:
 
     def _add_lines(self, usage: Usage, function: str) -> None:
         group = names.in_environment(f"/aws/lambda/lambda-payment-{function}-${{Environment}}", settings.LOCAL)
-        pages = self._platform.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+        pages = self.target.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
         lines = [event["message"] for page in pages for event in page["events"]]
         for line in lines[self._lines_read[function] :]:
             usage.function_log_bytes += len(line.encode()) + LOG_EVENT_OVERHEAD_BYTES

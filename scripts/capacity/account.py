@@ -6,8 +6,10 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.common.errors import AWS_ERRORS, describe_error
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from scripts.common.target import Target
 
 SERVICE_QUOTAS, LAMBDA, DYNAMODB = "Service Quotas", "Lambda", "DynamoDB"
+# How many requests a second Lambda accepts for each environment that may run at once.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+REQUESTS_OF_AN_ENVIRONMENT = 10
 # Seconds until an answer is given up: the defaults of the Region are as good for a first look.
 _LONGEST_SECONDS = 5
 
@@ -33,24 +38,38 @@ class Readings:
     obstacles: list[str] = field(default_factory=list)
 
 
+# The settings of a configuration file that lead to credentials; others, such as a Region, do not.
+# https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
+_CREDENTIAL_SETTINGS = re.compile(
+    r"^\s*(aws_access_key_id|credential_process|credential_source|login_session|role_arn|sso_session|sso_start_url"
+    r"|web_identity_token_file)\s*=",
+    re.MULTILINE,
+)
+
+
 def has_credentials(profile: str | None) -> bool:
     """Whether the environment or the AWS configuration names credentials. Nothing is requested to find out."""
     variables = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
     containers = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
     if profile or any(os.environ.get(name) for name in (*variables, *containers)):
         return True
-    for variable, default in (
-        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
-        ("AWS_CONFIG_FILE", "~/.aws/config"),
-    ):
-        path = os.path.expanduser(os.environ.get(variable, default))
-        if os.path.isfile(path) and os.path.getsize(path):
-            return True
-    return False
+    files = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
+    return any(_names_credentials(os.environ.get(variable, default)) for variable, default in files.items())
+
+
+def _names_credentials(path: str) -> bool:
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return _CREDENTIAL_SETTINGS.search(text) is not None
 
 
 def read_account(target: "Target", environment: str, limits: Limits) -> Readings:
-    """Return what the account tells. A service that does not answer, or refuses, is an obstacle and no error."""
+    """Return what the account tells. A service that refuses is an obstacle and no error, and the others are asked.
+
+    If one cannot be reached, none is asked any more: each would take as long.
+    """
     from botocore.config import Config
 
     readings = Readings()
@@ -62,6 +81,8 @@ def read_account(target: "Target", environment: str, limits: Limits) -> Readings
             readings.values |= read_values(target, config, environment, limits)
         except AWS_ERRORS as error:
             readings.obstacles.append(f"{service} could not be read: {describe_error(error)}")
+            if not hasattr(error, "response"):
+                break
     return readings
 
 
@@ -88,7 +109,11 @@ def _read_quota(quotas: Any, service_code: str, quota_code: str) -> float:
 
 def _read_concurrency(target: "Target", config: Any, _environment: str, _limits: Limits) -> dict[str, Available]:
     account = target.client("lambda", config=config).get_account_settings()["AccountLimit"]
-    return {"lambda_concurrency": Available(float(account["ConcurrentExecutions"]), LAMBDA)}
+    concurrency = float(account["ConcurrentExecutions"])
+    return {
+        "lambda_concurrency": Available(concurrency, LAMBDA),
+        "lambda_requests": Available(REQUESTS_OF_AN_ENVIRONMENT * concurrency, LAMBDA),
+    }
 
 
 def _read_tables(target: "Target", config: Any, environment: str, _limits: Limits) -> dict[str, Available]:

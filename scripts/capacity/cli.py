@@ -122,6 +122,8 @@ def main(
     Exits with 2 if a limit is exceeded at the peak.
     """
     name = named_environment or environment
+    if _is_given_twice(environment, named_environment):
+        raise click.UsageError(f"two environments, {environment} and --env {named_environment}; name one")
     if not name:
         raise click.UsageError("no environment; name one, such as dev, or set PAYMENT_ENV")
     if declined + failed > 100:
@@ -139,6 +141,13 @@ def main(
         workload = Workload(per_second, peak_factor, gateway_seconds, mix, months_stored)
         exceeds = _print_answer(common, workload, offline=offline, compare=compare, as_json=as_json)
         sys.exit(2 if exceeds else 0)
+
+
+def _is_given_twice(environment: str | None, named_environment: str | None) -> bool:
+    """Whether argument and option name different environments; the variable gives way to either."""
+    source = click.get_current_context().get_parameter_source("environment")
+    is_argument = source is click.core.ParameterSource.COMMANDLINE
+    return is_argument and named_environment is not None and environment != named_environment
 
 
 def _print_answer(common: CommonOptions, workload: "Workload", *, offline: bool, compare: bool, as_json: bool) -> bool:

@@ -56,6 +56,7 @@ def _compute_busiest(design: Design, workload: Workload) -> float:
 
 def _need_lambda(design: Design, workload: Workload) -> Iterator[Need]:
     yield Need("lambda_concurrency", compute_concurrency(design, workload), 1.0 if design.reconciliation else 0.0)
+    yield Need("lambda_requests", design.payment.total_invocations)
     if design.reserved_concurrency:
         yield Need("lambda_reserved", _compute_busiest(design, workload))
     yield Need("lambda_scaling", _compute_busiest(design, workload))

@@ -117,7 +117,8 @@ def _list_limits(designs: Mapping[str, Design]) -> Iterator[str]:
 
 def _describe_limit(row: Headroom) -> str:
     remark = " (if sudden)" if row.limit.kind == SUDDEN else "" if row.applies else " (if the gateway is Stripe)"
-    return f"[{row.limit.title}]({row.limit.source.url}){remark}"
+    mark = "" if row.limit.source.is_confirmed else ", unconfirmed"
+    return f"[{row.limit.title}]({row.limit.source.url}){remark}{mark}"
 
 
 def _describe_lever(row: Headroom) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from scripts.capacity import account
@@ -74,6 +75,7 @@ def test_the_account_tells_its_values(limits: Limits) -> None:
     assert readings.values["step_functions_starts"] == Available(778, "Service Quotas")
     assert readings.values["kms_requests"] == Available(777, "Service Quotas")
     assert readings.values["lambda_concurrency"] == Available(10, "Lambda")
+    assert readings.values["lambda_requests"] == Available(100, "Lambda")
     assert readings.values["dynamodb_warm_index"] == Available(8000, "DynamoDB")
     assert readings.values["dynamodb_warm_reads"] == Available(15_000, "DynamoDB")
     # The table has not told it.
@@ -87,7 +89,12 @@ def test_a_refusal_of_one_service_leaves_the_others(limits: Limits) -> None:
         stub_others(stubbers)
 
     readings = account.read_account(StubbedTarget.create(stub), "dev", limits)
-    assert set(readings.values) == {"lambda_concurrency", "dynamodb_warm_index", "dynamodb_warm_reads"}
+    assert set(readings.values) == {
+        "lambda_concurrency",
+        "lambda_requests",
+        "dynamodb_warm_index",
+        "dynamodb_warm_reads",
+    }
     (obstacle,) = readings.obstacles
     assert obstacle.startswith("Service Quotas could not be read: ")
     assert "servicequotas:GetServiceQuota" in obstacle
@@ -115,5 +122,21 @@ def test_credentials_are_seen_without_asking(variable: str, monkeypatch: pytest.
     monkeypatch.setenv(variable, "some-value")
     assert account.has_credentials(None)
     monkeypatch.delenv(variable)
-    (tmp_path / "none").write_text("[default]\n")
+    (tmp_path / "none").write_text("[default]\nregion = eu-west-1\n")
+    assert not account.has_credentials(None)
+    (tmp_path / "none").write_text("[profile payments]\nregion = eu-west-1\nsso_session = company\n")
     assert account.has_credentials(None)
+
+
+def test_an_account_that_cannot_be_reached_is_asked_once(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(*_: Any) -> None:
+        asked.append(1)
+        raise EndpointConnectionError(endpoint_url="https://servicequotas.us-east-1.amazonaws.com")
+
+    for name in ("_read_quotas", "_read_concurrency", "_read_tables"):
+        monkeypatch.setattr(account, name, refuse)
+    readings = account.read_account(StubbedTarget.create(lambda _: None), "dev", limits)
+    assert len(asked) == 1
+    assert len(readings.obstacles) == 1

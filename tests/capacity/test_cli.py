@@ -96,6 +96,7 @@ def test_the_environment_may_be_an_option_or_a_variable(monkeypatch: pytest.Monk
         ("dev --per-second 1 --declined 101", "101 is not a finite number at least 0 and at most 100"),
         ("dev --per-second 1 --declined 60 --failed 60", "--declined and --failed together are more than 100 %"),
         ("--per-second 1", "no environment; name one, such as dev, or set PAYMENT_ENV"),
+        ("dev --env prod --per-second 1", "two environments, dev and --env prod; name one"),
         ("nowhere --per-second 1", "no environment [nowhere]"),
     ],
 )

@@ -30,6 +30,8 @@ def find(rows: list[Headroom], key: str) -> Headroom:
         ("lambda_concurrency", 10, 1000),
         # Of that, processing runs 0.95 s.
         ("lambda_scaling", 9.5, 1000 / 0.95),
+        # Two invocations of each payment.
+        ("lambda_requests", 20, 5000),
         ("dynamodb_table_writes", 60, 40_000 / 6),
         # Four units for each payment, over eight shards.
         ("dynamodb_index_partition", 5, 2000),

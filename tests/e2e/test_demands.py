@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from scripts.bench.demands import AMOUNTS, Meter, run_meter, select_counts
+from scripts.capacity.account import read_account
 from scripts.capacity.demands import BYTES_TOLERANCE, load_document
+from scripts.capacity.limits import load_limits
+from scripts.local import server
+from stacks.settings import LOCAL
 
 pytestmark = pytest.mark.e2e
 
@@ -25,6 +29,16 @@ def _clean_up_after_earlier_tests() -> None:
 def test_a_run_of_reconciliation_takes_what_the_file_says(platform: Meter) -> None:
     """Before the failed payment, which stays open."""
     compare_with_file(platform.measure_reconciliation().to_json(), load_document()["reconciliation"])
+
+
+def test_the_emulator_tells_what_it_has(platform: Meter) -> None:
+    """It has no Service Quotas; of these the defaults of AWS count."""
+    readings = read_account(platform.target, LOCAL, load_limits(server.REGION))
+    concurrency = readings.values["lambda_concurrency"]
+    # MiniStack's number is that of the machine.
+    assert concurrency.value
+    assert concurrency.origin == "Lambda"
+    assert [obstacle.partition(" could")[0] for obstacle in readings.obstacles] == ["Service Quotas"]
 
 
 @pytest.mark.parametrize("outcome", AMOUNTS)
