@@ -84,7 +84,7 @@ let telling = 0;
 /** Not every change: a reader who listens would hear nothing else. */
 function tell(words) {
   clearTimeout(telling);
-  telling = setTimeout(() => put($("told"), words || "no payments yet"), 1500);
+  telling = setTimeout(() => put($("announcement"), words || "no payments yet"), 1500);
 }
 
 // ---- the state machine
@@ -226,7 +226,7 @@ async function readStory(id) {
   }
   const payment = story.payment;
   const head = [payment.amount, payment.method && `by ${payment.method}`, payment.reference && `charged as ${payment.reference}`,
-    `${payment.attempts} ${payment.attempts === 1 ? "attempt" : "attempts"}`, payment.why, `notified: ${story.told.join("; ") || "nobody"}`];
+    `${payment.attempts} ${payment.attempts === 1 ? "attempt" : "attempts"}`, payment.why, `notified: ${story.notifications.join("; ") || "nobody"}`];
   $("story-head").replaceChildren(make("span", `status ${tone(payment.status)}`, payment.status),
     document.createTextNode(`  ${head.filter(Boolean).join(" · ")}`));
   let day = "";
@@ -298,7 +298,7 @@ function showLetters(letters) {
     put(at, one.at ? utc(one.at) : "");
     putWords(why, one.explanation);
     const advices = [one.redrive === "FAILED" && "its last redrive failed, too", one.advice].filter(Boolean).join("; ");
-    putWords(advice, `${one.now ? `now ${one.now}: ` : ""}${advices}`);
+    putWords(advice, `${one.current_status ? `now ${one.current_status}: ` : ""}${advices}`);
   });
   put($("letters-count"), letters.length ? String(letters.length) : "");
   $("no-letters").hidden = letters.length > 0;
@@ -352,7 +352,7 @@ async function redrive(one, button, complaint) {
   // A letter that somebody else has redriven takes its complaint along.
   const isGone = !complaint.isConnected;
   $("redriven").classList.toggle("bad", isGone && Boolean(answer.problem));
-  put($("redriven"), answer.said ?? (isGone ? `${one.payment}: ${answer.problem}` : ""));
+  put($("redriven"), answer.message ?? (isGone ? `${one.payment}: ${answer.problem}` : ""));
   putWords(complaint, answer.problem ?? "");
 }
 
@@ -370,7 +370,7 @@ async function pay(button, one) {
   const answer = await ask("/pay", { example: one.name });
   button.disabled = false;
   $("paid").classList.toggle("bad", Boolean(answer.problem));
-  put($("paid"), answer.problem ?? `sent ${answer.said}`);
+  put($("paid"), answer.problem ?? `sent ${answer.message}`);
 }
 
 // ---- events

@@ -160,13 +160,13 @@ class _Handler(BaseHTTPRequestHandler):
             example = next((example for example in EXAMPLES if example.name == body.get("example")), None)
             if example is None:
                 raise Refused(HTTPStatus.BAD_REQUEST, "there is no such example")
-            outcome = source.start_payment(example, f"PAGE-{secrets.token_hex(3)}")
+            message = source.start_payment(example, f"PAGE-{secrets.token_hex(3)}")
         elif self.path == "/redrive":
-            outcome = source.redrive_letter(str(body.get("letter")))
+            message = source.redrive_letter(str(body.get("letter")))
         else:
             raise Refused(HTTPStatus.NOT_FOUND, "unknown action")
         self.server.feed.look_now()
-        self._send_json(HTTPStatus.OK, {"said": outcome})
+        self._send_json(HTTPStatus.OK, {"message": message})
 
     def _read_body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")

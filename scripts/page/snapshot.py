@@ -121,11 +121,11 @@ class Source:
             yield
 
     def read_story(self, transaction_id: str) -> dict[str, Any]:
-        """Return ``{"payment", "told", "timeline"}``. Raises ``UserError`` if the payment is not recorded."""
+        """Return ``{"payment", "notifications", "timeline"}``. Raises ``UserError`` if the payment is not recorded."""
         story = read_story(self.reach_platform(), transaction_id)
         return {
             "payment": _describe_payment(story.payment),
-            "told": story.notifications,
+            "notifications": story.notifications,
             "timeline": [to_json(entry) for entry in story.timeline],
         }
 
@@ -251,7 +251,7 @@ def _describe_letter(letter: DeadLetter, payment: Record | None) -> dict[str, An
         "payment": letter.transaction_id,
         "error": letter.error,
         "state": shorten_name(letter.state),
-        "now": letter.current_status,
+        "current_status": letter.current_status,
         "at": letter.timestamp,
         "explanation": letter.explanation,
         "advice": letter.advice,
