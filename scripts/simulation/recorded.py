@@ -5,11 +5,13 @@ A test repeats those that are quick.
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from scripts.common.files import write_file
+from scripts.common.paths import ROOT
 from scripts.common.terminal import echo
 from stacks import settings
 
@@ -19,6 +21,8 @@ from .report import format_results
 from .scenario import MODES, QUOTAS, Scenario
 
 FILE = Path(__file__).with_name("recorded.json")
+DOCUMENT = ROOT / "docs" / "scale.md"
+_TABLES = re.compile(r"(?<=^```text\n)per s  gateway .*?(?=\n```$)", re.MULTILINE | re.DOTALL)
 # Between two points of a line, either the time or the number of payments grows by so much.
 _SMALLEST_STEP = 0.05
 
@@ -49,7 +53,14 @@ def main(environment: str) -> None:
     results = simulate_scenarios(list_scenarios(), settings.load(environment))
     records = [json.dumps(to_record(result)) for result in results]
     write_file(FILE, ("[\n" + ",\n".join(records) + "\n]\n").encode())
+    text = DOCUMENT.read_text(encoding="utf-8")
+    write_file(DOCUMENT, replace_tables(text, format_results(results)).encode())
     echo(format_results(results))
+
+
+def replace_tables(text: str, tables: str) -> str:
+    """Return the text of the document with these tables of results."""
+    return _TABLES.sub(lambda _: tables, text)
 
 
 if __name__ == "__main__":

@@ -156,5 +156,11 @@ def test_the_picture_shows_raised_quotas_instead_of_the_defaults() -> None:
     assert "with raised quotas" in svg
 
 
+def test_the_document_shows_what_is_recorded() -> None:
+    text = recorded.DOCUMENT.read_text(encoding="utf-8")
+    assert f"```text\n{format_results(recorded.read_results())}\n```" in text, ADVICE
+    assert recorded.replace_tables(text, "per s  gateway  of a test").count("per s  gateway") == 1
+
+
 def test_the_recorded_picture_is_committed() -> None:
     assert (ROOT / "docs" / "backlog.svg").read_text(encoding="utf-8") == backlog.draw_svg(), ADVICE

@@ -17,6 +17,7 @@ from payments.payment import Payment as RealPayment
 from payments.payment import Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
 
+from scripts.capacity.limits import load_limits
 from scripts.simulation.assumptions import Assumptions
 from scripts.simulation.figures import End, Result
 from scripts.simulation.payment import Payment
@@ -187,6 +188,17 @@ def test_the_settings_of_the_environment_apply() -> None:
     rules = read_rules(settings.load("dev") | {"ReservedConcurrency": "50", "OpenShards": "16"})
     assert (rules.reserved_concurrency, rules.shards) == (50, 16)
     assert read_rules(settings.load("dev"), workers=4).workers == 4
+
+
+def test_the_quotas_are_those_of_the_capacity_command() -> None:
+    limits, assumptions = load_limits("us-east-1").rows, Assumptions()
+    starts, transitions = limits["step_functions_starts"], limits["step_functions_transitions"]
+    assert (starts.burst, starts.default) == (assumptions.start_bucket, assumptions.starts_per_second)
+    assert (transitions.burst, transitions.default) == (
+        assumptions.transition_bucket,
+        assumptions.transitions_per_second,
+    )
+    assert limits["lambda_concurrency"].default == assumptions.concurrency
 
 
 def test_a_call_without_an_answer_lasts_as_long_as_a_request_to_stripe() -> None:
