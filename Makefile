@@ -14,7 +14,7 @@ SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo page test test-fast prove compatible conformance faults ops-test audit mutate browser-test chromium check generate pictures validate lint types \
-        lock lock-check sbom bench demands simulate deploy local-stop clean
+        lock lock-check sbom bench demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -105,6 +105,9 @@ simulate: $(VENV)/installed  ## Simulate payments through an outage of the gatew
 
 demands: $(VENV)/installed  ## Measure what a payment takes from AWS, for scripts/capacity.sh, without the rest of bench
 	@scripts/python.sh scripts.bench.demands
+
+reading: $(VENV)/installed  ## Measure what the operators' lists take with many payments; COUNT=NUMBER
+	@scripts/python.sh scripts.bench.reading $(or $(COUNT),20000)
 
 deploy: $(VENV)/installed  ## Deploy: make deploy ENV=dev
 	scripts/deploy.sh $(ENV)

@@ -4,6 +4,7 @@ __main__.py     prints every figure
 generator.py    CPU time of the template generator
 starts.py       CPU time of commands until they would do their work
 deployments.py  time and AWS calls of a deployment, compared with the AWS CLI
+reading.py      what the operators' lists take with many payments (`make reading`)
 payments.py     cost of a payment, compared with the reference functions
 worker.py       the process that measures one side of that comparison
 demands.py      what a payment takes from AWS, for scripts/capacity
