@@ -126,6 +126,17 @@ def test_rights_on_functions_are_for_environments_whose_code_may_change() -> Non
     assert all(re.search(r":function:lambda-payment-[a-z]+-dev(:\*)?$", resource) for resource in resources)
     plan = STACK.resources["GitHubPlanRole"].properties["ManagedPolicyArns"]
     assert not {f"${{{title}}}" for title in CODE_POLICIES} & {*plan}
+    (grant,) = [
+        statement
+        for title in CODE_POLICIES
+        for statement in STACK.resources[title].properties["PolicyDocument"]["Statement"]
+        if "kms:CreateGrant" in statement["Action"]
+    ]
+    context = grant["Condition"]["StringEquals"]
+    assert context["kms:ViaService"] == "lambda.eu-central-1.amazonaws.com"
+    functions = context["kms:EncryptionContext:aws:lambda:FunctionArn"]
+    assert len(functions) == 3
+    assert all(name.endswith("-dev") for name in functions)
     without = emit.document(artifacts.build(Environments(("dev",), unprotected=("dev",))))
     assert not [title for title in without["Resources"] if title.startswith("GitHubCode")]
 

@@ -11,7 +11,7 @@ from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
 from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 
 from ... import names
-from ...policies import allow, list_actions, policy_document
+from ...policies import allow, list_actions, only_through, policy_document
 from ...settings import Bootstrap
 from ...wiring import RETAINED, to_pascal_case
 from .policy_terms import Environments, add_policies, add_policy, hyphenate
@@ -33,14 +33,7 @@ def add_github_roles(template: Template, service: Role, bucket_arn: AWSHelperFn,
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
     plan = _allow_planning(service, bucket_arn, environments)
     checks = add_policies(template, "GitHubLook{}", "HasGitHub", _allow_checks(environments))
-    code = add_policies(
-        template,
-        "GitHubCode{}",
-        "HasGitHub",
-        _allow_on_functions(
-            "TakeCodeBack", "lambda:GetFunctionConfiguration UpdateAlias UpdateFunctionCode", environments
-        ),
-    )
+    code = add_policies(template, "GitHubCode{}", "HasGitHub", _allow_taking_code_back(environments))
     _add_role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, checks)
     _add_role(
         template,
@@ -190,6 +183,26 @@ def _allow_deploying(environments: Environments) -> list[Statement]:
         *_allow_later_rollback(environments),
         allow("Artifacts", "s3:DeleteObject GetObject PutObject", [Sub("${Artifacts.Arn}/payment-platform/*")]),
     ]
+
+
+def _allow_taking_code_back(environments: Environments) -> list[Statement]:
+    """Allow the requests by which a deployment takes back what --code-only has changed, where that is allowed.
+
+    Lambda creates a grant on the key of the functions' variables with the caller's rights, and users report that it
+    does so for new code, too:
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
+    https://github.com/ministryofjustice/modernisation-platform/pull/8147
+    """
+    actions = "lambda:GetFunctionConfiguration UpdateAlias UpdateFunctionCode"
+    arns = Environments(environments.code_only).arns("lambda", *(f"function:{item.name}" for item in names.FUNCTIONS))
+    grant = allow(
+        "LambdaUsesTheFunctionsKey",
+        "kms:CreateGrant",
+        [names.arn("kms", "key/*")],
+        only_through("lambda", FunctionArn=arns),
+    )
+    statements = _allow_on_functions("TakeCodeBack", actions, environments)
+    return [*statements, grant] if statements else []
 
 
 def _allow_on_functions(sid: str, actions: str, environments: Environments) -> list[Statement]:
