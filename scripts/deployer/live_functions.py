@@ -70,9 +70,9 @@ def find_changed_aliases(client: LambdaClient, tree: StackTree) -> list[Alias]:
 
 
 def _list_aliases(tree: StackTree) -> Iterator[Alias]:
-    """Yield the aliases of the tree; the physical id of one is its ARN: ``...:function:FUNCTION:ALIAS``."""
+    """Yield the aliases of the tree; the physical id of one that exists is its ARN: ``...:function:FUNCTION:ALIAS``."""
     for path, resource in tree.walk_resources():
-        if resource.type == ALIAS and resource.physical_id and resource.status not in RELEASED:
+        if resource.type == ALIAS and ":function:" in resource.physical_id and resource.status not in RELEASED:
             *_, function, name = resource.physical_id.split(":")
             yield Alias(path, function, name)
 
