@@ -14,7 +14,8 @@ from scripts.deployer.finding import Finding, Verdict
 from scripts.deployer.plan.model import Change, Plan, PropertyChange, StackChanges, StatementChange
 from scripts.deployer.report.differences import LONGEST_VALUE, split_property
 from scripts.deployer.report.findings import print_findings, render_findings
-from scripts.deployer.report.markdown import render_error, render_plan
+from scripts.deployer.report.json_reporter import JsonReporter
+from scripts.deployer.report.markdown import escape_cell, render_error, render_plan
 from scripts.deployer.report.plan_text import print_outputs, print_plan
 
 # Ends of lines, for Python or for a terminal; controls; mark-up of Markdown and rich; what looks like a space.
@@ -57,6 +58,31 @@ def test_no_name_or_value_makes_a_line_of_its_own(text: str) -> None:
     assert len(comment) == len(expected)
     assert all(map(str.isprintable, comment))
     assert [line for line in comment if line.startswith("```")] == ["```diff", "```"]
+
+
+@settings(deadline=None)
+@given(st.text(HOSTILE, min_size=1, max_size=8))
+def test_no_name_or_value_ends_a_line_of_json_or_controls_a_terminal(text: str) -> None:
+    stream = io.StringIO()
+    JsonReporter(stream).show_plan(make_plan(text))
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["plan"]["notices"] == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("see https://x.example", "see https:&#8203;//x.example"),
+        ("WWW.x.example", "WWW&#8203;.x.example"),
+        # GitHub shows what is between two dollars as a formula.
+        ("s3:$x$", "s3:<span>$</span>x<span>$</span>"),
+        ("arn:aws:s3:::x", "arn:aws:s3:::x"),
+    ],
+)
+def test_a_text_in_a_comment_becomes_no_link_and_no_formula(text: str, expected: str) -> None:
+    assert escape_cell(text) == expected
+    assert f"> - {expected}\n" in render_plan(Plan(StackChanges("s"), notices=(text,)), "Plan")
 
 
 @settings(deadline=None)

@@ -85,8 +85,15 @@ class JsonReporter:
 
     def _write_record(self, kind: str, **content: Any) -> None:
         record = {"type": kind, "at": datetime.now(UTC).isoformat(), **content}
-        self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._stream.write(_escape_unseen(json.dumps(record, ensure_ascii=False)) + "\n")
         self._stream.flush()
+
+
+def _escape_unseen(line: str) -> str:
+    """Return the JSON without characters that a terminal obeys, or by which a program may end a line: ``\\u2028``."""
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
 
 
 def _event_to_json(event: Event) -> dict[str, Any]:

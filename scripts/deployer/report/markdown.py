@@ -2,6 +2,7 @@
 
 import html
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 from scripts.common.terminal import make_line
@@ -15,6 +16,8 @@ from . import plan_text
 LONGEST_COMMENT = 60_000
 # By this, the workflow finds its own comment among those of others.
 MARKER = "<!-- payment-platform plan -->"
+# The beginning of an address that GitHub makes a link of: a space without width behind it prevents that.
+_ADDRESS = re.compile(r":(?=//)|www(?=\.)", re.IGNORECASE)
 
 
 def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGEST_COMMENT) -> str:
@@ -114,8 +117,14 @@ def _statement_rows(plan: Plan) -> Iterator[str]:
 
 
 def escape_cell(cell: str) -> str:
-    """Return the text as Markdown of one line that shows it as it is: no link, mark-up, HTML or mention of a person."""
+    """Return the text as Markdown of one line that shows it as it is: no link, mark-up, HTML or mention of a person.
+
+    Nor is a part of it a formula, which could hide another part:
+    https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/writing-mathematical-expressions
+    GitHub makes links also of addresses that are no mark-up: https://github.github.com/gfm/#autolinks-extension-
+    """
     cell = make_line(cell.replace("\n", " "))
     for character in "\\|*_`[]#~":
         cell = cell.replace(character, f"\\{character}")
-    return html.escape(cell, quote=False).replace("@", "@&#8203;")
+    cell = html.escape(cell, quote=False).replace("$", "<span>$</span>").replace("@", "@&#8203;")
+    return _ADDRESS.sub(r"\g<0>&#8203;", cell)
