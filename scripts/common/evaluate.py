@@ -32,6 +32,8 @@ _NO_VALUE = object()
 _VARIABLE = re.compile(r"\$\{(!?)([^}]+)\}")
 TOKEN = re.compile(r"\$\{([A-Za-z0-9/]+)((?:\.[A-Za-z0-9.]+)?)\}")
 UNKNOWABLE = re.compile(r"\$\{\?([^}]+)\}")
+# As CloudFormation shows the value of a NoEcho parameter.
+MASK = "****"
 SECRET = re.compile(r"\$\{\*[^}]+\}")
 _HIDDEN_SECRET = re.compile(r"\$\{\*\?(\w+) [^}]*\}")
 # Any token: it stands for a text that is not known here.
@@ -317,13 +319,13 @@ class _Stack:
 
     def _judge_condition(self, condition: Any) -> Result:
         if not isinstance(condition, dict) or len(condition) != 1:
-            raise UserError(f"{self._name}: a condition is not a condition function: {condition}")
+            raise UserError(f"{self._name}: a condition is not a condition function: {_describe_value(condition)}")
         ((function, argument),) = condition.items()
         if function == "Condition":
             return self._find_result(argument)
         operands = argument if isinstance(argument, list) else [argument]
         if len(operands) not in _OPERANDS.get(function, (len(operands),)):
-            raise UserError(f"{self._name}: {function} cannot take the arguments {argument}")
+            raise UserError(f"{self._name}: {function} cannot take the arguments {_describe_value(argument)}")
         if function == "Fn::Equals":
             return self._judge_equality(operands)
         results = [self._judge_condition(operand) for operand in operands]
@@ -452,15 +454,16 @@ class _Stack:
                 return self._choose_branch(argument)
             return self._distribute(partial(self._FUNCTIONS[function], self, argument))
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-            text = json.dumps(argument, default=str)
-            raise UserError(f"{self._name}: {function} cannot take the arguments {text[:200]}") from error
+            raise UserError(
+                f"{self._name}: {function} cannot take the arguments {_describe_value(argument)}"
+            ) from error
 
     def _resolve_reference(self, name: Any) -> Any:
         if not isinstance(name, str):
             # The language extensions allow a function in a reference.
             name = self._resolve_value(name)
             if not isinstance(name, str):
-                raise UserError(f"{self._name}: Ref cannot take {json.dumps(name, default=str)[:200]}")
+                raise UserError(f"{self._name}: Ref cannot take {_describe_value(name)}")
         if name == "AWS::NoValue":
             return _NO_VALUE
         if name in self._secrets:
@@ -560,7 +563,8 @@ class _Stack:
         if self._assumed:
             # No deployment that succeeds comes by this combination of keys.
             return {"Fn::FindInMap": keys}
-        raise UserError(f"{self._name}: Fn::FindInMap finds no {' / '.join(map(str, keys))}")
+        words = (key if isinstance(key, str) else _describe_value(key) for key in keys)
+        raise UserError(f"{self._name}: Fn::FindInMap finds no {' / '.join(map(mask_secrets, words))}")
 
     def _look_up(self, mapping: Any, key: Any, *, has_default: bool) -> Any:
         """Return the item at the key. One that is not known may be any; without a default, it is one of them."""
@@ -602,6 +606,15 @@ class _Stack:
         "Fn::ToJsonString": _write_json,
         "Fn::Transform": _name_macro,
     }
+
+
+def mask_secrets(text: str) -> str:
+    """Return the text as CloudFormation shows it, with a mask for each value of a NoEcho parameter."""
+    return SECRET.sub(MASK, text)
+
+
+def _describe_value(value: Any) -> str:
+    return mask_secrets(json.dumps(value, default=str))[:200]
 
 
 class _Evaluation:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from scripts.common import templates
 from scripts.common.errors import UserError
-from scripts.common.evaluate import SECRET, Evaluated, Resource, Unknown, evaluate
+from scripts.common.evaluate import SECRET, Evaluated, Resource, Unknown, evaluate, mask_secrets
 from scripts.common.suggestion import suggest_command
 
 from .moved_templates import DeployedTree, move_resources
 from .plan import spurious
-from .plan.compare import as_text, compare_stacks, mask_secrets
+from .plan.compare import as_text, compare_stacks
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
 from .plan.moves import Move, find_moves, split_path

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scripts.common.conditions import join_literals, list_branches, negate, read_choice
-from scripts.common.evaluate import SECRET, TOKEN, Evaluated, Resource, Unknown, find_unknowable_reasons
+from scripts.common.evaluate import TOKEN, Evaluated, Resource, Unknown, find_unknowable_reasons, mask_secrets
 from scripts.common.templates import STACK
 
 from .model import CONDITION, KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges
@@ -22,8 +22,6 @@ from .whole_values import is_function, is_judged_whole, to_texts
 _EMPTY_STACK = Evaluated()
 # The location of a nested template; its content is compared instead.
 _LOCATION = "TemplateURL"
-# As CloudFormation shows the value of a NoEcho parameter.
-MASK = "****"
 _ALL_PROPERTIES = "Properties"
 # Of a value with more branches, not each is compared with each.
 _MOST_PAIRS = 400
@@ -243,11 +241,6 @@ def _describe_difference(difference: "Difference", recreation: str) -> PropertyC
     )
     condition = mask_secrets(difference.condition)
     return PropertyChange("/".join(difference.path), before, after, recreation, condition=condition)
-
-
-def mask_secrets(text: str) -> str:
-    """Return the text as CloudFormation shows it, with a mask for each value of a NoEcho parameter."""
-    return SECRET.sub(MASK, text)
 
 
 @dataclass(frozen=True)
