@@ -13,7 +13,7 @@ import pytest
 from scripts.audit.deployed import ACCOUNT, PSEUDO
 from scripts.common.evaluate import evaluate
 from scripts.common.templates import Tree, to_plain_types
-from stacks import emit, settings
+from stacks import emit, names, settings
 from stacks.artifacts import stack as artifacts
 from stacks.artifacts.deployers.policy_terms import Environments
 from tests.emitted import load_template
@@ -135,7 +135,7 @@ def test_rights_on_functions_are_for_environments_whose_code_may_change() -> Non
     context = grant["Condition"]["StringEquals"]
     assert context["kms:ViaService"] == "lambda.eu-central-1.amazonaws.com"
     functions = context["kms:EncryptionContext:aws:lambda:FunctionArn"]
-    assert len(functions) == 3
+    assert len(functions) == len(names.FUNCTIONS)
     assert all(name.endswith("-dev") for name in functions)
     without = emit.document(artifacts.build(Environments(("dev",), unprotected=("dev",))))
     assert not [title for title in without["Resources"] if title.startswith("GitHubCode")]
