@@ -64,6 +64,8 @@ def test_an_exceeded_limit_ends_with_2_and_the_request_that_raises_it() -> None:
         "aws service-quotas request-service-quota-increase --region eu-central-1 --service-code states "
         "--quota-code L-1B55A735 --desired-value 800" in result.stdout
     )
+    # Not the first limit alone: 600 starts a second are also more than four times as many transitions, of 800.
+    assert "--quota-code L-AD9B4E93 --desired-value" in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("--compare",), ("--region", "ap-south-1"), ("--gateway-seconds", "0")])
