@@ -95,16 +95,22 @@ def join_literals(*literals: str) -> str:
 
 
 def expand_choices(value: Any) -> Iterator[Any]:
-    """Yield what the value may be as a whole: one for each combination of the results of its conditions.
+    """Yield what the value may be as a whole, as ``list_choices`` does, without when."""
+    for _, choice in list_choices(value):
+        yield choice
+
+
+def list_choices(value: Any, condition: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what the value may be as a whole, with when: one for each combination of the results of its conditions.
 
     A value with many conditions is yielded as it is.
     """
     conditions = list_conditions(value)
     if not conditions or len(conditions) > _MOST_CONDITIONS:
-        yield value
+        yield condition, value
         return
-    for is_met in (True, False):
-        yield from expand_choices(_assume(value, conditions[0], is_met=is_met))
+    for is_met, literal in ((True, conditions[0]), (False, str(negate(conditions[0])))):
+        yield from list_choices(_assume(value, conditions[0], is_met=is_met), join_literals(condition, literal))
 
 
 def list_conditions(value: Any) -> list[str]:

@@ -37,7 +37,7 @@ def make_plan(text: str) -> Plan:
         Change("Modify", "N", "AWS::CloudFormation::Stack", nested=nested),
     )
     condition = json.dumps({text: {text: [text, text]}})
-    statements = (StatementChange(True, text, text, "Allow", (text, text), text, condition),)
+    statements = (StatementChange(True, text, text, "Allow", (text, text), text, condition, text),)
     return Plan(StackChanges("s", changes, (text,), (text,), (Unknown(text, text),)), statements, (text,), text)
 
 

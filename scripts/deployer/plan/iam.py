@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scripts.common.conditions import expand_choices, join_any, list_branches, list_conditions, read_choice
+from scripts.common.conditions import join_any, list_branches, list_choices, negate, read_choice
 from scripts.common.evaluate import Evaluated, Resource
 
 from .compare import as_text
@@ -76,10 +76,25 @@ def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tupl
     new = _collect_grants(after) if after else {}
     changed = {grant for grant in old.keys() | new.keys() if old.get(grant) != new.get(grant)}
     # What hangs on a condition may be missing: it is added where it was not certain, and removed where it is not.
-    removed = {grant for grant in changed & old.keys() if new.get(grant) != _CERTAIN}
-    added = {grant for grant in changed & new.keys() if old.get(grant) != _CERTAIN}
+    removed = {grant: _tell_when(old[grant], new.get(grant)) for grant in changed & old.keys()}
+    added = {grant: _tell_when(new[grant], old.get(grant)) for grant in changed & new.keys()}
+    removed = {grant: when for grant, when in removed.items() if new.get(grant) != _CERTAIN}
+    added = {grant: when for grant, when in added.items() if old.get(grant) != _CERTAIN}
     changes = [*_group_actions(removed, added=False), *_group_actions(added, added=True)]
     return tuple(sorted(changes, key=lambda change: (change.holder, change.kind, change.resource, change.added)))
+
+
+def _tell_when(condition: str, other: str | None) -> str:
+    """Return when there is a grant that is not there on the other side; empty for any case.
+
+    What was certain and hangs on a condition is gone if that is not met.
+    """
+    if condition != _CERTAIN:
+        return condition
+    if other is None:
+        return ""
+    # Of several literals, the first one's opposite is not the opposite of all.
+    return f"not ({other})" if " and " in other else str(negate(other))
 
 
 def holds_rights(change: Change, prop: PropertyChange) -> bool:
@@ -97,18 +112,18 @@ def is_policy(property_name: str, *values: str | None) -> bool:
     return "Statement" in property_name.split("/") or any(any(_find_documents(value)) for value in values)
 
 
-def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
-    """Group the actions of grants that are otherwise equal."""
+def _group_actions(grants: Mapping[_Grant, str], *, added: bool) -> Iterator[StatementChange]:
+    """Group the actions of grants that are otherwise equal; the value of each tells when there is one."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for grant in sorted(grants):
-        key = (grant.holder, grant.kind, grant.effect, grant.resource, grant.condition)
+        key = (grant.holder, grant.kind, grant.effect, grant.resource, grant.condition, grants[grant])
         groups.setdefault(key, []).append(grant.action)
-    for (holder, kind, effect, resource, condition), actions in groups.items():
-        yield StatementChange(added, holder, kind, effect, tuple(actions), resource, condition)
+    for (holder, kind, effect, resource, condition, when), actions in groups.items():
+        yield StatementChange(added, holder, kind, effect, tuple(actions), resource, condition, when)
 
 
 def _collect_grants(stack: Evaluated) -> dict[_Grant, str]:
-    """Return each grant that there may be, with when there is: ``_CERTAIN``, or a text that tells conditions apart."""
+    """Return each grant that there may be, with when there is: ``_CERTAIN``, or a condition of the template."""
     conditions: dict[_Grant, set[str]] = {}
     for grant, condition in _read_grants(stack):
         conditions.setdefault(grant, set()).add(condition)
@@ -125,26 +140,26 @@ def _read_grants(stack: Evaluated) -> Iterator[tuple[_Grant, str]]:
     for holder, resource in stack.walk():
         properties = _leave_out_documents(resource.properties)
         choices = [
-            set(_property_grants(holder, replace(resource, properties=choice or {})))
-            for choice in expand_choices(properties)
+            (when, set(_property_grants(holder, replace(resource, properties=choice or {}))))
+            for when, choice in list_choices(properties)
         ]
-        yield from _qualify_grants(choices, resource.condition, properties)
+        yield from _qualify_grants(choices, resource.condition)
         for kind, document, condition in _policy_documents(resource):
             for when, statement in _list_statements(document["Statement"]):
                 conditions = " and ".join(filter(None, (resource.condition, condition, when)))
                 choices = [
                     # What is no mapping, such as a function that is not evaluated, is shown as a changed property.
-                    set(_statement_grants(holder, kind, choice)) if isinstance(choice, Mapping) else set()
-                    for choice in expand_choices(statement)
+                    (literal, set(_statement_grants(holder, kind, choice) if isinstance(choice, Mapping) else ()))
+                    for literal, choice in list_choices(statement)
                 ]
-                yield from _qualify_grants(choices, conditions, statement)
+                yield from _qualify_grants(choices, conditions)
 
 
-def _qualify_grants(choices: list[set[_Grant]], condition: str, value: Any) -> Iterator[tuple[_Grant, str]]:
+def _qualify_grants(choices: list[tuple[str, set[_Grant]]], condition: str) -> Iterator[tuple[_Grant, str]]:
     """Yield the grants of what a value may be: those of all choices hang on no condition of the value's own."""
-    for grant in set().union(*choices):
-        places = [number for number, grants in enumerate(choices) if grant in grants]
-        part = "" if len(places) == len(choices) else f"{places} of {as_text(list_conditions(value))}"
+    for grant in set().union(*(grants for _, grants in choices)):
+        literals = [literal for literal, grants in choices if grant in grants]
+        part = "" if len(literals) == len(choices) else str(join_any(literals))
         yield grant, " and ".join(filter(None, (condition, part)))
 
 

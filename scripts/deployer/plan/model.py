@@ -116,7 +116,10 @@ class StatementChange:
     actions: tuple[str, ...]
     # The resource, or for a resource policy the principal.
     resource: str
+    # The condition of the statement itself, as JSON, which AWS evaluates with each request.
     condition: str = ""
+    # When it is added or removed, if no template tells whether that condition is met; empty if it is in any case.
+    when: str = ""
 
 
 @dataclass(frozen=True)

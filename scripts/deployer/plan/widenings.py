@@ -44,7 +44,7 @@ def describe_widened_rights(statements: Iterable[StatementChange], account: str)
     for statement in statements:
         if statement.added and statement.effect == "Allow" and (widening := _describe_widening(statement, account)):
             limits = ", within its condition" if statement.condition else ""
-            yield f"{statement.holder} ({statement.kind}) allows {widening}{limits}"
+            yield f"{statement.holder} ({statement.kind}) allows {widening}{limits}{_tell_when(statement)}"
     for statement in statements:
         if not statement.added and statement.kind in _LIMITED and statement.effect == "Allow":
             yield from _describe_lost_limits(statement, statements)
@@ -69,7 +69,7 @@ def _describe_lost_limits(statement: StatementChange, statements: list[Statement
             words = "; ".join(f"{limit} {' or '.join(sorted(limits[limit]))}".strip() for limit in lost)
             yield (
                 f"{statement.holder} ({statement.kind}) allows {', '.join(actions)} for "
-                f"{statement.resource.rpartition(' for ')[2]} no longer only if {words}"
+                f"{statement.resource.rpartition(' for ')[2]} no longer only if {words}{_tell_when(other)}"
             )
 
 
@@ -109,7 +109,11 @@ def _describe_removed_denial(statement: StatementChange, statements: list[Statem
         for other in statements
     )
     change = "denies on another condition" if is_replaced else "no longer denies"
-    return f"{statement.holder} ({statement.kind}) {change} {actions}"
+    return f"{statement.holder} ({statement.kind}) {change} {actions}{_tell_when(statement)}"
+
+
+def _tell_when(statement: StatementChange) -> str:
+    return f", if {statement.when}" if statement.when else ""
 
 
 def _describe_widening(statement: StatementChange, account: str) -> str:

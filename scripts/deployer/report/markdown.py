@@ -107,7 +107,7 @@ def _statement_rows(plan: Plan) -> Iterator[str]:
         # Each cell as its lines, which are escaped before they are joined with mark-up.
         cells = (
             ["➕" if statement.added else "➖"],  # noqa: RUF001
-            [f"{statement.holder} ({statement.kind})"],
+            [f"{statement.holder} ({statement.kind})", *([f"(if {statement.when})"] if statement.when else [])],
             [statement.effect],
             statement.actions,
             [statement.resource],

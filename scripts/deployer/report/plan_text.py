@@ -461,7 +461,10 @@ def _property_lines(prop: PropertyChange, *, is_added: bool = False, full: bool 
 def _print_statement(console: Console, statement: StatementChange) -> None:
     sign = ("+ ", "green") if statement.added else ("- ", "red")
     effect = (statement.effect, "red" if statement.effect == "Deny" else "")
-    print_hanging(console, Text.assemble(sign, statement.holder, (f" {statement.kind} ", "dim"), effect), indent=6)
+    when = (f" (if {statement.when})" if statement.when else "", "dim")
+    print_hanging(
+        console, Text.assemble(sign, statement.holder, (f" {statement.kind} ", "dim"), effect, when), indent=6
+    )
     lines = [", ".join(statement.actions)]
     if statement.resource:
         # A resource policy names for whom it is; the resource only if that is not the policy's own.
