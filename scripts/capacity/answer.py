@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scripts.common.suggestion import complete_aws_commands
+
 from .costs import Cost, compute_costs
 from .data_files import list_unconfirmed, load_file
 from .design import Design
@@ -100,8 +102,9 @@ def _list_notes(assessment: Assessment, region: str, prices: Prices) -> list[str
         limit, available = row.limit, row.available
         if limit.new_account is not None and available.origin == "default" and available.value:
             carried = row.breaks_at * limit.new_account / available.value
-            notes.append(
+            note = (
                 f"a new account may have no more than {limit.new_account:.0f} of {limit.title}: then it carries "
                 f"{carried:.2g} payments a second; `aws lambda get-account-settings` tells"
             )
+            notes.append(complete_aws_commands(note))
     return notes

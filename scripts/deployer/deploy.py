@@ -107,24 +107,27 @@ def _deploy_once(session: Session) -> Deployed:
             deployed = _deploy_bootstrap(session, stack, bootstrap_proposal)
         else:
             imported = _find_imported_resources(session, preflight)
-            first = copy_for_import(packaged, imported) if imported else packaged
-            # A saved plan may be executed later, so it needs all files; those of a deployed tree are there already, and
-            # other locations of its templates would be changes.
-            needs_all = options.out or is_same or not options.only_plan
-            uploaded = first if needs_all else repackage_for_plan(first)
-            _upload_files(session, uploaded)
-            after = _Packaged(
-                planning.parse_package(first),
-                uploaded.template_url,
-                packaged.template_url if imported else "",
-                artifacts.outputs.get("ServiceRoleArn", ""),
-                imported,
-            )
+            role_arn = artifacts.outputs.get("ServiceRoleArn", "")
+            after = _upload_package(session, packaged, imported, role_arn, is_same=is_same)
             before = before or read_snapshot(session.cloudformation, stack)
             deployed = _deploy_changes(session, before, after, bootstrap_proposal)
     if is_same and not deployed.changed:
         return _end_unchanged(session, stack, packaged, before)
     return _settle_code(session, before, deployed) if stays or not deployed.changed else deployed
+
+
+def _upload_package(
+    session: Session, packaged: Package, imported: Sequence[ImportedResource], role_arn: str, *, is_same: bool
+) -> _Packaged:
+    """Upload the files that a change set needs. ``is_same``: whether the tree is the deployed one."""
+    first = copy_for_import(packaged, imported) if imported else packaged
+    # A saved plan may be executed later, so it needs all files; those of a deployed tree are there already, and other
+    # locations of its templates would be changes.
+    needs_all = session.options.out or is_same or not session.options.only_plan
+    uploaded = first if needs_all else repackage_for_plan(first)
+    _upload_files(session, uploaded)
+    late_template_url = packaged.template_url if imported else ""
+    return _Packaged(planning.parse_package(first), uploaded.template_url, late_template_url, role_arn, imported)
 
 
 def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: BootstrapProposal | None) -> Deployed:

@@ -101,11 +101,15 @@ def test_an_outage_on_the_emulator_ends_as_simulated(mode: str, platform: Platfo
     measured = Counter(name_end(platform, name, calls) for name in (*before, *harmed, *after))
     assert measured[End.AT_ONCE] == 2 * UNHARMED
     assert measured[End.LATE] >= GROUPS[1]
+    assert_predicted(measured, len(calls), predictions)
+
+
+def assert_predicted(measured: Counter[End], call_count: int, predictions: list[Result]) -> None:
     for outcome in {*measured, *(name for prediction in predictions for name in prediction.ends)}:
         counts = [prediction.ends.get(outcome, 0) for prediction in predictions]
         assert min(counts) <= measured[outcome] <= max(counts), (outcome, measured, predictions)
     call_counts = [sum(prediction.gateway_calls.values()) for prediction in predictions]
-    assert min(call_counts) <= len(calls) <= max(call_counts)
+    assert min(call_counts) <= call_count <= max(call_counts)
 
 
 def start_payments(platform: Platform, count: int, executions: list[str]) -> list[str]:

@@ -126,6 +126,11 @@ def test_rights_on_functions_are_for_environments_whose_code_may_change() -> Non
     assert all(re.search(r":function:lambda-payment-[a-z]+-dev(:\*)?$", resource) for resource in resources)
     plan = STACK.resources["GitHubPlanRole"].properties["ManagedPolicyArns"]
     assert not {f"${{{title}}}" for title in CODE_POLICIES} & {*plan}
+    without = emit.document(artifacts.build(Environments(("dev",), unprotected=("dev",))))
+    assert not [title for title in without["Resources"] if title.startswith("GitHubCode")]
+
+
+def test_the_key_of_the_functions_is_used_through_lambda_for_functions_whose_code_may_change() -> None:
     (grant,) = [
         statement
         for title in CODE_POLICIES
@@ -137,8 +142,6 @@ def test_rights_on_functions_are_for_environments_whose_code_may_change() -> Non
     functions = context["kms:EncryptionContext:aws:lambda:FunctionArn"]
     assert len(functions) == len(names.FUNCTIONS)
     assert all(name.endswith("-dev") for name in functions)
-    without = emit.document(artifacts.build(Environments(("dev",), unprotected=("dev",))))
-    assert not [title for title in without["Resources"] if title.startswith("GitHubCode")]
 
 
 def test_more_environments_than_a_role_can_name_are_refused_by_the_generator() -> None:
