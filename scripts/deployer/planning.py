@@ -1,19 +1,21 @@
 """Makes a plan from CloudFormation's change set, the deployed templates, and those to be deployed."""
 
+import json
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scripts.common import templates
 from scripts.common.errors import UserError
-from scripts.common.evaluate import SECRET, Evaluated, Resource, Unknown, evaluate, mask_secrets
+from scripts.common.evaluate import MASK, SECRET, Evaluated, Resource, Unknown, evaluate, mask_secrets
 from scripts.common.suggestion import suggest_command
 
 from .moved_templates import DeployedTree, move_resources
 from .plan import spurious
 from .plan.compare import as_text, compare_stacks
 from .plan.iam import statement_changes
-from .plan.model import Plan, StackChanges
+from .plan.model import Plan, PropertyChange, StackChanges
 from .plan.moves import Move, find_moves, split_path
 from .plan.openings import describe_openings
 from .plan.recreation import find_fixed_name, list_naming_properties
@@ -28,6 +30,7 @@ from .plan.widenings import (
 if TYPE_CHECKING:
     from .package import Package
 
+_LEAST_CHARACTERS = 6
 BY_COMPARISON = (
     "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
     "templates with the new ones and do not include manual changes (drift)."
@@ -46,6 +49,8 @@ class Comparison:
     account: str = ""
     # Whether a deployed NoEcho parameter is masked, and taken to be the one that is to be deployed.
     hides_secrets: bool = False
+    # The values of NoEcho parameters, as they may be part of a text that CloudFormation shows.
+    secret_values: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -54,6 +59,7 @@ class Comparison:
 
     def make_plan(self, service: StackChanges, notices: tuple[str, ...]) -> Plan:
         """The service's changes, with nested changes, spurious marks and policy statements from the comparison."""
+        service = _mask_values(service, self.secret_values)
         # CloudFormation knows more about replacements than the schemas of the resource types.
         certain = frozenset(
             path
@@ -162,6 +168,47 @@ class Comparison:
                 yield f"{path} cannot be created: the fixed name {name} belongs to {holder}, {fate}"
 
 
+def _mask_values(stack: StackChanges, secret_values: frozenset[str]) -> StackChanges:
+    """Return the changes with a mask for each secret: CloudFormation shows those in the metadata of a resource.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+    """
+    if not secret_values:
+        return stack
+    pattern = re.compile("|".join(map(re.escape, sorted(secret_values, key=len, reverse=True))))
+
+    def mask_value(text: str | None) -> str | None:
+        return text if text is None else pattern.sub(MASK, text)
+
+    def mask_property(prop: PropertyChange) -> PropertyChange:
+        before, after, deployed = map(mask_value, (prop.before, prop.after, prop.deployed))
+        return replace(prop, before=before, after=after, deployed=deployed)
+
+    changes = (
+        replace(
+            change,
+            properties=tuple(map(mask_property, change.properties)),
+            nested=change.nested and _mask_values(change.nested, secret_values),
+        )
+        for change in stack.changes
+    )
+    return replace(stack, changes=tuple(changes))
+
+
+def _list_secret_values(*trees: tuple[templates.Tree, dict[str, str]] | None) -> frozenset[str]:
+    """Return the values of the root's NoEcho parameters, also as they are written in JSON.
+
+    One of few characters may be a part of any text, and is left out: to mask it there would hide what changes.
+    """
+    values = set[str]()
+    for template, parameters in ((tree.template, parameters) for tree, parameters in filter(None, trees)):
+        for name, declaration in (template.get("Parameters") or {}).items():
+            value = str(parameters.get(name, declaration.get("Default", "")))
+            if as_text(declaration.get("NoEcho", "")) == "true" and len(value.strip("*")) >= _LEAST_CHARACTERS:
+                values |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    return frozenset(values)
+
+
 def _separate_moves(deployed: DeployedTree, moves: list[Move]) -> tuple[list[Move], dict[Move, str]]:
     """Return the moves that can be made together, and why each of the others cannot.
 
@@ -234,7 +281,8 @@ def compare_trees(
     new = replace(new, unknowns=(*new.unknowns, *unknowns))
     changes = compare_stacks(name, old, new)
     deployed = DeployedTree(*before, old) if before and old else None
-    return Comparison(old, new, changes, deployed, pseudo.get("AWS::AccountId", ""), bool(hidden))
+    secret_values = _list_secret_values(before, after)
+    return Comparison(old, new, changes, deployed, pseudo.get("AWS::AccountId", ""), bool(hidden), secret_values)
 
 
 def _list_hidden_parameters(

@@ -208,6 +208,23 @@ def test_a_condition_of_any_shape_is_shown_without_control_characters(condition:
     assert any(text in output for text in expected), output
 
 
+def test_a_secret_that_the_service_shows_is_masked() -> None:
+    """CloudFormation does not mask it in the metadata of a resource, and a drifted value is the actual one."""
+    text = "Parameters: {S: {Type: String, NoEcho: true}}\nResources: {Q: {Type: AWS::SQS::Queue, Metadata: {k: %s}}}"
+    before, after = (read_tree(text % value, str) for value in ("x", "!Ref S"))
+    compared = compare_trees("stack", (before, {"S": "****"}), (after, {"S": 'hunter"2'}), PSEUDO)
+    properties = (
+        PropertyChange("Metadata", '{"k": "x"}', '{"k": "hunter\\"2"}'),
+        PropertyChange("KmsMasterKeyId", 'hunter"2', "z", is_drifted=True, deployed='hunter"2'),
+    )
+    listed = StackChanges("stack", (Change("Modify", "Q", "AWS::SQS::Queue", properties=properties),))
+    nested = StackChanges("stack", (Change("Modify", "N", STACK, nested=listed),))
+    for stack in (listed, nested):
+        plan = compared.make_plan(stack, ())
+        assert "hunter" not in str(plan)
+        assert '{"k": "****"}' in str(plan)
+
+
 def test_a_secret_is_masked_in_every_part_of_a_plan_and_makes_no_two_resources_one() -> None:
     """In statements and their conditions, names, exports and outputs; its deployed value is not known."""
 
