@@ -144,6 +144,11 @@ class Comparison:
                     f"{suggest_command('deploy', environment, 'refactor', *options)}"
                 )
 
+    def _loses_name(self, path: str) -> bool:
+        """Whether a deployed resource is removed, or replaced by one of another name."""
+        before, after = dict(self.before.walk()) if self.before else {}, dict(self.after.walk())
+        return path not in after or find_fixed_name(before[path]) != find_fixed_name(after[path])
+
     def _find_name_conflicts(self, stack: StackChanges) -> Iterator[str]:
         """Yield the creations that CloudFormation refuses because a resource of that name exists.
 
@@ -164,7 +169,7 @@ class Comparison:
                 resource = f"{path} has the fixed name {name}"
                 yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"
             elif holder not in (None, path):
-                fate = _describe_fate(stack, holder, is_removed=holder not in after)
+                fate = _describe_fate(stack, holder, is_removed=self._loses_name(holder))
                 yield f"{path} cannot be created: the fixed name {name} belongs to {holder}, {fate}"
 
 
@@ -248,8 +253,8 @@ def _describe_fate(stack: StackChanges, path: str, *, is_removed: bool) -> str:
     """Return what happens to the resource that holds a name."""
     if not is_removed:
         return "which keeps it"
-    policies = {removed: change.policy_action for removed, change in stack.walk()}
-    return "which is retained and keeps it" if policies.get(path) == "Retain" else "which is removed only afterwards"
+    is_retained = any(change.is_retained for holder, change in stack.walk() if holder == path)
+    return "which is retained and keeps it" if is_retained else "which is removed only afterwards"
 
 
 def _describe_unlisted(service: StackChanges, stack: StackChanges) -> Iterator[str]:
