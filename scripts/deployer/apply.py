@@ -4,7 +4,7 @@ What is shown is made anew from the change sets and their templates; a file that
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,13 @@ from scripts.common.suggestion import suggest_command
 
 from . import change_set
 from .abandoned import list_saved_plans
-from .bootstrap_change import BootstrapProposal, Steps, read_first, read_proposal
+from .bootstrap_change import BootstrapProposal, Steps, check_steps, read_first, read_proposal
 from .both_stacks import PlatformPlan, execute_both, join_plans
-from .deletion_protection import LateProtection
+from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import confirm_plans
-from .execution_options import check_continuation, check_options
+from .execution_options import check_continuation, check_options, describe_execution
+from .plan.model import Plan
 from .planning import compare_trees
 from .report.reporter import show_plans
 from .saved_plan import (
@@ -123,11 +124,12 @@ def discard_plan(session: Session, path: Path) -> None:
     """Delete a saved plan, its change sets, and the empty stack in review that the platform's may have created."""
     saved_plan = _load_plan(session, path)
     for planned in saved_plan.stacks:
-        stack = describe_stack(session.cloudformation, planned.stack_id)
-        before = stack if stack.exists else Stack(planned.stack_name)
+        before = describe_stack(session.cloudformation, planned.stack_name)
         first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
         for change_set_id in filter(None, (planned.change_set_id, first)):
-            change_set.delete_change_set(session.cloudformation, before, change_set_id)
+            # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
+            name = change_set_id.split("/")[1] if "/" in change_set_id else change_set_id
+            change_set.delete_change_set(session.cloudformation, before, name)
     delete_plan_file(path)
 
 
@@ -165,6 +167,10 @@ def _load_plan(session: Session, path: Path) -> SavedPlan:
         "stack_name": session.options.stack_name,
     }
     _check_place(path, saved_plan, expected)
+    for planned in saved_plan.stacks:
+        name = ARTIFACTS_STACK if planned is saved_plan.artifacts else session.options.stack_name
+        if planned.stack_name != name:
+            raise UserError(f"{path}: this plan is for the stack {planned.stack_name}, not {name}")
     return saved_plan
 
 
@@ -173,6 +179,12 @@ def _check_place(path: Path, saved_plan: SavedPlan, expected: Mapping[str, str])
         planned = getattr(saved_plan, name)
         if planned != value:
             raise UserError(f"{path}: this plan is for {name.replace('_', ' ')} {planned}, not {value}")
+
+
+def _check_stack(planned: PlannedStack, stack: Stack, proposals: Iterable[change_set.Proposal]) -> None:
+    """Raise ``UserError`` if the ids of an edited file lead to another stack than its name, which is shown."""
+    if stack.name != planned.stack_name or any(proposal.stack_id != planned.stack_id for proposal in proposals):
+        raise UserError(f"its ids are not those of {planned.stack_name}, and nothing was changed; create a new plan")
 
 
 def _deploy_artifacts(session: Session, artifacts: BootstrapProposal | None) -> Deployed:
@@ -192,6 +204,7 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
         raise UserError(f"{ARTIFACTS_STACK} has changed since the plan was made; create a new plan")
     proposal = change_set.read_change_set(session.cloudformation, planned.change_set_id)
     steps = Steps(saved_plan.runs_before, saved_plan.runs_after)
+    _check_stack(planned, stack, [proposal])
     artifacts = read_proposal(session, stack, proposal, steps, saved_plan.environments, planned.remarks)
     if reason := artifacts.find_deployed_environment():
         raise UserError(f"{reason}; create a new plan")
@@ -199,7 +212,10 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
         raise UserError(_CHANGED)
     if saved_plan.first_change_set_id:
         first = change_set.read_change_set(session.cloudformation, saved_plan.first_change_set_id)
+        _check_stack(planned, stack, [first])
         read_first(session, artifacts, first)
+    if saved_plan.platform is not None:
+        check_steps(artifacts)
     return artifacts
 
 
@@ -214,24 +230,45 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
     if {stack.id: stack.changed_at for _, stack in before.tree.walk() if stack.exists} != planned.changed_at:
         raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
     proposal = change_set.read_change_set(cloudformation, planned.change_set_id)
+    _check_stack(planned, stack, [proposal])
     proposal.keeps_failed = saved_plan.keeps_failed
     # The settings may have changed since the plan was made. Of a stack with failed resources, the flag is implied.
     ways = replace(options, express=proposal.is_express, keep_failed=proposal.keeps_failed and not stack.keeps_failed)
     check_options(ways)
     check_continuation(ways, stack)
-    after = (_read_proposed_tree(session, proposal), proposal.parameters)
-    compared = compare_trees(saved_plan.stack_name, before.source, after, session.target.pseudo_parameters())
+    read_nested = _make_reader(session)
+    tree = templates.read_tree(change_set.read_proposed_template(proposal), read_nested)
+    pseudo = session.target.pseudo_parameters()
+    compared = compare_trees(stack.name, before.source, (tree, proposal.parameters), pseudo)
     plan = compared.make_plan(proposal.changes, proposal.notices)
-    if not have_equal_texts(plan, planned.plan):
+    if not have_equal_texts(plan, planned.plan) or not _states_execution(proposal, stack, plan, planned.remarks):
         raise UserError(_CHANGED)
     late = LateProtection(
         saved_plan.late_parameters, tuple(saved_plan.late_paths), template_url=saved_plan.late_template_url
     )
+    if late.template_url:
+        # Raises an error for a template of another place. What it changes is checked before it is executed.
+        templates.read_tree(read_nested(late.template_url), read_nested)
+    if late.parameters or late.paths:
+        parameters = proposal.parameters | late.parameters
+        complete = compare_trees(stack.name, before.source, (tree, parameters), pseudo)
+        expected = find_late_protection(complete, tree, parameters, pseudo)
+        if (expected.parameters, expected.paths) != (late.parameters, late.paths):
+            raise UserError(_CHANGED)
     return PlatformPlan(proposal, before, plan, planned.remarks, late)
 
 
-def _read_proposed_tree(session: Session, proposal: change_set.Proposal) -> templates.Tree:
-    """Return the templates of the change set; the nested ones come from the bucket, where a key names its content."""
+def _states_execution(proposal: change_set.Proposal, stack: Stack, plan: Plan, remarks: Collection[str]) -> bool:
+    """Whether the remarks of the file have what makes this execution another one, such as that nothing is rolled back.
+
+    Whether early validation was left out cannot be read from a change set.
+    """
+    execution = change_set.ExecutionOptions(is_express=proposal.is_express, keeps_failed=proposal.keeps_failed)
+    return {*describe_execution(execution, stack, plan.stack)} <= {*remarks}
+
+
+def _make_reader(session: Session) -> Callable[[str], str]:
+    """Return what reads a nested template by its location: in the bucket, where a key names its content."""
     target, s3 = session.target, session.target.client("s3")
     bucket = describe_stack(session.cloudformation, ARTIFACTS_STACK).outputs.get("BucketName", "")
     prefix = target.destination(bucket, session.options.environment).object_url("")
@@ -243,4 +280,4 @@ def _read_proposed_tree(session: Session, proposal: change_set.Proposal) -> temp
             raise UserError(f"s3://{bucket}/{key} does not match the checksum in its name; find out who uploaded it")
         return content.decode()
 
-    return templates.read_tree(change_set.read_proposed_template(proposal), read_nested)
+    return read_nested

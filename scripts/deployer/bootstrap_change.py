@@ -131,10 +131,7 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
         during = transition.add_kept_rights(deployed, new, transition.keep_all)
     except UserError as error:
         return replace(change, steps=Steps(before=True, after=True), problem=str(error))
-    steps = Steps(
-        before=not _compare(session, (old, stack.parameters), (during, parameters)).is_empty,
-        after=not _compare(session, (during, parameters), (end, parameters)).is_empty,
-    )
+    steps = _choose_steps(session, (old, stack.parameters), during, (end, parameters))
     return replace(change, steps=steps, text_during=emit.to_yaml(during) if steps.after else text)
 
 
@@ -145,6 +142,14 @@ _Source = tuple[templates.Template, dict[str, str]]
 def _compare(session: Session, before: _Source, after: _Source) -> Comparison:
     old, new = ((templates.Tree(template), parameters) for template, parameters in (before, after))
     return compare_trees(ARTIFACTS_STACK, old, new, session.target.pseudo_parameters())
+
+
+def _choose_steps(session: Session, before: _Source, during: templates.Template, after: _Source) -> Steps:
+    """Return when the stack is updated, given what is deployed, in force in between, and in force in the end."""
+    between = (during, after[1])
+    return Steps(
+        before=not _compare(session, before, between).is_empty, after=not _compare(session, between, after).is_empty
+    )
 
 
 def read_environments(session: Session, environments: Iterable[str]) -> dict[str, str]:
@@ -428,6 +433,34 @@ def read_first(session: Session, artifacts: BootstrapProposal, first: Proposal) 
     compared = _compare(session, (deployed.template, change.stack.parameters), (template, first.parameters))
     artifacts.first, artifacts.first_plan = first, compared.make_plan(first.changes, first.notices)
     artifacts.change = replace(change, text_during=text)
+
+
+def check_steps(artifacts: BootstrapProposal) -> None:
+    """Raise ``UserError`` unless a saved plan updates the stack before and after the platform as its templates require.
+
+    A file that was edited could take away what running functions need, or leave out what the deployment needs.
+    """
+    change, pseudo = artifacts.change, artifacts.session.target.pseudo_parameters()
+    old, end = (templates.parse_template(text) for text in (change.deployed_text, change.text))
+    deployed = transition.Release.from_template(old, change.stack.parameters, pseudo)
+    new = transition.Release.from_template(end, change.parameters, pseudo)
+    during = transition.add_kept_rights(deployed, new, transition.keep_all)
+    steps = _choose_steps(artifacts.session, (old, change.stack.parameters), during, (end, change.parameters))
+    has_first = artifacts.first is not None
+    is_first_right = has_first == (steps.before and steps.after) and (not has_first or _has_template(artifacts, during))
+    if steps != change.steps or not is_first_right:
+        platform = artifacts.session.options.stack_name
+        raise UserError(
+            f"{ARTIFACTS_STACK} would not be updated before and after {platform} as its templates require, and nothing "
+            "was changed; create a new plan"
+        )
+
+
+def _has_template(artifacts: BootstrapProposal, during: templates.Template) -> bool:
+    """Whether the first change set, which is in force while the platform is deployed, means this template."""
+    change = artifacts.change
+    first = templates.parse_template(change.text_during)
+    return _compare(artifacts.session, (first, change.parameters), (during, change.parameters)).is_empty
 
 
 def explain_denial(error: ClientError | UserError) -> Exception:

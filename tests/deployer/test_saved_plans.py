@@ -1,6 +1,7 @@
 """Plans that are saved to a file, and applied or discarded later."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from scripts.deployer import saved_plan
 from scripts.deployer.abandoned import describe_run
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Stack
 from tests.deployer.both_stacks import ARTIFACTS, PLATFORM, add_earlier_release
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
@@ -111,6 +113,92 @@ def test_an_edited_plan_is_refused(command: Command, aws: Service, tmp_path: Pat
     assert (refused.stderr, refused.stdout) == (f"deploy: plan.json: {message}{STILL_SAVED}", "")
     assert aws.find_requests("ExecuteChangeSet") == []
     assert stack.status == "UPDATE_COMPLETE"
+
+
+def _forge_plan(path: Path, **changes: Any) -> None:
+    """Save another plan in its place, with a digest that is right: anybody can compute it."""
+    forged = replace(saved_plan.load_plan(path), **changes)
+    path.unlink()
+    saved_plan.save_plan(path, forged)
+
+
+def test_a_plan_of_prod_is_not_applied_as_one_of_dev(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, edit_harmlessly, environment="prod")
+    path = tmp_path / "plan.json"
+    command("plan", "prod", "--out", "plan.json", code=2)
+    _forge_plan(path, environment="dev", stack_name=PLATFORM)
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert refused.stderr == f"deploy: plan.json: this plan is for the stack payment-platform-prod, not {PLATFORM}\n"
+    planned = saved_plan.load_plan(path).platform
+    assert planned is not None
+    _forge_plan(path, platform=replace(planned, stack_name=PLATFORM))
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert f"its ids are not those of {PLATFORM}, and nothing was changed" in refused.stderr
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+def test_the_change_set_of_another_stack_is_not_discarded(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, edit_harmlessly)
+    foreign = Stack("ledger-of-another-team", aws.make_arn("stack", "ledger-of-another-team"), "UPDATE_COMPLETE")
+    aws.stacks[foreign.id] = foreign
+    waiting = add_change_set(aws, foreign, "release-7", "")
+    del aws.change_sets[waiting.id]
+    waiting.id = aws.make_arn("changeSet", "release-7")
+    aws.change_sets[waiting.id] = waiting
+    path = tmp_path / "plan.json"
+    command("plan", "dev", "--out", "plan.json", code=2)
+    planned = saved_plan.load_plan(path).platform
+    assert planned is not None
+    _forge_plan(path, platform=replace(planned, change_set_id=waiting.id))
+    command("discard", "dev", "plan.json")
+    assert "release-7" in aws.remaining_names
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"runs_before": False},
+        {"runs_after": False},
+        {"first_change_set_id": ""},
+        {"runs_after": False, "first_change_set_id": ""},
+        {"first_change_set_id": "that of the end"},
+    ],
+    ids=str,
+)
+def test_an_edited_plan_takes_no_rights_away_before_the_platform_is_deployed(
+    command: Command, aws: Service, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    add_earlier_release(aws)
+    path = tmp_path / "plan.json"
+    command("plan", "dev", "--out", "plan.json", code=2)
+    planned = saved_plan.load_plan(path).artifacts
+    assert planned is not None
+    if changes.get("first_change_set_id"):
+        changes = {"first_change_set_id": planned.change_set_id}
+    _forge_plan(path, **changes)
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert f"{ARTIFACTS} would not be updated before and after {PLATFORM} as its templates require" in refused.stderr
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"keeps_failed": True},
+        {"late_parameters": {"DeletionProtection": "false"}},
+        {"late_paths": ["Data/Transactions"]},
+        {"late_template_url": "https://elsewhere.example/template.yaml"},
+    ],
+    ids=str,
+)
+def test_what_an_edited_plan_adds_to_its_change_set_is_refused(
+    command: Command, aws: Service, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    _forge_plan(tmp_path / "plan.json", **changes)
+    command("apply", "dev", "plan.json", "--yes", code=1)
+    assert aws.find_requests("ExecuteChangeSet") == []
 
 
 def test_a_template_in_the_bucket_that_is_not_what_its_key_names_is_refused(command: Command, aws: Service) -> None:
