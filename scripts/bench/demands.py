@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -113,8 +113,6 @@ class Meter:
 
     def measure_payment(self, amount: float) -> Usage:
         """Make a payment, alone, and return what it took."""
-        self._exchanges.clear()
-        stepfunctions = self.target.client("stepfunctions")
         request = {
             # Of the length of the ids in the documents: it is part of items and log lines.
             "transaction_id": f"PAY-{uuid.uuid4().hex[:12]}",
@@ -122,33 +120,40 @@ class Meter:
             "payment_method": "credit_card",
             "customer_id": "CUST-12345",
         }
-        arn = stepfunctions.start_execution(
-            stateMachineArn=self._outputs["StepFunctionsStateMachineArn"], input=json.dumps(request)
-        )["executionArn"]
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        while not (execution := read_execution(stepfunctions, arn)).has_ended:
-            if time.monotonic() > deadline:
-                raise SystemExit(f"bench: {arn} does not end")
-            time.sleep(0.05)
-        usage = Usage(transitions=execution.transition_count)
-        usage.calls["states:StartExecution"] = 1
-        pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=arn)
-        _add_history(usage, arn, [event for page in pages for event in page["events"]])
-        self._add_function_calls(usage)
-        self._add_logs(usage, usage.calls["lambda:InvokeFunction"])
-        return usage
+        return self._measure_execution(self._outputs["StepFunctionsStateMachineArn"], request)
 
     def measure_reconciliation(self) -> Usage:
-        """Run reconciliation while no payment is open, and return what the run took."""
+        """Run what the schedule starts, while no payment is open, and return what the run took."""
+        rule = names.in_environment(names.RECONCILIATION_RULE, settings.LOCAL)
+        (started,) = self.target.client("events").list_targets_by_rule(Rule=rule)["Targets"]
+        if ":states:" in started["Arn"]:
+            return self._measure_execution(started["Arn"], json.loads(started.get("Input", "{}")))
         self._exchanges.clear()
-        function = names.in_environment(names.RECONCILIATION.name, settings.LOCAL)
-        answer = self.target.client("lambda").invoke(FunctionName=function, Qualifier=names.LIVE, Payload=b"{}")
+        answer = self.target.client("lambda").invoke(FunctionName=started["Arn"], Payload=b"{}")
         if "FunctionError" in answer:
             raise SystemExit(f"bench: reconciliation fails: {answer['Payload'].read().decode()}")
         usage = Usage()
         usage.calls["lambda:InvokeFunction"] = 1
         self._add_function_calls(usage)
         self._add_logs(usage, 1)
+        return usage
+
+    def _measure_execution(self, machine: str, execution_input: Mapping[str, Any]) -> Usage:
+        """Run an execution, alone, and return what it and its functions took."""
+        self._exchanges.clear()
+        stepfunctions = self.target.client("stepfunctions")
+        arn = stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(execution_input))["executionArn"]
+        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+        while not read_execution(stepfunctions, arn).has_ended:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"bench: {arn} does not end")
+            time.sleep(0.05)
+        usage = Usage()
+        usage.calls["states:StartExecution"] = 1
+        pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=arn)
+        _add_history(usage, arn, [event for page in pages for event in page["events"]])
+        self._add_function_calls(usage)
+        self._add_logs(usage, usage.calls["lambda:InvokeFunction"])
         return usage
 
     def _add_function_calls(self, usage: Usage) -> None:
@@ -314,7 +319,9 @@ def _name_table(request: Any) -> str:
 
 
 def _add_history(usage: Usage, arn: str, events: Iterable[Any]) -> None:
-    """Add the calls of the state machine, and the bytes that Step Functions logs at the level ALL.
+    """Add the transitions and calls of the state machine, and the bytes that Step Functions logs at the level ALL.
+
+    Each entered state is a transition, and each retry of its task: https://aws.amazon.com/step-functions/pricing/
 
     The emulator writes no such log, so its size is that of the history in the documented form of the log:
     https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
@@ -323,8 +330,11 @@ def _add_history(usage: Usage, arn: str, events: Iterable[Any]) -> None:
         details = next((dict(value) for name, value in event.items() if name.endswith("EventDetails")), {})
         if event["type"] == "TaskScheduled":
             usage.calls[_INTEGRATIONS[details["resource"].partition(":::")[2]]] += 1
+            usage.transitions += 1
             # AWS has this event, the emulator does not.
             _add_event(usage, arn, event, "TaskStarted", {"resource": details["resource"], "resourceType": "lambda"})
+        elif event["type"].endswith("StateEntered") and event["type"] != "TaskStateEntered":
+            usage.transitions += 1
         _add_event(usage, arn, event, event["type"], details)
 
 

@@ -41,6 +41,11 @@ def sum_by_service(costs: list[Cost]) -> dict[str, float]:
 
 def _charge_workflow(design: Design, workload: Workload, prices: Prices) -> Iterator[Cost]:
     payments = workload.payments_per_month
+    if design.reconciliation:
+        # Its own state machine, if it has one, is of the type Standard in any case.
+        transitions = _count_reconciliations(design) * design.reconciliation.transitions
+        dollars = prices.charge("step_functions_transitions", transitions)
+        yield Cost("Step Functions", "reconciliation while nothing is open", dollars, is_fixed=True)
     if design.workflow == STANDARD:
         transitions = payments * design.payment.transitions
         yield Cost("Step Functions", "transitions", prices.charge("step_functions_transitions", transitions))
@@ -96,7 +101,9 @@ def _charge_logs(design: Design, workload: Workload, prices: Prices) -> Iterator
         per_payment += payment.workflow_data_bytes if design.logs_execution_data else 0.0
     total = workload.payments_per_month * per_payment
     if design.reconciliation:
-        total += _count_reconciliations(design) * design.reconciliation.function_log_bytes
+        run = design.reconciliation
+        per_run = run.function_log_bytes + (run.workflow_log_bytes if design.logs_workflow else 0.0)
+        total += _count_reconciliations(design) * per_run
     ingested = total / _GB
     yield Cost("CloudWatch", "logs ingested", prices.charge("logs_ingestion", ingested))
     stored = (

@@ -1,5 +1,6 @@
 """Prices by hand, with the list prices of us-east-1."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from scripts.capacity.costs import Cost, compute_costs, sum_by_service
 from scripts.capacity.design import change_to_express
 from scripts.capacity.prices import load_prices
-from tests.capacity.example import DESIGN, make_design, make_workload
+from tests.capacity.example import DESIGN, PAYMENT, make_design, make_workload
 
 # A million payments in a month of 730 hours.
 MILLION = 1_000_000 / (730 * 3600)
@@ -83,6 +84,16 @@ def test_traces_are_the_first_of_a_second_and_a_part_of_the_others() -> None:
     high = find(compute_costs(traced, make_workload(101), prices), "X-Ray", "traces")
     assert low == pytest.approx(0.5 * 730 * 3600 * 5e-6)
     assert high == pytest.approx(6 * 730 * 3600 * 5e-6)
+
+
+def test_reconciliation_costs_the_same_without_any_payment() -> None:
+    """8,760 runs in a month of 730 hours, with five transitions each."""
+    run = replace(PAYMENT, transitions=5)
+    costs = charge(make_design(reconciliation=run))
+    item = "reconciliation while nothing is open"
+    assert find(costs, "Step Functions", item) == pytest.approx(8760 * 5 * 0.000025)
+    assert all(cost.is_fixed for cost in costs if cost.item == item)
+    assert find(charge(), "Step Functions", item) == 0
 
 
 def test_the_most_expensive_service_comes_first() -> None:
