@@ -52,9 +52,12 @@ class FakeQueue:
         if self._receipts.get(message_id) == ReceiptHandle:
             del self.bodies[message_id]
 
-    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
-        hidden = len(self.bodies) - len(self.visible_ids)
-        return {"Attributes": {"ApproximateNumberOfMessagesNotVisible": str(hidden)}}
+    def get_queue_attributes(self, AttributeNames: list[str], **_: Any) -> dict[str, Any]:
+        counts = {
+            "ApproximateNumberOfMessages": len(self.visible_ids),
+            "ApproximateNumberOfMessagesNotVisible": len(self.bodies) - len(self.visible_ids),
+        }
+        return {"Attributes": {name: str(counts[name]) for name in AttributeNames}}
 
     def _hide_message(self, receipt: str, seconds: int) -> None:
         message_id = receipt.partition("/")[0]

@@ -117,6 +117,40 @@ def test_an_empty_queue_is_waited_at_only_where_it_is_on_many_servers(
     assert waits == [seconds]
 
 
+@pytest.mark.parametrize(
+    ("options", "is_emulator", "output", "receives"),
+    [
+        ([], False, "no dead letters; one of the last minute may not be counted yet\n", 0),
+        # These look on every server: a program cannot be told, and an emulator has one.
+        (["--json"], False, "[]\n", 1),
+        ([], True, "no dead letters\n", 1),
+    ],
+)
+def test_the_list_of_an_empty_queue_waits_for_no_server(
+    make_platform: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    is_emulator: bool,
+    output: str,
+    receives: int,
+) -> None:
+    platform, received = make_platform(), list[Any]()
+    platform.target.is_emulator = is_emulator
+    receive = platform.queue.receive_message
+    monkeypatch.setattr(platform.queue, "receive_message", lambda **request: received.append(1) or receive(**request))
+    assert (run_dlq("list", *options).output, len(received)) == (output, receives)
+
+
+def test_the_list_looks_on_every_server_if_the_count_may_not_be_read(
+    make_platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = make_platform()
+    denied = {"Error": {"Code": "AccessDenied", "Message": "denied"}}
+    errors = [ClientError(denied, "GetQueueAttributes")]  # type: ignore[arg-type]
+    fail_first(monkeypatch, platform.queue, "get_queue_attributes", errors)
+    assert run_dlq("list").output == "no dead letters\n"
+
+
 @pytest.mark.parametrize(("errors", "visible"), [([], 25), ([THROTTLED], 15)])
 def test_the_first_error_of_reading_is_raised_and_the_letters_become_visible(
     make_platform: Any, monkeypatch: pytest.MonkeyPatch, errors: list[ClientError], visible: int
