@@ -3,8 +3,9 @@
 A drift-aware plan compares with the actual resources, and says where drift may remain, and which rights it reverts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, describe_error
@@ -47,21 +48,21 @@ def describe_last_detection(
     touched = {path for path, change in changes.walk() if _changes_existing_resource(change)}
     holders = {path.rpartition("/")[0] for path in touched}
     stacks = [(path, stack) for path, stack in tree.walk() if path in holders]
-    drifted = [(path, stack) for path, stack in stacks if stack.drift == "DRIFTED"]
+    note = _COMPARED_TEMPLATES + (_COMPARE_RESOURCES if environment else "")
     with ThreadPoolExecutor(WORKERS) as pool:
-        note = _COMPARED_TEMPLATES + (_COMPARE_RESOURCES if environment else "")
-        drifts = pool.map(
-            lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched, note), drifted
-        )
-        notices = [notice for lines in drifts for notice in lines]
-    unchecked = ", ".join(path or stack.name for path, stack in stacks if stack.drift == "NOT_CHECKED")
+        drifts = pool.map(lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched, note), stacks)
+        notices = list(chain.from_iterable(drifts))
+    unchecked = [path or stack.name for path, stack in stacks if stack.drift == "NOT_CHECKED"]
     if unchecked:
-        command = suggest_command("status", environment, "--drift")
-        if not environment:
-            detect = f"aws cloudformation detect-stack-drift --stack-name {tree.stack.name}"
-            command = complete_aws_commands(detect)
-        notices.append(f"drift was never detected in {unchecked}; to see it in plans: {command}")
+        notices.append(_describe_unchecked_stacks(unchecked, tree.stack.name, environment))
     return tuple(notices)
+
+
+def _describe_unchecked_stacks(names: Sequence[str], root_name: str, environment: str) -> str:
+    command = suggest_command("status", environment, "--drift")
+    if not environment:
+        command = complete_aws_commands(f"aws cloudformation detect-stack-drift --stack-name {root_name}")
+    return f"drift was never detected in {', '.join(names)}; to see it in plans: {command}"
 
 
 def _changes_existing_resource(change: Change) -> bool:
@@ -71,6 +72,8 @@ def _changes_existing_resource(change: Change) -> bool:
 def _describe_drifted_stack(
     cloudformation: CloudFormationClient, path: str, stack: Stack, touched: set[str], note: str
 ) -> list[str]:
+    if stack.drift != "DRIFTED":
+        return []
     try:
         drifts = find_drifted_resources(cloudformation, path, stack.id)
     except AWS_ERRORS as error:

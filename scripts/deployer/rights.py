@@ -110,10 +110,14 @@ def join_rights(before: set[Right], after: set[Right], keep: Callable[[Right], b
     allowed = {right for right in before - after if not right.is_denial and keep(right)}
     old, new = ({right for right in rights if right.is_denial} for rights in (before, after))
     delayed = {right for right in new if keep(right) and not is_contained(right, old)}
-    narrower = {right for right in old if is_contained(right, delayed)}
-    denied = (after - delayed) | narrower
-    common = {right for first in old - denied for second in delayed if (right := _find_common_denial(first, second))}
-    return denied | allowed | {right for right in common if not is_contained(right, denied)}
+    denied = (after - delayed) | {right for right in old if is_contained(right, delayed)}
+    return denied | allowed | _find_common_denials(old - denied, delayed, denied)
+
+
+def _find_common_denials(old: set[Right], new: set[Right], denied: set[Right]) -> set[Right]:
+    """Return what the denials of both releases deny in common, except what ``denied`` denies in any case."""
+    common = {right for first in old for second in new if (right := _find_common_denial(first, second))}
+    return {right for right in common if not is_contained(right, denied)}
 
 
 def _find_common_denial(first: Right, second: Right) -> Right | None:
