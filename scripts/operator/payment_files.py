@@ -30,6 +30,8 @@ REQUIRED_FIELDS = ("transaction_id", "payment_amount", "payment_method", "custom
 _SEPARATORS = (",", ";", "\t")
 # What JSON does not ignore, or the end.
 _VISIBLE = re.compile(r"[^ \t\r\n]|\Z")
+# The name of a field in JSON.
+_KEY = re.compile(r'"((?:[^"\\]|\\.)*)"[ \t\r\n]*:')
 _LONGEST_INTEGER = 30
 _ADVICE = "in a spreadsheet, save it as CSV UTF-8"
 
@@ -47,12 +49,25 @@ class InvalidRequest(UserError):
 class Row:
     """The fields of one payment as they are written, and the first line of it, counted from 1.
 
-    ``amount_is_text``: whether a text is read as a number, as in a table.
+    ``amount_is_text``: whether a text is read as a number, as in a table. ``json`` is the text of an object, and empty
+    in a table.
     """
 
     line: int
     fields: dict[str, Any]
     amount_is_text: bool
+    json: str = ""
+
+    def find_line(self, rule: str) -> int:
+        """Return the line of the field whose name the rule begins with; the first one of the payment without it.
+
+        Also if there are objects in the object, which may have fields of the same names.
+        """
+        if self.json.count("{") > 1:
+            return self.line
+        field = rule.partition(" ")[0]
+        starts = (key.start() for key in _KEY.finditer(self.json) if key[1] == field)
+        return self.line + self.json.count("\n", 0, next(starts, 0))
 
 
 @dataclass(frozen=True)
@@ -191,9 +206,9 @@ def parse_json(text: str) -> Iterator[Row | Mistake]:
         is_list = skip_character("[")
         has_ended = is_list and skip_character("]")
         while not has_ended:
-            line = text.count("\n", 0, position) + 1
-            value, position = decoder.raw_decode(text, position)
-            yield _read_payment(line, value)
+            line, start = text.count("\n", 0, position) + 1, position
+            value, position = decoder.raw_decode(text, start)
+            yield _read_payment(line, value, text[start:position])
             has_ended = not is_list or skip_character("]")
             if not has_ended and not skip_character(","):
                 yield describe_end("a comma or the end of the list is missing; the rest was not read")
@@ -210,12 +225,12 @@ def parse_json(text: str) -> Iterator[Row | Mistake]:
         yield describe_end("nested too deeply; the rest was not read")
 
 
-def _read_payment(line: int, value: Any) -> Row | Mistake:
+def _read_payment(line: int, value: Any, text: str) -> Row | Mistake:
     if isinstance(value, _RepeatedField):
         return Mistake(line, "an object has the same field twice")
     if not isinstance(value, dict):
         return Mistake(line, "not an object; each payment must be one")
-    return Row(line, value, amount_is_text=False)
+    return Row(line, value, amount_is_text=False, json=text)
 
 
 class _RepeatedField(dict[str, Any]):

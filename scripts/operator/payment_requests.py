@@ -19,7 +19,7 @@ from payments.errors import MalformedRequest
 from payments.money import Money
 from payments.request import DEFAULT_CURRENCY, PaymentRequest, is_transaction_id, read_request
 
-from .payment_files import REQUIRED_FIELDS, InvalidRequest, Mistake, Row, SpelledNumber, read_rows
+from .payment_files import REQUIRED_FIELDS, InvalidRequest, Mistake, SpelledNumber, read_rows
 
 # Stands in for an invalid id or amount, so that the other fields are checked, too.
 _VALID_ID, _VALID_AMOUNT = "T", 1
@@ -96,7 +96,7 @@ def check_file(path: Path, accepted_currencies: Collection[str] | None = None) -
             mistakes.append(row)
             continue
         rules = _list_broken_rules(row.fields, accepted_currencies, amount_is_text=row.amount_is_text)
-        mistakes += [Mistake(row.line, rule) for rule in rules]
+        mistakes += [Mistake(row.find_line(rule), rule) for rule in rules]
         if is_transaction_id(transaction_id := row.fields.get("transaction_id")):
             hashes.append(_hash_id(transaction_id))
         if not rules and (amount := _build_request(row.fields, amount_is_text=row.amount_is_text).content.amount):
@@ -139,12 +139,15 @@ def _list_repeated_ids(path: Path, hashes: Iterable[int]) -> Iterator[Mistake]:
     repeated = {value for value, following in pairwise(sorted(hashes)) if value == following}
     lines: dict[str, int] = {}
     for row in read_rows(path) if repeated else ():
-        transaction_id = row.fields.get("transaction_id") if isinstance(row, Row) else None
+        if isinstance(row, Mistake):
+            continue
+        transaction_id = row.fields.get("transaction_id")
         if not is_transaction_id(transaction_id) or _hash_id(transaction_id) not in repeated:
             continue
+        line = row.find_line("transaction_id")
         if transaction_id in lines:
-            yield Mistake(row.line, f"transaction_id is already in line {lines[transaction_id]}")
-        lines.setdefault(transaction_id, row.line)
+            yield Mistake(line, f"transaction_id is already in line {lines[transaction_id]}")
+        lines.setdefault(transaction_id, line)
 
 
 def _list_broken_rules(
@@ -189,8 +192,8 @@ def _read_amount(amount: Any, *, amount_is_text: bool) -> tuple[Any, str]:
     """
     if isinstance(amount, SpelledNumber):
         return _parse_amount(amount.text)
-    if isinstance(amount, str) and amount_is_text:
-        return _parse_amount(amount)
+    if (isinstance(amount, str) and amount_is_text) or (isinstance(amount, int) and not isinstance(amount, bool)):
+        return _parse_amount(str(amount))
     return amount, ""
 
 

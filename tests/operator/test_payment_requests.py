@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -120,6 +121,32 @@ def test_an_invalid_file_is_refused(tmp_path: Path, content: str | bytes, messag
     assert "\n" not in str(error.value)
     # A value may be a card number in the wrong column.
     assert "4111" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistakes"),
+    [
+        ({"payment_amount": 0, "currency": "dollars"}, {"payment_amount": 10, "currency": 13}),
+        ({"transaction_id": "T-1"}, {"transaction_id": 9}),
+        # What stands in a value is no field.
+        ({"transaction_id": 'x "payment_amount": 1', "payment_amount": 0}, {"transaction_id": 9, "payment_amount": 10}),
+        # What is missing has no line.
+        ({"customer_id": None}, {"customer_id": 8}),
+        # An object may have fields of the same names.
+        ({"transaction_id": {"payment_amount": 1}, "payment_amount": 0}, {"transaction_id": 8, "payment_amount": 8}),
+    ],
+)
+def test_a_mistake_in_json_has_the_line_of_its_field(
+    tmp_path: Path, changes: dict[str, Any], mistakes: dict[str, int]
+) -> None:
+    fields = {"transaction_id": "T-1", "payment_amount": 1, "payment_method": "credit_card", "customer_id": "C"}
+    second = {**fields, "transaction_id": "T-2", **changes}
+    payments = [fields, {name: value for name, value in second.items() if value is not None}]
+    path = write_file(tmp_path, json.dumps(payments, indent=2), "a.json")
+    with pytest.raises(InvalidRequest) as error:
+        check_file(path)
+    lines = [line.removeprefix(f"{path}:") for line in str(error.value).splitlines() if str(path) in line]
+    assert {rule.split()[1]: int(rule.partition(":")[0]) for rule in lines} == mistakes
 
 
 def test_too_much_json_and_a_file_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
