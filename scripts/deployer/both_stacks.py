@@ -115,7 +115,7 @@ def execute_both(
     except _FAILURES as error:
         _raise_unfinished(session, artifacts, platform, error)
     try:
-        deployed = finish_deployment(session, platform.before.template_tree, platform.late)
+        deployed = finish_deployment(session, platform.before, platform.late)
     except _FAILURES as error:
         if artifacts is not None and artifacts.change.steps.after:
             raise_both(error, f"{KEEPS_RIGHTS} until then")

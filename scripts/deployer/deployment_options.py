@@ -82,6 +82,8 @@ class Deployed:
     message: str = ""
     # None if the deployment has not changed the artifacts stack.
     artifacts: ArtifactsResult | None = None
+    # Whether an output was added, removed, or has another value than before.
+    have_outputs_changed: bool = False
 
 
 def stack_name(environment: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.packaging import Destination
 
@@ -71,7 +70,7 @@ def execute_plan(
         ) from error
 
 
-def finish_deployment(session: Session, before: templates.Tree | None, late: LateProtection) -> Deployed:
+def finish_deployment(session: Session, before: Snapshot, late: LateProtection) -> Deployed:
     """Protect the deployed environment, record the deployment, and delete the artifacts that nothing needs.
 
     ``before`` is what was deployed before. Errors are only reported, because the environment is deployed, except for
@@ -93,7 +92,7 @@ def finish_deployment(session: Session, before: templates.Tree | None, late: Lat
             f"interrupted; {options.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
             "incomplete; deploy again"
         ) from None
-    return Deployed(stack.outputs, changed=True)
+    return Deployed(stack.outputs, changed=True, have_outputs_changed=stack.outputs != before.tree.stack.outputs)
 
 
 def keep_protected(session: Session, tree: StackTree) -> None:
@@ -125,7 +124,7 @@ def record_deployment(session: Session, deployed: Snapshot, destination: Destina
     save_deployment(session.options.record, last)
 
 
-def _tidy_up(session: Session, deployed: Snapshot, before: templates.Tree | None) -> None:
+def _tidy_up(session: Session, deployed: Snapshot, before: Snapshot) -> None:
     """Record the deployment, and delete the artifacts that neither it nor the previous one needs."""
     cloudformation, target, options = session.cloudformation, session.target, session.options
     destination = target.destination(
@@ -133,7 +132,7 @@ def _tidy_up(session: Session, deployed: Snapshot, before: templates.Tree | None
     )
     root = read_original_template(cloudformation, options.stack_name)
     needed_keys = {destination.content_key(root.encode(), ".yaml")}
-    for tree in filter(None, (deployed.template_tree, before)):
+    for tree in filter(None, (deployed.template_tree, before.template_tree)):
         needed_keys |= find_artifact_keys(tree, destination)
     record_deployment(session, deployed, destination)
     delete_unneeded_artifacts(target.client("s3"), destination, target.account, needed_keys)

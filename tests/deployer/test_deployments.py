@@ -1,5 +1,6 @@
 """Complete deployments, and deployments that fail."""
 
+import json
 from typing import Any
 
 import pytest
@@ -30,6 +31,40 @@ def test_a_deployment_without_changes_writes_nothing(command: Command, aws: Serv
     assert aws.find_writes() == []
     # After a deployment from another machine, this machine can compare with it offline.
     command("dev", "--plan", "--offline", code=0)
+
+
+def _name_region_otherwise(name: str, text: str) -> str:
+    """Return a template of a release that had another value of an output."""
+    output = "  Region:\n    Value: !Ref AWS::Region\n"
+    assert name != "parent.yaml" or output in text
+    return edit_harmlessly(name, text.replace(output, "  Region:\n    Value: elsewhere\n"))
+
+
+def test_the_outputs_are_printed_when_they_have_changed(command: Command, aws: Service) -> None:
+    add_platform(aws, _name_region_otherwise)
+    changed = command("dev", "--yes", code=0).stdout
+    assert "\nRegion                                  eu-west-1\n" in changed
+    assert "scripts/outputs.sh" not in changed
+
+
+@pytest.mark.parametrize(("edit", "result"), [(edit_harmlessly, "deployed"), (None, "no changes; nothing was done")])
+def test_outputs_that_have_not_changed_are_only_named_with_the_command_that_prints_them(
+    command: Command, aws: Service, edit: Any, result: str
+) -> None:
+    add_platform(aws, edit)
+    lines = command("dev", "--yes", "--region", "eu-west-1", code=0).stdout.splitlines()
+    assert lines[-2:] == [
+        "the outputs have not changed; scripts/outputs.sh dev --region eu-west-1 prints them",
+        f"payment-platform-dev: {result}",
+    ]
+    assert not [line for line in lines if line.startswith("SnsTopicName")]
+
+
+@pytest.mark.parametrize("edit", [edit_harmlessly, None])
+def test_a_program_gets_the_outputs_whether_they_have_changed_or_not(command: Command, aws: Service, edit: Any) -> None:
+    add_platform(aws, edit)
+    record = json.loads(command("dev", "--yes", "--json", code=0).stdout.splitlines()[-1])
+    assert record["outputs"]["Region"] == "eu-west-1"
 
 
 def _describe_otherwise(name: str, text: str) -> str:

@@ -460,7 +460,15 @@ def _end_operation(session: "Session", status: str) -> None:
 def _end_deployment(session: "Session", deployed: Deployed) -> None:
     result, message = ("deployed", deployed.message) if deployed.changed else ("no changes", _NOTHING_DONE)
     name, artifacts = session.options.stack_name, deployed.artifacts
-    session.report.show_result(result, stack_name=name, outputs=deployed.outputs, message=message, artifacts=artifacts)
+    command = "" if deployed.have_outputs_changed else suggest_command("outputs", session.options.environment)
+    session.report.show_result(
+        result,
+        stack_name=name,
+        outputs=deployed.outputs,
+        message=message,
+        artifacts=artifacts,
+        outputs_command=command,
+    )
     if artifacts is not None and artifacts.result == "continues":
         # No error, which would be another result.
         exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)

@@ -116,12 +116,16 @@ class ConsoleReporter:
         outputs: dict[str, str],
         message: str = "",
         artifacts: ArtifactsResult | None = None,
+        outputs_command: str = "",
     ) -> None:
         if self._markdown:
             if result == "no changes":
                 self._print_raw(markdown.render_no_changes(f"Deployment of `{stack_name}`"))
             return
-        if outputs:
+        if outputs and outputs_command:
+            line = f"the outputs have not changed; {outputs_command} prints them"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif outputs:
             self._console.print()
             plan_text.print_outputs(self._console, outputs)
             self._console.print()

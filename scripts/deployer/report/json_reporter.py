@@ -79,6 +79,7 @@ class JsonReporter:
         outputs: dict[str, str],
         message: str = "",
         artifacts: ArtifactsResult | None = None,
+        outputs_command: str = "",  # noqa: ARG002 - a program gets the outputs in any case
     ) -> None:
         members = {"artifacts": asdict(artifacts)} if artifacts else {}
         self._write_record("result", result=result, stack_name=stack_name, outputs=outputs, message=message, **members)

@@ -46,10 +46,12 @@ class Reporter(Protocol):
         outputs: dict[str, str],
         message: str = "",
         artifacts: ArtifactsResult | None = None,
+        outputs_command: str = "",
     ) -> None:
         """Report the end: ``result`` is "deployed", "no changes", "planned" or similar.
 
-        ``artifacts`` is what became of the artifacts stack, if the command has changed it or was to.
+        ``artifacts`` is what became of the artifacts stack, if the command has changed it or was to. A reader sees
+        ``outputs_command``, if given, instead of the outputs; a program gets them always.
         """
 
 
