@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient as CloudWatchClient
     from mypy_boto3_cloudwatch.literals import AlarmTypeType as AlarmTypeType
     from mypy_boto3_cloudwatch.literals import StateValueType as StateValueType
+    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef as MetricAlarmTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient as DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef as TableDescriptionTypeDef
     from mypy_boto3_dynamodb.type_defs import WaiterConfigTypeDef as WaiterConfigTypeDef

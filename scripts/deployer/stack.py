@@ -49,6 +49,8 @@ class Stack:
     # DRIFTED, IN_SYNC, NOT_CHECKED or UNKNOWN, and the time of the last check in ISO 8601.
     drift: str = "NOT_CHECKED"
     drift_checked_at: str = ""
+    # The time of the creation, in ISO 8601.
+    created_at: str = ""
 
     @property
     def exists(self) -> bool:
@@ -123,7 +125,8 @@ def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
         if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
             return Stack(name)
         raise
-    changed_at = stack.get("LastUpdatedTime") or stack.get("CreationTime")
+    created_at = stack.get("CreationTime")
+    changed_at = stack.get("LastUpdatedTime") or created_at
     drift = stack.get("DriftInformation", {})
     return Stack(
         name=stack["StackName"],
@@ -138,6 +141,7 @@ def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
         tags=tuple(stack.get("Tags", [])),
         drift=drift.get("StackDriftStatus", "NOT_CHECKED"),
         drift_checked_at=drift["LastCheckTimestamp"].isoformat() if "LastCheckTimestamp" in drift else "",
+        created_at=created_at.isoformat() if created_at else "",
     )
 
 

@@ -1,12 +1,18 @@
 """The status of an environment: its stacks, their drift, and its alarms."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from botocore.exceptions import ClientError
 
-from scripts.common.clients import CloudFormationClient, CloudWatchClient, DescribeStackResourceDriftsInputTypeDef
+from scripts.common.clients import (
+    CloudFormationClient,
+    CloudWatchClient,
+    DescribeStackResourceDriftsInputTypeDef,
+    MetricAlarmTypeDef,
+)
 from scripts.common.errors import UserError, is_denied
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
@@ -18,6 +24,8 @@ from .stack import WORKERS, StackTree, describe_stack, describe_tree
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+# How long after its period a heartbeat may be counted, and the alarm evaluated.
+_HEARTBEAT_DELAY = timedelta(minutes=2)
 
 
 class NotDeployed(UserError):
@@ -71,6 +79,9 @@ class Status:
     saved_plans: tuple[SavedChangeSet, ...] = ()
     # The functions that run other code than the deployed one, by --code-only; none if this caller may not read it.
     changed_functions: tuple[str, ...] = ()
+    # By the name of an alarm that is in ALARM because nothing has sent a heartbeat since it was created: when the first
+    # one is due, in ISO 8601. Afterwards the alarm is like any other.
+    first_heartbeats: dict[str, str] = field(default_factory=dict)
 
 
 def read_status(name: str, target: Target, *, detect_drift: bool = False, allows_code_only: bool = False) -> Status:
@@ -90,19 +101,20 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False, allows
         StackStatus(path, stack.name, stack.status, stack.changed_at, stack.drift, stack.drift_checked_at)
         for path, stack in tree.walk()
     )
+    created_at = {path: stack.created_at for path, stack in tree.walk()}
     # A physical id is a name, or an ARN that ends in it.
-    alarms = [
-        resource.physical_id.rsplit(":alarm:", 1)[-1]
-        for _, resource in tree.walk_resources()
+    alarms = {
+        resource.physical_id.rsplit(":alarm:", 1)[-1]: created_at[path.rpartition("/")[0]]
+        for path, resource in tree.walk_resources()
         if resource.type in _ALARMS and resource.physical_id
-    ]
-    alarm_states = _read_alarm_states(target.client("cloudwatch"), alarms)
+    }
+    alarm_states, first_heartbeats = _read_alarms(target.client("cloudwatch"), alarms)
     artifacts = _read_artifacts_status(cloudformation)
     stack_names = [name, ARTIFACTS_STACK] if artifacts else [name]
     saved_plans = [saved for stack_name in stack_names for saved in _list_saved_plans(cloudformation, stack_name)]
     drifts = tuple(chain.from_iterable(resources))
     changed = _find_changed_functions(target, tree) if allows_code_only else ()
-    return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans), changed)
+    return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans), changed, first_heartbeats)
 
 
 def _list_saved_plans(cloudformation: CloudFormationClient, stack_name: str) -> list[SavedChangeSet]:
@@ -177,10 +189,13 @@ def find_drifted_resources(cloudformation: CloudFormationClient, path: str, stac
         request["NextToken"] = page["NextToken"]
 
 
-def _read_alarm_states(cloudwatch: CloudWatchClient, names: list[str]) -> dict[str, str]:
-    if not names:
-        return {}
-    states: dict[str, str] = {}
+def _read_alarms(cloudwatch: CloudWatchClient, alarms: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the state of each alarm, and when the first heartbeats are due, both by name.
+
+    ``alarms`` has the time at which the stack of each alarm was created.
+    """
+    names = list(alarms)
+    states, first_heartbeats = dict.fromkeys(names, "missing"), dict[str, str]()
     # A request takes up to a hundred names, and returns composite alarms only if their type is requested.
     for first in range(0, len(names), 100):
         answer = cloudwatch.describe_alarms(
@@ -188,4 +203,20 @@ def _read_alarm_states(cloudwatch: CloudWatchClient, names: list[str]) -> dict[s
         )
         for alarm in [*answer["MetricAlarms"], *answer.get("CompositeAlarms", [])]:
             states[alarm["AlarmName"]] = str(alarm["StateValue"])
-    return {name: states.get(name, "missing") for name in names}
+        for alarm in answer["MetricAlarms"]:
+            if alarm["StateValue"] == "ALARM" and (due_at := _find_first_heartbeat(alarm, alarms[alarm["AlarmName"]])):
+                first_heartbeats[alarm["AlarmName"]] = due_at
+    return states, first_heartbeats
+
+
+def _find_first_heartbeat(alarm: MetricAlarmTypeDef, created_at: str) -> str:
+    """Return when the first heartbeat is due, of an alarm on missing ones; empty if it is overdue, or of another alarm.
+
+    Where missing data is breaching, a new alarm is in ALARM until the first data arrive, unless it warms up first.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    """
+    if not created_at or alarm.get("TreatMissingData") != "breaching" or "WarmUpConfiguration" in alarm:
+        return ""
+    window = timedelta(seconds=alarm.get("Period", 0) * alarm.get("EvaluationPeriods", 0))
+    due_at = datetime.fromisoformat(created_at) + window + _HEARTBEAT_DELAY
+    return due_at.astimezone(UTC).isoformat() if datetime.now(UTC) < due_at else ""

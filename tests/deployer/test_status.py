@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,49 @@ def test_the_status_of_a_healthy_environment_ends_with_0(command: Command, aws: 
     result = command("dev", "--json", script="status")
     status = json.loads(result.stdout)
     assert (result.code, len(status["stacks"]), set(status["alarms"].values())) == (0, 6, {"OK"})
+
+
+HEARTBEAT = "alarm-reconciliation-heartbeat-dev"
+# Three periods of five minutes, as in the template, and two minutes.
+FIRST_HEARTBEAT = timedelta(minutes=17)
+
+
+def add_silent_platform(aws: Service, age: timedelta, **members: Any) -> datetime:
+    """Deploy a platform whose monitoring stack has this age, without heartbeats; return when the first one is due."""
+    monitoring = add_platform(aws).nested["Monitoring"]
+    monitoring.created = datetime.now(UTC) - age
+    properties = monitoring.resources["ReconciliationHeartbeatAlarm"]["Properties"]
+    copied = ("Period", "EvaluationPeriods", "TreatMissingData")
+    aws.alarm_members[HEARTBEAT] = {name: properties[name] for name in copied} | members
+    aws.alarms[HEARTBEAT] = "ALARM"
+    return monitoring.created + FIRST_HEARTBEAT
+
+
+def test_no_heartbeat_is_no_failure_before_the_first_one_is_due(command: Command, aws: Service) -> None:
+    due_at = add_silent_platform(aws, FIRST_HEARTBEAT - timedelta(minutes=5))
+    lines = command("dev", script="status", code=0).stdout.splitlines()
+    assert f"{HEARTBEAT} is in ALARM: no heartbeat yet; the first is expected by {due_at:%H:%M} UTC" in lines
+    status = json.loads(command("dev", "--json", script="status", code=0).stdout)
+    assert (status["first_heartbeats"], status["alarms"][HEARTBEAT]) == ({HEARTBEAT: due_at.isoformat()}, "ALARM")
+    # Of every other alarm it is.
+    aws.alarms["alarm-sfn-failures-dev"] = "ALARM"
+    assert "! alarm-sfn-failures-dev is in ALARM\n" in command("dev", script="status", code=2).stdout
+
+
+@pytest.mark.parametrize(
+    ("age", "members"),
+    [
+        (FIRST_HEARTBEAT + timedelta(seconds=1), {}),
+        # Such an alarm does not ring for lack of data, so that somebody or something else has set it off.
+        (timedelta(), {"TreatMissingData": "notBreaching"}),
+        (timedelta(), {"WarmUpConfiguration": {"WarmUpPeriodDurationInMinutes": 30}}),
+    ],
+)
+def test_a_missing_heartbeat_is_a_failure_afterwards(
+    command: Command, aws: Service, age: timedelta, members: dict[str, Any]
+) -> None:
+    add_silent_platform(aws, age, **members)
+    assert f"! {HEARTBEAT} is in ALARM\n" in command("dev", script="status", code=2).stdout
 
 
 @pytest.mark.parametrize(("state", "code"), [("UPDATE_ROLLBACK_FAILED", 2), ("UPDATE_IN_PROGRESS", 0)])

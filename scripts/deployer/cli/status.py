@@ -36,7 +36,7 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     """Show the status of ENVIRONMENT: its stacks, manual changes (drift), and alarms.
 
     Exits with 2 if a stack has failed or drifted, if --code-only has changed a function, or if an alarm is in ALARM or
-    missing.
+    missing. An alarm on missing heartbeats does not count before the first one is due.
     """
     with common.report_errors("status", "nothing was changed", in_json=as_json):
         settings.load(common.environment, common.settings_file)
@@ -67,7 +67,8 @@ def _is_healthy(status: "Status") -> bool:
     failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in status.stacks)
     failed = failed or (bool(_describe_artifacts(status)) and not status.artifacts.endswith("_IN_PROGRESS"))
     drifted = bool(status.changed_functions) or any(stack.drift == "DRIFTED" for stack in status.stacks)
-    return not failed and not drifted and not {"ALARM", "missing"} & set(status.alarms.values())
+    alarms = {state for name, state in status.alarms.items() if name not in status.first_heartbeats}
+    return not failed and not drifted and not {"ALARM", "missing"} & alarms
 
 
 def _print_status(console: "Console", status: "Status", environment: str) -> None:
@@ -91,8 +92,12 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
     if status.changed_functions:
         print_warning(console, _describe_changed_code(status, environment), "red")
     for state in ("ALARM", "missing"):
-        for name in sorted(name for name, alarm_state in status.alarms.items() if alarm_state == state):
+        alarms = {name for name, alarm_state in status.alarms.items() if alarm_state == state}
+        for name in sorted(alarms - set(status.first_heartbeats)):
             print_warning(console, f"{name} is {'in ALARM' if state == 'ALARM' else state}", "red")
+    for name, due_at in sorted(status.first_heartbeats.items()):
+        line = f"{name} is in ALARM: no heartbeat yet; the first is expected by {due_at[11:16]} UTC"
+        print_hanging(console, Text(line, style="yellow"))
     ringing = list(status.alarms.values()).count("ALARM")
     print_hanging(
         console,

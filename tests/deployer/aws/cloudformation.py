@@ -82,7 +82,9 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     before_call: Callable[[str], None] | None = None
     # By operation, a function that is called before each call.
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    # The state of each alarm by its name, and what else is described of some.
     alarms: dict[str, str] = field(default_factory=dict)
+    alarm_members: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Logical ids of resources that their stack has retained outside of it.
     skipped: set[str] = field(default_factory=set)
 
@@ -166,7 +168,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             "StackName": stack.name,
             "StackId": stack.id,
             "StackStatus": stack.status,
-            "CreationTime": START,
+            "CreationTime": stack.created,
             "LastUpdatedTime": stack.updated,
             "EnableTerminationProtection": stack.protected,
             "Tags": stack.tags,

@@ -174,7 +174,12 @@ class _Handler(BaseHTTPRequestHandler):
             except ConnectionAbortedError:
                 return self._hang_up()
             states = self.service.alarms
-            alarms = [{"AlarmName": n, "StateValue": states[n]} for n in request["AlarmNames"] if n in states]
+            members = self.service.alarm_members
+            alarms = [
+                {"AlarmName": name, "StateValue": states[name], **members.get(name, {})}
+                for name in request["AlarmNames"]
+                if name in states
+            ]
         composite = [alarm for alarm in alarms if alarm["AlarmName"].startswith("alarm-payments-failing-")]
         answer = {"MetricAlarms": [alarm for alarm in alarms if alarm not in composite]}
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
