@@ -53,6 +53,7 @@ OTHER_WRITERS = {
     "scripts/common/files.py": "the function itself",
     "scripts/common/command.py": "/dev/null, for a closed stream",
     "scripts/deployer/offline.py": "in a temporary folder",
+    "scripts/operator/result_files.py": "line by line, so that it shows how far an interrupted command came",
     "scripts/audit/recorded_runs.py": "in a folder of recordings that counts only with this file",
     "scripts/audit/deployed.py": "in a temporary folder",
     "scripts/bench/deployments.py": "in a temporary folder",
