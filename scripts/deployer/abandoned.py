@@ -28,13 +28,22 @@ WARNING_COUNT = 800
 # https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
 _PROCESS_SPACE = (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid"))
 # What keeps a plan that --out has saved; see ``describe_run`` for the other change sets.
-SAVED_PLAN = "a saved plan"
+_SAVED_PLAN = "a saved plan of "
 _CHANGE_SET_NAME = re.compile(r"deploy-[0-9a-f]{12}")
 
 
 def describe_run() -> str:
     """Return the description of a change set that ends with this process."""
     return f"not saved; process {os.getpid()} on {_name_machine()}"
+
+
+def describe_saved_plan(environment: str) -> str:
+    """Return the description of a change set that a saved plan of the environment keeps."""
+    return f"{_SAVED_PLAN}{environment}"
+
+
+def is_saved_plan(description: str) -> bool:
+    return description.startswith(_SAVED_PLAN)
 
 
 def list_change_sets(cloudformation: CloudFormationClient, stack_name: str) -> list[ChangeSetSummaryTypeDef]:
@@ -46,15 +55,19 @@ def list_change_sets(cloudformation: CloudFormationClient, stack_name: str) -> l
     return [summary for page in pages for summary in page["Summaries"]]
 
 
-def list_saved_plans(cloudformation: CloudFormationClient, stack_name: str) -> list[ChangeSetSummaryTypeDef]:
-    """Return the summaries of the change sets that saved plans keep, and that were not executed.
+def list_saved_plans(
+    cloudformation: CloudFormationClient, stack_name: str, environment: str
+) -> list[ChangeSetSummaryTypeDef]:
+    """Return the summaries of the change sets that saved plans of the environment keep, and that were not executed.
 
+    The environments share the artifacts stack, and each has plans of its own there.
     Which file holds a plan, or whether it still exists, nothing tells: it may be on any machine.
     """
     return [
         summary
         for summary in list_change_sets(cloudformation, stack_name)
-        if summary.get("Description") == SAVED_PLAN and not summary.get("ExecutionStatus", "").startswith("EXECUTE_")
+        if summary.get("Description") == describe_saved_plan(environment)
+        and not summary.get("ExecutionStatus", "").startswith("EXECUTE_")
     ]
 
 

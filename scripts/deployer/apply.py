@@ -141,7 +141,7 @@ def discard_change_set(session: Session, name: str) -> None:
     options, cloudformation = session.options, session.cloudformation
     for stack_name in (options.stack_name, ARTIFACTS_STACK):
         stack = describe_stack(cloudformation, stack_name)
-        saved = list_saved_plans(cloudformation, stack_name) if stack.status else []
+        saved = list_saved_plans(cloudformation, stack_name, options.environment) if stack.status else []
         if name in [summary["ChangeSetName"] for summary in saved]:
             check_owned(stack)
             change_set.delete_change_set(cloudformation, stack, name)

@@ -494,7 +494,7 @@ def _create(session: Session, change: BootstrapChange, text: str) -> AbstractCon
     source = {"TemplateBody": text}
     if not fits_into_request(text):
         source = {"TemplateURL": upload_template(session, change, text)}
-    execution = ExecutionOptions(is_saved=session.options.out is not None)
+    execution = ExecutionOptions(saved_for=session.options.environment if session.options.out else "")
     return create_change_set(session.cloudformation, change.stack, change.parameters, execution, **source)
 
 

@@ -11,7 +11,7 @@ from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.target import Target
 
 from . import statuses
-from .abandoned import SAVED_PLAN, is_abandoned, list_change_sets
+from .abandoned import is_abandoned, is_saved_plan, list_change_sets
 from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
@@ -169,7 +169,7 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
         name, status = summary["ChangeSetName"], summary.get("Status", "")
         if is_abandoned(summary) or status == "FAILED":
             delete_change_set(cloudformation, replace(stack, status="UPDATE_COMPLETE"), name)
-        elif summary.get("Description") == SAVED_PLAN:
+        elif is_saved_plan(summary.get("Description", "")):
             raise UserError(
                 f"{stack.name} contains nothing but a saved plan; if nobody needs it, delete it: "
                 f"{suggest_command('deploy', 'discard', environment, name)}; nothing was deleted"

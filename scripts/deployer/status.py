@@ -84,7 +84,9 @@ class Status:
     first_heartbeats: dict[str, str] = field(default_factory=dict)
 
 
-def read_status(name: str, target: Target, *, detect_drift: bool = False, allows_code_only: bool = False) -> Status:
+def read_status(
+    name: str, environment: str, target: Target, *, detect_drift: bool = False, allows_code_only: bool = False
+) -> Status:
     """Return the status. Raises ``NotDeployed``, and ``UserError`` if drift cannot be detected."""
     cloudformation = target.client("cloudformation")
     root = describe_stack(cloudformation, name)
@@ -111,15 +113,17 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False, allows
     alarm_states, first_heartbeats = _read_alarms(target.client("cloudwatch"), alarms)
     artifacts = _read_artifacts_status(cloudformation)
     stack_names = [name, ARTIFACTS_STACK] if artifacts else [name]
-    saved_plans = [saved for stack_name in stack_names for saved in _list_saved_plans(cloudformation, stack_name)]
+    saved_plans = [
+        saved for stack_name in stack_names for saved in _list_saved_plans(cloudformation, stack_name, environment)
+    ]
     drifts = tuple(chain.from_iterable(resources))
     changed = _find_changed_functions(target, tree) if allows_code_only else ()
     return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans), changed, first_heartbeats)
 
 
-def _list_saved_plans(cloudformation: CloudFormationClient, stack_name: str) -> list[SavedChangeSet]:
+def _list_saved_plans(cloudformation: CloudFormationClient, stack_name: str, environment: str) -> list[SavedChangeSet]:
     try:
-        summaries = list_saved_plans(cloudformation, stack_name)
+        summaries = list_saved_plans(cloudformation, stack_name, environment)
     except ClientError as error:
         if is_denied(error):
             return []

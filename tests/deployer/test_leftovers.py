@@ -74,7 +74,7 @@ def test_change_sets_of_running_deployments_and_saved_plans_stay(command: Comman
     add_change_set(aws, stack, "deploy-old", other_machine).created = datetime.now(UTC) - timedelta(hours=25)
     # Another process has got the number of the one that made it.
     add_change_set(aws, stack, "deploy-older", abandoned.describe_run()).created = datetime.now(UTC) - timedelta(days=9)
-    add_change_set(aws, stack, "deploy-saved", abandoned.SAVED_PLAN)
+    add_change_set(aws, stack, "deploy-saved", abandoned.describe_saved_plan("dev"))
     add_change_set(aws, stack, "theirs", "by hand")
     command("dev", "--yes", code=0)
     assert aws.remaining_names == ["deploy-running", "deploy-elsewhere", "deploy-saved", "theirs"]
@@ -121,7 +121,7 @@ def test_the_change_set_of_a_saved_plan_is_described_as_one(command: Command, aw
     command("dev", "--plan", "--out", "plan.json", code=2)
     command("dev", "--plan", code=2)
     saved, unsaved = [request["Description"] for request in aws.find_requests("CreateChangeSet")]
-    assert (saved, unsaved) == (abandoned.SAVED_PLAN, abandoned.describe_run())
+    assert (saved, unsaved) == (abandoned.describe_saved_plan("dev"), abandoned.describe_run())
 
 
 def test_an_empty_stack_in_review_of_an_earlier_run_is_deleted(command: Command, aws: Service) -> None:
@@ -147,7 +147,7 @@ def test_empty_nested_stacks_in_review_are_deleted_once_no_deployment_can_need_t
     ):
         review = SimulatedStack(f"{NAME}-{name}", f"arn:{name}", "REVIEW_IN_PROGRESS", root=root, created=created)
         aws.stacks[review.id] = review
-    add_change_set(aws, aws.stacks["arn:planned"], "deploy-saved", abandoned.SAVED_PLAN)
+    add_change_set(aws, aws.stacks["arn:planned"], "deploy-saved", abandoned.describe_saved_plan("dev"))
     result = command("dev", "--yes", code=0)
     assert f"Deleted the empty stack {NAME}-empty (REVIEW_IN_PROGRESS), which an" in result.stdout
     assert {"arn:planned", "arn:new", "arn:foreign"} <= set(aws.stacks)
@@ -166,7 +166,10 @@ def test_destroy_deletes_what_is_no_saved_plan(command: Command, aws: Service, e
 @pytest.mark.parametrize(
     ("description", "words"),
     [
-        (abandoned.SAVED_PLAN, "a saved plan; if nobody needs it, delete it: scripts/deploy.sh discard dev deploy-x;"),
+        (
+            abandoned.describe_saved_plan("dev"),
+            "a saved plan; if nobody needs it, delete it: scripts/deploy.sh discard dev deploy-x;",
+        ),
         (abandoned.describe_run(), "the change set deploy-x (CREATE_COMPLETE), which may be that of a deployment"),
     ],
     ids=["saved", "running"],

@@ -257,6 +257,19 @@ def test_the_change_sets_of_a_lost_plan_are_listed_and_deleted_by_their_names(
     assert "saved_plan" not in command("dev", script="status", code=0).stdout
 
 
+def test_an_environment_does_not_list_or_delete_the_plans_of_another(command: Command, aws: Service) -> None:
+    """The change sets of both are in the artifacts stack, which the environments share."""
+    add_earlier_release(aws)
+    command("plan", "prod", "--out", "prod.json", code=2)
+    of_prod = [name for name in aws.remaining_names if name.startswith("deploy-")]
+    listed = command("dev", "--json", script="status", code=0).stdout
+    assert json.loads(listed)["saved_plans"] == []
+    for name in of_prod:
+        assert "neither a file nor a change set of a saved plan" in command("discard", "dev", name, code=1).stderr
+    assert {*of_prod} <= {*aws.remaining_names}
+    assert json.loads(command("prod", "--json", script="status", code=0).stdout)["saved_plans"]
+
+
 def test_only_a_change_set_of_a_saved_plan_is_discarded_by_its_name(command: Command, aws: Service) -> None:
     stack = add_platform(aws)
     running = add_change_set(aws, stack, "deploy-0123456789ab", describe_run())
