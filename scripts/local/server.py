@@ -74,7 +74,11 @@ class Server:
     @contextlib.contextmanager
     def take_turn(self, on_wait: Callable[[], None]) -> Iterator[None]:
         """Let one command at a time use the server; calls ``on_wait`` before it waits for another one."""
-        with open(Path(self.folder) / "turn", "w") as turn:
+        try:
+            file = open(Path(self.folder) / "turn", "w")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise EmulatorError(f"{self.folder}: the emulator's folder cannot be written: {error.strerror}") from error
+        with file as turn:
             try:
                 fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -119,7 +123,10 @@ def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.
     ``module`` is what the process runs, by default the emulator with its corrections.
     Raises ``EmulatorError`` if it does not start.
     """
-    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    try:
+        folder = tempfile.mkdtemp(prefix=_PREFIX)
+    except OSError as error:
+        raise EmulatorError(_describe_obstacle(error, "a temporary folder (see TMPDIR)")) from error
     runtime.link_packages(_runtime_folder(folder))
     port = _free_port()
     with open(Path(folder) / "ministack.log", "wb") as log:
@@ -183,14 +190,29 @@ def find_kept_server() -> Server | None:
 
 
 def find_or_start_server() -> tuple[Server, bool]:
-    """Return the kept server or a new one, and whether it is new; concurrent commands get the same server."""
-    STATE.parent.mkdir(exist_ok=True)
-    with open(STATE.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Return the kept server or a new one, and whether it is new; concurrent commands get the same server.
+
+    Raises ``EmulatorError`` if no server can be started, or none can be noted for the next command.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            STATE.parent.mkdir(exist_ok=True)
+            lock = stack.enter_context(open(STATE.with_suffix(".lock"), "w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            # Only a start needs the lock: a server that runs can be used from a clone that cannot be written.
+            if (running := find_kept_server()) is not None:
+                return running, False
+            raise EmulatorError(_describe_obstacle(error, STATE.parent)) from error
         if (running := find_kept_server()) is not None:
             return running, False
         server = start_server(keep=True)
-        write_file(STATE, json.dumps(asdict(server)).encode())
+        try:
+            write_file(STATE, json.dumps(asdict(server)).encode())
+        except BaseException:
+            # No later command would find it.
+            stop_server(server)
+            raise
         return server, True
 
 
@@ -210,7 +232,13 @@ def forget_server(server: Server) -> None:
     """Remove the files of a server that has ended. Its functions end by themselves."""
     if Path(server.folder).name.startswith(_PREFIX):
         shutil.rmtree(server.folder, ignore_errors=True)
-    STATE.unlink(missing_ok=True)
+    # A state that stays names a server that no longer responds, which the next command does not take for a live one.
+    with contextlib.suppress(OSError):
+        STATE.unlink(missing_ok=True)
+
+
+def _describe_obstacle(error: OSError, place: Path | str) -> str:
+    return f"the AWS emulator cannot be started: {place} cannot be written: {error.strerror or error}"
 
 
 def _read_state() -> Server | None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from scripts.common.errors import UserError
 from scripts.deployer.archive import zip_folder
 from scripts.local import server
 from scripts.local.runtime import RUNTIME
@@ -120,6 +122,48 @@ def test_two_commands_at_once_share_one_server(state_file: Path) -> None:
     finally:
         assert server.stop_kept_server() == first
     assert has_ended(first)
+
+
+@pytest.mark.parametrize("obstacle", ["folder", "lock", "temporary folder"])
+def test_a_place_that_cannot_be_written_is_named(
+    obstacle: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a clone that is mounted read-only."""
+    folder = tmp_path / "local"
+    monkeypatch.setattr(server, "STATE", folder / "server.json")
+    if obstacle == "folder":
+        folder.touch()
+    elif obstacle == "lock":
+        (folder / "server.lock").mkdir(parents=True)
+    else:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(server.EmulatorError, match=r"^the AWS emulator cannot be started: .* cannot be written: \w+"):
+        server.find_or_start_server()
+
+
+def test_a_server_that_runs_is_used_where_nothing_can_be_written(state_file: Path) -> None:
+    emulator, _ = server.find_or_start_server()
+    lock = state_file.with_suffix(".lock")
+    try:
+        lock.unlink()
+        lock.mkdir()
+        assert server.find_or_start_server() == (emulator, False)
+        (Path(emulator.folder) / "turn").mkdir()
+        with pytest.raises(server.EmulatorError, match="cannot be written"), emulator.take_turn(lambda: None):
+            pass
+    finally:
+        assert server.stop_kept_server() == emulator
+
+
+def test_a_server_that_cannot_be_noted_is_ended(state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No later command could find it."""
+    ended = []
+    monkeypatch.setattr(server, "start_server", lambda **_: server.Server(1, 2, "folder"))
+    monkeypatch.setattr(server, "stop_server", ended.append)
+    state_file.mkdir()
+    with pytest.raises(UserError, match=r"server\.json: not a regular file"):
+        server.find_or_start_server()
+    assert ended == [server.Server(1, 2, "folder")]
 
 
 def test_a_kept_server_that_does_not_answer_is_named_and_can_be_ended(state_file: Path) -> None:
