@@ -27,6 +27,7 @@ from .execution_options import (
     watches_alarms,
 )
 from .imports import check_imported, copy_for_import, describe_imports
+from .last_deployment import load_deployment
 from .live_functions import count_functions, look_for_changed_code, take_code_back
 from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan, StackChanges
@@ -216,14 +217,28 @@ def _find_imported_resources(session: Session, preflight: Preflight) -> tuple[Im
 
 def _complete_last_deployment(session: Session, packaged: Package, deployed: Snapshot) -> None:
     """Protect and record the deployed environment if an interrupted deployment, or another machine, did not."""
-    options = session.options
-    is_protected = options.rollout.termination_protection or options.rollout.stack_policy
-    is_recorded = options.record is None or options.record.exists()
-    if is_recorded and not is_protected:
-        return
     keep_protected(session, deployed.tree)
-    if not is_recorded:
+    if _is_recorded(session, deployed):
+        return
+    try:
         record_deployment(session, deployed, packaged.destination)
+    except UserError as error:
+        session.report.announce_step("Warning", f"the record of what is deployed is not complete: {error}")
+    else:
+        session.report.announce_step("Recorded", "what is deployed, for offline plans")
+
+
+def _is_recorded(session: Session, deployed: Snapshot) -> bool:
+    """Whether the record, if the command keeps any, has the deployed templates and parameters."""
+    path, target = session.options.record, session.target
+    if path is None or deployed.template_tree is None:
+        return True
+    try:
+        last = load_deployment(path)
+    except UserError:
+        return False
+    recorded = (last.account, last.region, last.parameters, last.tree)
+    return recorded == (target.account, target.region, deployed.tree.stack.parameters, deployed.template_tree)
 
 
 def _prepare_stack(session: Session, preflight: Preflight) -> Stack:

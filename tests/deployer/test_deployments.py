@@ -33,6 +33,26 @@ def test_a_deployment_without_changes_writes_nothing(command: Command, aws: Serv
     command("dev", "--plan", "--offline", code=0)
 
 
+def test_a_deployment_without_changes_completes_the_record_of_an_interrupted_deployment(
+    command: Command, aws: Service
+) -> None:
+    """An older record would let an offline plan show changes that are deployed."""
+    add_platform(aws)
+    path = command.folder / "deployed" / "dev.json"
+    command("dev", "--yes", code=0)
+    complete = json.loads(path.read_text())
+    step = "Recorded what is deployed, for offline plans\n"
+    assert step not in command("dev", "--yes", code=0).stdout
+    assert json.loads(path.read_text()) == complete
+    for stale in (complete | {"parameters": complete["parameters"] | {"LogRetentionDays": "5"}}, {"version": 1}):
+        path.write_text(json.dumps(stale))
+        assert step in command("dev", "--yes", code=0).stdout
+        assert json.loads(path.read_text()) == complete | {"deployed_at": json.loads(path.read_text())["deployed_at"]}
+    path.unlink()
+    path.mkdir()
+    assert "the record of what is deployed is not complete" in command("dev", "--yes", code=0).stdout
+
+
 def _name_region_otherwise(name: str, text: str) -> str:
     """Return a template of a release that had another value of an output."""
     output = "  Region:\n    Value: !Ref AWS::Region\n"
