@@ -2,6 +2,8 @@
 
 import functools
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,15 @@ def pytest_configure(config: pytest.Config) -> None:
     botocore.session.create_loader = functools.cache(create_loader)  # type: ignore[attr-defined]
     if folder := config.getoption("--templates"):
         emitted.read_from(folder)
+
+
+@pytest.fixture(autouse=True)
+def _stay_interruptible() -> Iterator[None]:
+    """A command that has ended ignores these signals, also where a test runs it in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(tryfirst=True)

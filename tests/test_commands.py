@@ -60,6 +60,16 @@ def test_an_expected_error_is_reported_in_one_line(inside: str, code: int, messa
     assert (process.returncode, error_text) == (code, message)
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(("end", "code"), [("pass", 0), ("sys.exit(2)", 2), ("raise UserError('no bucket')", 1)])
+def test_an_interrupt_after_the_result_does_not_change_it(end: str, code: int, number: str) -> None:
+    """The interpreter takes a while to end, in which Ctrl-C would kill the process: 130 says that nothing was done."""
+    late = f"import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.{number}); {end}"
+    process = start_process(late)
+    output, error_text = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in error_text, "begun" in output) == (code, False, True)
+
+
 @pytest.mark.parametrize(("inside", "code"), [("raise UserError('no bucket')", 1), ("raise KeyboardInterrupt", 130)])
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(inside: str, code: int) -> None:
     process = start_process(inside, options=", debug=True")

@@ -67,6 +67,17 @@ def report_errors(
         if not isinstance(error, OSError) or not is_output_error(error):
             raise
         exit_with_error(name, describe_end(UnwritableOutput(describe_output_error(error))))
+    finally:
+        ignore_interrupts()
+
+
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C, SIGTERM and a closed terminal from now on: the result is reported, and is the exit code's, too.
+
+    Without this, an interrupt while the interpreter ends would be the result of a command that has succeeded.
+    """
+    for number in (signal.SIGINT, *_SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class UsageErrorInOneLine(click.UsageError):

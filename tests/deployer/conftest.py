@@ -100,7 +100,7 @@ class Command:
             for module in (deploy, refactor, code_only):
                 patch.setattr(module, "package_templates", _package)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep, self.haste))
-            handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
             try:
                 runner = CliRunner(charset=environment.get("PYTHONIOENCODING", "utf-8"))
                 result = runner.invoke(main, arguments, prog_name=f"scripts/{script}.sh")

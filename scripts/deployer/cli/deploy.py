@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.common.command import exit_with_error
+from scripts.common.command import exit_with_error, ignore_interrupts
 from scripts.common.errors import StillRunning, UserError
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
@@ -469,6 +469,7 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
         artifacts=artifacts,
         outputs_command=command,
     )
+    ignore_interrupts()
     if artifacts is not None and artifacts.result == "continues":
         # No error, which would be another result.
         exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)
