@@ -59,11 +59,15 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         report.announce_step("First update:", f"{ARTIFACTS_STACK}, before {session.options.stack_name}")
         report.show_plan(artifacts.first_plan)
     show_plans(report, plans)
-    losses = confirm_plans(session, plans)
+    names = " and ".join(plan.stack.name for plan in plans)
+    apply_again, discard = list_plan_commands(session.options.environment, path)
+    still_saved = f"the plan is still saved; run {apply_again}, or {discard}"
+    try:
+        losses = confirm_plans(session, plans)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{names}: not changed; {still_saved}") from None
     if losses is None:
-        names = " and ".join(plan.stack.name for plan in plans)
-        _, discard = list_plan_commands(session.options.environment, path)
-        raise Aborted(f"{names}: not deployed; the plan is still saved; delete it with {discard}")
+        raise Aborted(f"{names}: not deployed; {still_saved}")
     try:
         if platform is not None:
             deployed = execute_both(session, artifacts, platform, list(losses[-1].values()))
@@ -223,6 +227,8 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
     """Return the change set of the platform. Raises ``UserError`` if anything has changed since the plan was made."""
     options, cloudformation = session.options, session.cloudformation
     stack = describe_stack(cloudformation, planned.stack_id)
+    if not stack.status:
+        raise UserError(f"neither {planned.stack_name} nor its change set exists any more; create a new plan")
     if not options.adopt:
         check_owned(stack)
     check_ready(stack, options.environment)

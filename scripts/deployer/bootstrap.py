@@ -167,7 +167,12 @@ def _deploy_template(session: Session, stack: Stack, body: str, **source: str) -
             return stack
         plan = compared.make_plan(proposal.changes, proposal.notices)
         session.report.show_plan(plan)
-        if not session.confirm(f"Deploy {ARTIFACTS_STACK}?", list(confirmation_names(find_dangers(plan.stack)))):
+        losses = list(confirmation_names(find_dangers(plan.stack)))
+        try:
+            is_confirmed = session.confirm(f"Deploy {ARTIFACTS_STACK}?", losses)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{ARTIFACTS_STACK} and {options.stack_name} were not changed") from None
+        if not is_confirmed:
             raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set is deleted")
         with session.follow_stack(plan, ARTIFACTS_STACK) as following:
             execute_and_follow(proposal, before.tree, following)

@@ -88,6 +88,27 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
     assert aws.find_requests("ExecuteChangeSet") == []
 
 
+def test_a_plan_whose_stack_is_gone_says_so(command: Command, aws: Service) -> None:
+    """As after a restart of the emulator, or once somebody has deleted the stack."""
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    aws.change_sets.clear()
+    aws.stacks.clear()
+    refused = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert refused.startswith(f"deploy: plan.json: neither {PLATFORM} nor its change set exists any more; create a new")
+
+
+@pytest.mark.parametrize("answer", ["n", "Ctrl-C"])
+def test_a_plan_that_is_not_confirmed_can_be_applied_later(command: Command, aws: Service, answer: str) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    how: dict[str, Any] = {"types": "n\n"} if answer == "n" else {"interrupts_at": "[y/N]"}
+    terminal = command.run_on_terminal("apply", "dev", "plan.json", columns=250, **how)
+    apply_again, discard = (f"scripts/deploy.sh {verb} dev plan.json" for verb in ("apply", "discard"))
+    assert terminal.text.splitlines()[-1].endswith(f"; the plan is still saved; run {apply_again}, or {discard}")
+    assert terminal.code == (1 if answer == "n" else 130)
+
+
 @pytest.mark.parametrize("edited", ["plan", "remarks", "digest too"])
 def test_an_edited_plan_is_refused(command: Command, aws: Service, tmp_path: Path, edited: str) -> None:
     """What is shown is made anew from the change set, so that not even an edited digest helps."""

@@ -47,6 +47,14 @@ def test_an_interrupt_at_a_question_ends_as_any_other(
     assert aws.remaining_names == []
 
 
+def test_an_interrupt_at_the_question_of_the_artifacts_stack_names_both_stacks(command: Command, aws: Service) -> None:
+    terminal = command.run_on_terminal("dev", columns=250, interrupts_at="[y/N]")
+    assert terminal.text.splitlines()[-1] == (
+        "deploy: interrupted; payment-artifacts and payment-platform-dev were not changed"
+    )
+    assert (terminal.code, aws.remaining_names) == (130, [])
+
+
 @functools.cache
 def list_calls(situation: str, name: str) -> tuple[str, ...]:
     """Return the operations of an undisturbed run, each once, in the order of their first calls."""

@@ -204,7 +204,8 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     from scripts.deployer.abandoned import is_change_set_name
 
     name = str(file) if is_change_set_name(str(file)) and not file.exists() else ""
-    with _open_session(common, as_json, file=None if name else file) as session:
+    # A new emulator has no change set to delete.
+    with _open_session(common, as_json, file=None if name else file, starts_emulator=not name) as session:
         from scripts.deployer.apply import discard_change_set, discard_plan
 
         if name:
