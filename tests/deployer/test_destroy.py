@@ -23,7 +23,9 @@ def test_destroy_lists_the_data_that_is_lost_and_the_resources_that_are_retained
     assert stack.status == "DELETE_COMPLETE"
     assert {key.split("/")[2] for key in aws.retired} == {"dev"}
     deleted = command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
-    assert deleted.stdout == f"{NAME}: is not deployed\n"
+    purge = "scripts/destroy.sh dev --purge"
+    retained = f"if an earlier stack has retained resources, {purge} lists and deletes them"
+    assert deleted.stdout == f"{NAME}: not deployed; nothing was deleted; {retained}\n"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from functools import partial
 import click
 
 from scripts.common.paths import TEMPLATES
+from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import stack_name
 from stacks import settings
@@ -59,7 +60,11 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise
-        report.show_result("deleted" if existed else "is not deployed", stack_name=name, outputs={})
+        message = "deleted" if existed else "not deployed; nothing was deleted"
+        if not existed and not purge:
+            command = suggest_command("destroy", environment, "--purge")
+            message += f"; if an earlier stack has retained resources, {command} lists and deletes them"
+        report.show_result("deleted" if existed else "not deployed", stack_name=name, outputs={}, message=message)
 
 
 if __name__ == "__main__":
