@@ -114,6 +114,8 @@ def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
             "plan dev --json --frobnicate",
             "deploy: No such option '--frobnicate'; see deploy plan --help\n",
         ),
+        (deploy.main, "plan dev --settings", "deploy: Option '--settings' requires an argument; see deploy --help\n"),
+        (status.main, "dev --settings", "status: Option '--settings' requires an argument; see status --help\n"),
         (status.main, "dev --frobnicate", "status: No such option '--frobnicate'; see status --help\n"),
         (
             payments.main,

@@ -117,21 +117,24 @@ class GuardedCommand(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         script = parent.find_root().info_name if parent else info_name
-        with _end_on_unwritable_output(script), self._shorten_usage_error():
+        context = self.context_class(self, info_name=info_name, parent=parent)
+        with _end_on_unwritable_output(script), self._shorten_usage_error(context):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _end_on_unwritable_output(ctx.find_root().info_name), self._shorten_usage_error():
+        with _end_on_unwritable_output(ctx.find_root().info_name), self._shorten_usage_error(ctx):
             return super().invoke(ctx)
 
     @contextmanager
-    def _shorten_usage_error(self) -> Iterator[None]:
+    def _shorten_usage_error(self, context: click.Context) -> Iterator[None]:
         try:
             yield
         except click.UsageError as error:
             # Without any argument, the help is the answer.
             if isinstance(error, (UsageErrorInOneLine, NoArgsIsHelpError)):
                 raise
+            # click's parser names no context for an option without its value.
+            error.ctx = error.ctx or context
             shortened = UsageErrorInOneLine(error, self.usage_exit_code)
             with suppress(OSError):
                 self.report_usage_error(str(shortened))
