@@ -2,8 +2,8 @@
 
 security/    keys and roles
 data/        tables, queues, topic
-compute/     the functions, and the schedule of reconciliation
-workflow/    the state machine
+compute/     the functions
+workflow/    the state machines, and the schedule of reconciliation
 monitoring/  alarms, metrics, dashboard
 artifacts/   what must exist before: the deployer's bucket, and the roles that deploy
 

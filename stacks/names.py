@@ -69,16 +69,24 @@ STRIPE_LAYER = "layer-stripe-${Environment}"
 LIVE = "live"
 
 WORKFLOW_ROLE = "role-sfn-payment-workflow-${Environment}"
+RECONCILIATION_WORKFLOW_ROLE = "role-sfn-payment-reconciliation-${Environment}"
+# With it, the rule starts the state machine of reconciliation.
+SCHEDULE_ROLE = "role-events-payment-reconciliation-${Environment}"
 BACKUP_ROLE = "role-backup-payments-${Environment}"
 FUNCTION_ROLES = tuple(function.role for function in FUNCTIONS)
-ROLES = (WORKFLOW_ROLE, *FUNCTION_ROLES, BACKUP_ROLE)
+STATE_MACHINE_ROLES = (WORKFLOW_ROLE, RECONCILIATION_WORKFLOW_ROLE)
+ROLES = (*STATE_MACHINE_ROLES, SCHEDULE_ROLE, *FUNCTION_ROLES, BACKUP_ROLE)
 
 WORKFLOW_KEY_POLICY = "policy-sfn-payment-workflow-key-${Environment}"
 WORKFLOW_POLICY = "policy-sfn-payment-workflow-${Environment}"
+RECONCILIATION_WORKFLOW_POLICY = "policy-sfn-payment-reconciliation-${Environment}"
+SCHEDULE_POLICY = "policy-events-payment-reconciliation-${Environment}"
 GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
 BACKUP_POLICY = "policy-backup-payments-${Environment}"
 POLICIES = (
     WORKFLOW_POLICY,
+    RECONCILIATION_WORKFLOW_POLICY,
+    SCHEDULE_POLICY,
     *(function.policy for function in FUNCTIONS),
     GATEWAY_POLICY,
     BACKUP_POLICY,
@@ -89,16 +97,19 @@ BOUNDARY_POLICY = "policy-payment-boundary-${Environment}"
 # The service role of CloudFormation, one for each account.
 SERVICE_ROLE = "role-payment-cloudformation"
 
-RECONCILIATION_RULE = "rule-payment-reconciliation-${Environment}"
+RECONCILIATION_RULE = "rule-sfn-payment-reconciliation-${Environment}"
 
 WORKFLOW = "sfn-payment-workflow-${Environment}"
+RECONCILIATION_WORKFLOW = "sfn-payment-reconciliation-${Environment}"
+STATE_MACHINES = (WORKFLOW, RECONCILIATION_WORKFLOW)
 
 BACKUP_VAULT = "backup-vault-payments-${Environment}"
 BACKUP_PLAN = "backup-plan-payments-${Environment}"
 
 FUNCTION_LOG_GROUPS = tuple(function.log_group for function in FUNCTIONS)
 WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{WORKFLOW}"
-LOG_GROUPS = (*FUNCTION_LOG_GROUPS, WORKFLOW_LOG_GROUP)
+RECONCILIATION_WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{RECONCILIATION_WORKFLOW}"
+LOG_GROUPS = (*FUNCTION_LOG_GROUPS, WORKFLOW_LOG_GROUP, RECONCILIATION_WORKFLOW_LOG_GROUP)
 
 RECONCILIATION_HEARTBEAT_FILTER = "metric-filter-reconciliation-heartbeat-${Environment}"
 PAYMENT_DURATION_FILTER = "metric-filter-payment-duration-${Environment}"
@@ -153,3 +164,4 @@ NOTIFICATION_QUEUE_ARN = arn("sqs", NOTIFICATION_QUEUE)
 BACKUP_VAULT_ARN = arn("backup", f"backup-vault:{BACKUP_VAULT}")
 RECONCILIATION_RULE_ARN = arn("events", f"rule/{RECONCILIATION_RULE}")
 WORKFLOW_ARN = arn("states", f"stateMachine:{WORKFLOW}")
+RECONCILIATION_WORKFLOW_ARN = arn("states", f"stateMachine:{RECONCILIATION_WORKFLOW}")

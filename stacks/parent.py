@@ -69,12 +69,16 @@ def build(suffix: str) -> dict[str, Template]:
             workflow_role_arn=secure.workflow_role_arn,
             validation_live_arn=functions.validation_live_arn,
             processing_live_arn=functions.processing_live_arn,
+            reconciliation_live_arn=functions.reconciliation_live_arn,
+            reconciliation_workflow_role_arn=secure.reconciliation_workflow_role_arn,
+            schedule_role_arn=secure.schedule_role_arn,
+            queue_arn=store.queue_arn,
             queue_url=store.queue_url,
             topic_arn=store.topic_arn,
             workflow_key_arn=secure.workflow_key_arn,
             logs_key_arn=secure.logs_key_arn,
         ),
-        "Payment platform: state machine",
+        "Payment platform: state machines",
     )
     watch = nest.add(
         "Monitoring",

@@ -61,6 +61,13 @@ class Settings:
         minimum=1,
         maximum=64,  # MAXIMUM_SHARDS of lambda/adapters/stored_items.py
     )
+    # The concurrency of an inline Map: https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
+    reconciliation_workers = Number(
+        "Workers of a run of reconciliation, which need as many concurrent executions of its function",
+        default=8,
+        minimum=1,
+        maximum=40,
+    )
     gateway = Choice("The payment gateway", among=("simulator", "stripe"))
     gateway_secret_arn = Text(
         "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",

@@ -68,6 +68,7 @@ def test_an_arrow_says_what_the_outputs_are_of() -> None:
     assert nesting.list_flows(DOCUMENTS)["Compute", "Workflow"] == {
         "ValidationLiveArn": "ValidationLiveArn",
         "ProcessingLiveArn": "ProcessingLiveArn",
+        "ReconciliationLiveArn": "ReconciliationLiveArn",
     }
     assert 'Data -->|"2 tables, queue, topic"| Compute' in read_diagram(ARCHITECTURE)
 
@@ -146,7 +147,7 @@ def test_actions_that_a_role_is_not_granted_are_not_shown() -> None:
 
 def test_services_are_shown_by_the_policies_of_resources() -> None:
     grants = {(grant.grantee, grant.target.name, grant.action) for grant in access.list_service_grants(DOCUMENTS)}
-    assert ("events", "ReconciliationFunction", "lambda:InvokeFunction") in grants
+    assert ("events", "DeadLetters", "sqs:SendMessage") in grants
     assert ("cloudwatch", "Notifications", "sns:Publish") in grants
     assert ("cloudwatch", "SnsKey", "kms:Decrypt") in grants
 

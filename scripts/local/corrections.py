@@ -6,9 +6,11 @@ tests/local/test_corrections.py that fails as soon as a release no longer needs 
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ministack import app
+from ministack.core import iam_evaluator
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy, pin_request_origin
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudformation, dynamodb, eventbridge, iam, lambda_svc, stepfunctions
@@ -25,6 +27,7 @@ def apply_corrections() -> None:
     keep_dead_letter_config()
     give_layers_to_custom_runtimes()
     require_permission_of_rules()
+    require_roles_of_rules()
     keep_permissions_boundaries()
     convert_deletion_protection()
     retain_resources_of_nested_stacks()
@@ -147,6 +150,55 @@ def require_permission_of_rules() -> None:
     ) -> None:
         if ":lambda:" in target["Arn"] and not is_permitted(target["Arn"], rule):
             eventbridge.logger.warning("%s may not invoke %s", rule["Arn"], target["Arn"])
+            return
+        invoke(target, event, rule, view)
+
+    eventbridge._invoke_target = invoke_if_permitted
+
+
+def require_roles_of_rules() -> None:
+    """On AWS an EventBridge rule starts a state machine with the role of its target, which must be allowed to.
+
+    MiniStack starts it whether or not the target has a role, and whatever the role may do.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-iam-roles.html
+    """
+    invoke = eventbridge._invoke_target
+
+    def is_permitted(target: dict[str, Any], rule: dict[str, Any]) -> bool:
+        role = target.get("RoleArn", "")
+        name, account = role.rsplit("/", 1)[-1], get_account_id()
+        record = iam._roles.get_scoped(account, None, name)
+        if record is None:
+            return False
+        service_context = {"aws:sourcearn": rule["Arn"], "aws:sourceaccount": account}
+        assume = EvalContext(
+            principal_arn="",
+            principal_type="Service",
+            principal_account="",
+            action="sts:AssumeRole",
+            resource_arn=role,
+            region=get_region(),
+            service_context=service_context,
+        )
+        start = replace(
+            assume,
+            principal_arn=role,
+            principal_type="AssumedRole",
+            principal_account=account,
+            action="states:StartExecution",
+            resource_arn=target["Arn"],
+            service_context={},
+        )
+        trust = evaluate_resource_policy(record["AssumeRolePolicyDocument"], assume, service="events.amazonaws.com")
+        limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
+        rights = iam_evaluator.evaluate(start, iam_evaluator._gather_role_policies(name, account), *limits)
+        return trust.decision == rights.decision == "Allow"
+
+    def invoke_if_permitted(
+        target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
+    ) -> None:
+        if ":states:" in target["Arn"] and not is_permitted(target, rule):
+            eventbridge.logger.warning("%s may not start %s", rule["Arn"], target["Arn"])
             return
         invoke(target, event, rule, view)
 

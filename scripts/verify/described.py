@@ -26,7 +26,6 @@ DESCRIBED: Mapping[str, Describe] = {
     "AWS::KMS::Alias": described_access.describe_key_alias,
     "AWS::SQS::QueuePolicy": described_access.describe_queue_policy,
     "AWS::SNS::TopicPolicy": described_access.describe_topic_policy,
-    "AWS::Lambda::Permission": described_access.describe_permission,
     "AWS::Lambda::Function": described_compute.describe_function,
     "AWS::Lambda::Version": described_compute.describe_version,
     "AWS::Lambda::Alias": described_compute.describe_alias,

@@ -54,19 +54,3 @@ def describe_queue_policy(client: ClientFactory, resource: Expected) -> dict[str
 def describe_topic_policy(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     attributes = client("sns").get_topic_attributes(TopicArn=resource.properties["Topics"][0])["Attributes"]
     return {"PolicyDocument": json.loads(attributes.get("Policy") or "{}")}
-
-
-def describe_permission(client: ClientFactory, resource: Expected) -> dict[str, Any]:
-    """Describe the statement of the function's policy that permits the expected source, if there is one."""
-    policy = client("lambda").get_policy(FunctionName=resource.properties["FunctionName"])["Policy"]
-    for statement in json.loads(policy)["Statement"]:
-        operators = statement.get("Condition", {}).values()
-        conditions = {key.lower(): value for keys in operators for key, value in keys.items()}
-        if conditions.get("aws:sourcearn") == resource.properties["SourceArn"]:
-            return {
-                "Action": statement["Action"],
-                "Principal": statement["Principal"].get("Service"),
-                "SourceArn": conditions.get("aws:sourcearn"),
-                "SourceAccount": conditions.get("aws:sourceaccount"),
-            }
-    return {"SourceArn": None}

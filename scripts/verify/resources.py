@@ -22,7 +22,6 @@ RESOURCES = {
 ACCESS = {
     "roles": ("AWS::IAM::Role",),
     "policies of the roles": ("AWS::IAM::ManagedPolicy",),
-    "EventBridge may invoke": ("AWS::Lambda::Permission",),
 }
 # Plain words for the compared properties; those of a gap are not compared and not listed.
 _WORDS = {

@@ -60,7 +60,8 @@ def check_rule_fired(run: Run) -> str:
     # A failed one may be the second target of an earlier run: see check_undeliverable_event.
     if failed >= fired:
         raise Failed(
-            f"all {failed:.0f} invocations by {rule['RuleName']} failed; check its permission to invoke the live alias"
+            f"all {failed:.0f} invocations by {rule['RuleName']} failed; check the role of its target, "
+            f"{run.resource_name(names.SCHEDULE_ROLE)}"
         )
     return f"{fired - failed:.0f} invocations arrived in {RECENT.seconds // 60} minutes, {failed:.0f} failed"
 

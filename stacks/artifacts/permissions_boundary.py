@@ -65,6 +65,9 @@ def _allowed_statements(environment: str) -> list[Statement]:
             arns("lambda", *(f"function:{function.name}:{names.LIVE}" for function in names.FUNCTIONS)),
         ),
         allow(
+            "Reconciliation", "states:StartExecution", arns("states", f"stateMachine:{names.RECONCILIATION_WORKFLOW}")
+        ),
+        allow(
             "Backups",
             "backup:CopyIntoBackupVault DescribeBackupVault",
             arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),

@@ -1,4 +1,4 @@
-"""The functions, and the schedule of reconciliation.
+"""The functions.
 
 stack.py          the template
 function_code.py  the source files, and their digest

@@ -1,14 +1,13 @@
-"""The compute stack: the functions with their logs, versions and aliases, and the schedule of reconciliation."""
+"""The compute stack: the functions with their logs, versions and aliases."""
 
 import functools
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import AWSHelperFn, Equals, If, Ref, Sub, Template, awslambda, events
+from troposphere import AWSHelperFn, Equals, If, Ref, Sub, Template, awslambda
 from troposphere.logs import LogGroup
 
 from .. import log_groups, names
-from ..policies import ACCOUNT
 from ..security import keys
 from ..settings import Settings
 from ..suppressions import in_packs, suppress
@@ -71,6 +70,7 @@ class Outputs:
     processing_live_arn: Value
     processing_log_group_name: Value
     reconciliation_name: Value
+    reconciliation_live_arn: Value
     reconciliation_log_group_name: Value
 
 
@@ -123,7 +123,6 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         layer=layer,
         timeout_seconds=RECONCILIATION_TIMEOUT_SECONDS,
     )
-    _add_schedule(template, inputs, reconciliation)
     return Outputs(
         validation_name=validation.function.ref(),
         validation_arn=validation.function.get_att("Arn"),
@@ -134,6 +133,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         processing_live_arn=processing.alias.ref(),
         processing_log_group_name=processing.log_group.ref(),
         reconciliation_name=reconciliation.function.ref(),
+        reconciliation_live_arn=reconciliation.alias.ref(),
         reconciliation_log_group_name=reconciliation.log_group.ref(),
     )
 
@@ -153,37 +153,6 @@ def _add_gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVer
         )
     )
     return layer
-
-
-def _add_schedule(template: Template, inputs: Inputs, reconciliation: _Live) -> None:
-    """Run reconciliation every five minutes. An event that is not delivered by then goes to the dead-letter queue."""
-    rule = template.add_resource(
-        events.Rule(
-            "ReconciliationSchedule",
-            Name=names.in_template(names.RECONCILIATION_RULE),
-            Description="Settles overdue payments",
-            ScheduleExpression="rate(5 minutes)",
-            Tags=platform_tags(),
-            Targets=[
-                events.Target(
-                    Id="reconciliation",
-                    Arn=reconciliation.alias.ref(),
-                    RetryPolicy=events.RetryPolicy(MaximumEventAgeInSeconds=300, MaximumRetryAttempts=2),
-                    DeadLetterConfig=events.DeadLetterConfig(Arn=inputs.queue_arn),
-                )
-            ],
-        )
-    )
-    template.add_resource(
-        awslambda.Permission(
-            "ScheduleMayReconcile",
-            Action="lambda:InvokeFunction",
-            FunctionName=reconciliation.alias.ref(),
-            Principal="events.amazonaws.com",
-            SourceAccount=ACCOUNT,
-            SourceArn=rule.get_att("Arn"),
-        )
-    )
 
 
 def _add_function(

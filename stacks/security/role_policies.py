@@ -48,6 +48,25 @@ def workflow_policy(keys: Keys) -> PolicyDocument:
     )
 
 
+def reconciliation_workflow_policy() -> PolicyDocument:
+    live = [names.live_function_arn(names.RECONCILIATION.name)]
+    return policy_document(
+        allow("InvokeLiveFunction", "lambda:InvokeFunction", live),
+        allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
+        _allow_tracing("xray:GetSamplingRules GetSamplingTargets PutTelemetryRecords PutTraceSegments"),
+    )
+
+
+def schedule_policy() -> PolicyDocument:
+    """Allow the rule to start reconciliation.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-iam-roles.html
+    """
+    return policy_document(
+        allow("StartReconciliation", "states:StartExecution", [names.RECONCILIATION_WORKFLOW_ARN]),
+    )
+
+
 def workflow_key_policy(keys: Keys) -> PolicyDocument:
     """Allow the state machine to use its own key for the execution history and the delivery of its log.
 

@@ -41,6 +41,8 @@ class Outputs:
     workflow_key_arn: Value
     backup_role_arn: Value
     workflow_role_arn: Value
+    reconciliation_workflow_role_arn: Value
+    schedule_role_arn: Value
     validation_role_arn: Value
     processing_role_arn: Value
     reconciliation_role_arn: Value
@@ -62,6 +64,22 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         role_policies.workflow_policy(created_keys),
         _add_workflow_key_policy(template, created_keys),
         wildcards=["*"],
+    )
+    reconciliation_workflow = add_role(
+        "ReconciliationWorkflow",
+        names.RECONCILIATION_WORKFLOW_ROLE,
+        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": names.RECONCILIATION_WORKFLOW_ARN})),
+        names.RECONCILIATION_WORKFLOW_POLICY,
+        role_policies.reconciliation_workflow_policy(),
+        wildcards=["*"],
+    )
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/cross-service-confused-deputy-prevention.html
+    schedule = add_role(
+        "Schedule",
+        names.SCHEDULE_ROLE,
+        trust_policy("events.amazonaws.com", ArnEquals({"aws:SourceArn": names.RECONCILIATION_RULE_ARN})),
+        names.SCHEDULE_POLICY,
+        role_policies.schedule_policy(),
     )
     add_function_role = functools.partial(_add_function_role, template, inputs)
     validation = add_function_role("Validation", names.VALIDATION, role_policies.validation_policy(created_keys))
@@ -91,6 +109,8 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         workflow_key_arn=If("HasWorkflowKey", created_keys.workflow.get_att("Arn"), ""),
         backup_role_arn=If("HasBackups", backups.get_att("Arn"), ""),
         workflow_role_arn=workflow.get_att("Arn"),
+        reconciliation_workflow_role_arn=reconciliation_workflow.get_att("Arn"),
+        schedule_role_arn=schedule.get_att("Arn"),
         validation_role_arn=validation.get_att("Arn"),
         processing_role_arn=processing.get_att("Arn"),
         reconciliation_role_arn=reconciliation.get_att("Arn"),

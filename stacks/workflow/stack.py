@@ -1,12 +1,14 @@
-"""The workflow stack: the state machine and its log."""
+"""The workflow stack: the state machines with their logs, and the schedule of reconciliation."""
 
 from dataclasses import dataclass
 
-from troposphere import AWSHelperFn, Equals, If, Sub, Template, stepfunctions
+from troposphere import AWSHelperFn, Equals, If, Sub, Template, events, stepfunctions
+from troposphere.logs import LogGroup
 
 from .. import log_groups, names
 from ..settings import Settings
 from ..wiring import ENVIRONMENT, Value, platform_tags
+from .reconciliation import define_reconciliation
 from .state_machine import define_states
 
 # The maximum (60 to 900 seconds are allowed), because a payment waits for each call to KMS.
@@ -19,6 +21,10 @@ class Inputs:
     workflow_role_arn: Value
     validation_live_arn: Value
     processing_live_arn: Value
+    reconciliation_live_arn: Value
+    reconciliation_workflow_role_arn: Value
+    schedule_role_arn: Value
+    queue_arn: Value
     queue_url: Value
     topic_arn: Value
     workflow_key_arn: Value
@@ -28,6 +34,7 @@ class Inputs:
     log_data_protection: Value = Settings.log_data_protection.ref
     workflow_log_level: Value = Settings.workflow_log_level.ref
     workflow_log_execution_data: Value = Settings.workflow_log_execution_data.ref
+    reconciliation_workers: Value = Settings.reconciliation_workers.ref
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +45,7 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
-    log_group = log_groups.add_log_group(
-        template,
-        "WorkflowLogs",
-        names.WORKFLOW_LOG_GROUP,
-        key_arn=inputs.logs_key_arn,
-        retention_days=inputs.log_retention_days,
-        masked=inputs.log_data_protection,
-    )
+    log_group = _add_log_group(template, inputs, "WorkflowLogs", names.WORKFLOW_LOG_GROUP)
     # Depends on the setting, because another stack's output is unknown while a change set is created.
     template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
     state_machine = template.add_resource(
@@ -65,17 +65,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
                 "QueueUrl": inputs.queue_url,
                 "TopicArn": inputs.topic_arn,
             },
-            LoggingConfiguration=stepfunctions.LoggingConfiguration(
-                Level=inputs.workflow_log_level,
-                IncludeExecutionData=inputs.workflow_log_execution_data,
-                Destinations=[
-                    stepfunctions.LogDestination(
-                        CloudWatchLogsLogGroup=stepfunctions.CloudWatchLogsLogGroup(
-                            LogGroupArn=log_group.get_att("Arn")
-                        )
-                    )
-                ],
-            ),
+            LoggingConfiguration=_log_to(log_group, inputs),
             EncryptionConfiguration=If(
                 "HasWorkflowKey",
                 stepfunctions.EncryptionConfiguration(
@@ -90,10 +80,79 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             Tags=platform_tags(),
         )
     )
+    reconciliation = _add_reconciliation(template, inputs)
+    _add_schedule(template, inputs, reconciliation)
     return Outputs(
         state_machine_arn=state_machine.ref(),
         state_machine_name=state_machine.get_att("Name"),
         log_group_name=log_group.ref(),
+    )
+
+
+def _add_reconciliation(template: Template, inputs: Inputs) -> stepfunctions.StateMachine:
+    """Add the state machine of reconciliation. Its executions hold counts only, so they need no key of the account."""
+    name = names.RECONCILIATION_WORKFLOW_LOG_GROUP
+    log_group = _add_log_group(template, inputs, "ReconciliationWorkflowLogs", name)
+    state_machine: stepfunctions.StateMachine = template.add_resource(
+        stepfunctions.StateMachine(
+            "ReconciliationWorkflow",
+            StateMachineName=names.in_template(names.RECONCILIATION_WORKFLOW),
+            StateMachineType="STANDARD",
+            RoleArn=inputs.reconciliation_workflow_role_arn,
+            Definition=define_reconciliation(),
+            DefinitionSubstitutions={
+                "InvokeFunction": _integration_arn("lambda:invoke"),
+                "ReconciliationFunctionArn": inputs.reconciliation_live_arn,
+                "Workers": inputs.reconciliation_workers,
+            },
+            LoggingConfiguration=_log_to(log_group, inputs),
+            EncryptionConfiguration=stepfunctions.EncryptionConfiguration(Type="AWS_OWNED_KEY"),
+            TracingConfiguration=stepfunctions.TracingConfiguration(Enabled=True),
+            Tags=platform_tags(),
+        )
+    )
+    return state_machine
+
+
+def _add_schedule(template: Template, inputs: Inputs, reconciliation: stepfunctions.StateMachine) -> None:
+    """Start reconciliation every five minutes. An event that is not delivered by then goes to the dead-letter queue."""
+    template.add_resource(
+        events.Rule(
+            "ReconciliationSchedule",
+            Name=names.in_template(names.RECONCILIATION_RULE),
+            Description="Settles overdue payments",
+            ScheduleExpression="rate(5 minutes)",
+            Tags=platform_tags(),
+            Targets=[
+                events.Target(
+                    Id="reconciliation",
+                    Arn=reconciliation.ref(),
+                    RoleArn=inputs.schedule_role_arn,
+                    RetryPolicy=events.RetryPolicy(MaximumEventAgeInSeconds=300, MaximumRetryAttempts=2),
+                    DeadLetterConfig=events.DeadLetterConfig(Arn=inputs.queue_arn),
+                )
+            ],
+        )
+    )
+
+
+def _add_log_group(template: Template, inputs: Inputs, title: str, name: str) -> LogGroup:
+    return log_groups.add_log_group(
+        template,
+        title,
+        name,
+        key_arn=inputs.logs_key_arn,
+        retention_days=inputs.log_retention_days,
+        masked=inputs.log_data_protection,
+    )
+
+
+def _log_to(log_group: LogGroup, inputs: Inputs) -> stepfunctions.LoggingConfiguration:
+    destination = stepfunctions.CloudWatchLogsLogGroup(LogGroupArn=log_group.get_att("Arn"))
+    return stepfunctions.LoggingConfiguration(
+        Level=inputs.workflow_log_level,
+        IncludeExecutionData=inputs.workflow_log_execution_data,
+        Destinations=[stepfunctions.LogDestination(CloudWatchLogsLogGroup=destination)],
     )
 
 

@@ -1,4 +1,4 @@
-"""The schedule: the deployed rule invokes the live reconciliation function, as the function's policy permits.
+"""The schedule: the deployed rule starts the state machine of reconciliation, which invokes the live function.
 
 Its five minutes are too long to wait for, so the rule itself is told to fire every minute: the AWS emulator, which
 looks every ten seconds, then fires at once if the minute is over. Everything behind it is as it was deployed.
@@ -21,6 +21,7 @@ from tests.e2e.situations import HOUR, RECONCILIATION, put_abandoned_payment, re
 pytestmark = pytest.mark.e2e
 
 RULE = names.in_environment(names.RECONCILIATION_RULE, ENVIRONMENT)
+MACHINE = names.in_environment(names.RECONCILIATION_WORKFLOW, ENVIRONMENT)
 
 
 @contextmanager
@@ -50,11 +51,7 @@ def witness(platform: Platform) -> Iterator[str]:
 
 
 def test_the_schedule_settles_a_payment_that_a_dead_workflow_left(platform: Platform) -> None:
-    """No other caller invokes the function in this test.
-
-    Seen to fail without the permission, with one for another rule or for the function in the alias's place, without
-    the target, and with the function as the target.
-    """
+    """No other caller invokes the function in this test."""
     with witness(platform) as queue_url:
         transaction_id = put_abandoned_payment(platform, Status.PROCESSING, 4, HOUR)
         with sooner(platform):
@@ -66,9 +63,27 @@ def test_the_schedule_settles_a_payment_that_a_dead_workflow_left(platform: Plat
         [f"arn:aws:events:{server.REGION}:{server.ACCOUNT}:rule/{RULE}"],
     )
     assert settled["status"] == {"S": "COMPLETED"}
+    counts = wait_for_run(platform)
+    assert (counts["settled"] >= 1, counts["errors"]) == (True, 0)
     # The version behind the alias in the rule was invoked.
     live = platform.client("lambda").get_alias(FunctionName=RECONCILIATION, Name=names.LIVE)["FunctionVersion"]
     assert read_ledger(platform, transaction_id)[-1]["actor"] == {"S": f"{RECONCILIATION}:{live}"}
+
+
+def wait_for_run(platform: Platform) -> dict[str, Any]:
+    """Return the output of the first run, which the state machine's last task answered."""
+    machine = f"arn:aws:states:{server.REGION}:{server.ACCOUNT}:stateMachine:{MACHINE}"
+    stepfunctions = platform.client("stepfunctions")
+    for _ in range(500):
+        executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+        ended = [execution for execution in executions if execution["status"] != "RUNNING"]
+        if ended:
+            execution = stepfunctions.describe_execution(executionArn=ended[-1]["executionArn"])
+            assert execution["status"] == "SUCCEEDED", execution
+            output: dict[str, Any] = json.loads(execution["output"])
+            return output
+        time.sleep(0.2)
+    raise AssertionError("no run of reconciliation has ended")
 
 
 def wait_until_settled(platform: Platform, transaction_id: str) -> dict[str, Any]:

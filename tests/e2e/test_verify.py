@@ -24,7 +24,7 @@ from scripts.verify.results import Check, Status, run_check
 from scripts.verify.run import Run
 from stacks import settings
 from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
-from tests.e2e.situations import RECONCILIATION, put_document, reconcile, without_permission
+from tests.e2e.situations import put_document, reconcile, without_permission
 from tests.emitted import ROOT
 from tests.ops.situations import COMPOSITE, create_composite_alarm
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.e2e
 
 BOOTSTRAP = {"PermissionsBoundary": "platform"}
 SETTINGS_FILE = Path(__file__).with_name("environments.toml")
-RULE, QUEUE_KEY = f"rule-payment-reconciliation-{ENVIRONMENT}", f"alias/sqs-payment-dlq-{ENVIRONMENT}"
+RULE, QUEUE_KEY = f"rule-sfn-payment-reconciliation-{ENVIRONMENT}", f"alias/sqs-payment-dlq-{ENVIRONMENT}"
 FUNCTION, ALARM = f"lambda-payment-processing-{ENVIRONMENT}", f"alarm-reviews-{ENVIRONMENT}"
 READS = {
     "CloudFormation": {"DescribeStackDriftDetectionStatus", "DescribeStacks", "DetectStackDrift", "ListStackResources"},
@@ -181,22 +181,6 @@ def schedule_disabled(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def rule_without_permission(platform: Platform) -> Iterator[None]:
-    functions, live = platform.client("lambda"), {"FunctionName": RECONCILIATION, "Qualifier": "live"}
-    (statement,) = json.loads(functions.get_policy(**live)["Policy"])["Statement"]
-    functions.remove_permission(**live, StatementId=statement["Sid"])
-    yield
-    functions.add_permission(
-        **live,
-        StatementId=statement["Sid"],
-        Action="lambda:InvokeFunction",
-        Principal="events.amazonaws.com",
-        SourceArn=f"arn:aws:events:{server.REGION}:{server.ACCOUNT}:rule/{RULE}",
-        SourceAccount=server.ACCOUNT,
-    )
-
-
-@contextmanager
 def boundary_widened(platform: Platform) -> Iterator[None]:
     """The boundary permits everything."""
     iam, arn = platform.client("iam"), f"arn:aws:iam::{server.ACCOUNT}:policy/policy-payment-boundary-local"
@@ -293,11 +277,6 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
             "resources: schedule": f"{RULE}: State is DISABLED, must be ENABLED",
             "schedule: heartbeat of reconciliation": f"{RULE} is DISABLED",
         },
-    ),
-    "the permission of the schedule": (
-        rule_without_permission,
-        ("access",),
-        {"access: EventBridge may invoke": "ScheduleMayReconcile"},
     ),
     "the boundary of the account": (
         boundary_widened,

@@ -479,3 +479,39 @@ def _put_alarm(cloudwatch: Any, name: str, metric: str, comparison: str, **optio
         EvaluationPeriods=1,
         **{"TreatMissingData": "notBreaching", **options},
     )
+
+
+def test_a_rule_starts_a_state_machine_only_with_a_role_that_may(client: Clients, is_corrected: bool) -> None:
+    """Each rule has a role of its own, or none: one may start the machine, one may not, one trusts another rule."""
+    stepfunctions, events, iam = client("stepfunctions"), client("events"), client("iam")
+    definition = {"StartAt": "Only", "States": {"Only": {"Type": "Succeed"}}}
+    machine = stepfunctions.create_state_machine(
+        name="m", roleArn=create_role(client, "machine"), definition=json.dumps(definition)
+    )["stateMachineArn"]
+    start = {"Statement": [{"Effect": "Allow", "Action": "states:StartExecution", "Resource": machine}]}
+    for name in ("without", "powerless", "foreign", "permitted"):
+        rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
+        target = {"Id": "m", "Arn": machine}
+        if name != "without":
+            source = rule.replace("foreign", "other")
+            condition = {"ArnEquals": {"aws:SourceArn": source}}
+            statement = TRUST["Statement"][0] | {"Principal": {"Service": "events.amazonaws.com"}}
+            trust = {"Statement": [statement | {"Condition": condition}]}
+            role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+            target["RoleArn"] = role
+        if name in ("foreign", "permitted"):
+            iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(start))
+        events.put_targets(Rule=name, Targets=[target])
+    for name in ("without", "powerless", "foreign", "permitted"):
+        events.put_events(Entries=[{"Source": name, "DetailType": "d", "Detail": "{}"}])
+    expected = 1 if is_corrected else 4
+    for _ in range(100):
+        executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+        if len(executions) >= expected:
+            break
+        time.sleep(0.1)
+    sources = {
+        json.loads(stepfunctions.describe_execution(executionArn=execution["executionArn"])["input"])["source"]
+        for execution in executions
+    }
+    assert sources == ({"permitted"} if is_corrected else {"without", "powerless", "foreign", "permitted"})

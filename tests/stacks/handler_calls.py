@@ -141,6 +141,7 @@ WITHOUT_RESOURCE = frozenset(_WITHOUT_RESOURCE.split())
 PASSED_TO = {
     "AWS::Backup::BackupSelection": "backup.amazonaws.com",
     "AWS::CloudFormation::Stack": "cloudformation.amazonaws.com",
+    "AWS::Events::Rule": "events.amazonaws.com",
     "AWS::Lambda::Function": "lambda.amazonaws.com",
     "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
 }
@@ -259,6 +260,8 @@ def _roles(kind: str, properties: Properties) -> list[str]:
         return [SERVICE_ROLE]
     if kind == "AWS::Backup::BackupSelection":
         return [properties["BackupSelection"]["IamRoleArn"]]
+    if kind == "AWS::Events::Rule":
+        return [target["RoleArn"] for target in properties["Targets"]]
     return [properties[name] for name in ("Role", "RoleArn") if name in properties]
 
 

@@ -23,7 +23,8 @@ from tests.stacks.access import (
 
 WORKFLOW, VALIDATION, PROCESSING = "WorkflowRole", "ValidationRole", "ProcessingRole"
 RECONCILIATION, BACKUP = "ReconciliationRole", "BackupRole"
-PLATFORM_ROLES = (WORKFLOW, *(f"{title}Role" for title in FUNCTIONS), BACKUP)
+RECONCILIATION_WORKFLOW, SCHEDULE = "ReconciliationWorkflowRole", "ScheduleRole"
+PLATFORM_ROLES = (WORKFLOW, RECONCILIATION_WORKFLOW, SCHEDULE, *(f"{title}Role" for title in FUNCTIONS), BACKUP)
 
 FUNCTION = f"arn:aws:lambda:{PLACE}:function:"
 LIVE_VALIDATION = f"{FUNCTION}lambda-payment-validation-prod:live"
@@ -38,8 +39,9 @@ TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
 VAULT = f"arn:aws:backup:{PLACE}:backup-vault:backup-vault-payments-prod"
 SECRET = f"arn:aws:secretsmanager:{PLACE}:secret:stripe-AbCdEf"
 STREAMS = f"arn:aws:logs:{PLACE}:log-group:/aws/lambda/lambda-payment-{{}}-prod:log-stream:2026/01/01/[1]abc"
-RULE = f"arn:aws:events:{PLACE}:rule/rule-payment-reconciliation-prod"
+RULE = f"arn:aws:events:{PLACE}:rule/rule-sfn-payment-reconciliation-prod"
 STATE_MACHINE = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"
+RECONCILIATION_MACHINE = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-reconciliation-prod"
 ALARM = f"arn:aws:cloudwatch:{PLACE}:alarm:alarm-sfn-failures-prod"
 ARTIFACTS = f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-eu-central-1"
 
@@ -65,6 +67,12 @@ MAY = {
     "the workflow publishes a notice": (WORKFLOW, "sns:Publish", TOPIC),
     "the workflow has its log delivered": (WORKFLOW, "logs:CreateLogDelivery"),
     "the workflow traces": (WORKFLOW, "xray:PutTraceSegments"),
+    "the machine of reconciliation invokes the live function": (
+        RECONCILIATION_WORKFLOW, "lambda:InvokeFunction", LIVE_RECONCILIATION,
+    ),
+    "the machine of reconciliation has its log delivered": (RECONCILIATION_WORKFLOW, "logs:CreateLogDelivery"),
+    "the machine of reconciliation traces": (RECONCILIATION_WORKFLOW, "xray:PutTraceSegments"),
+    "the schedule starts reconciliation": (SCHEDULE, "states:StartExecution", RECONCILIATION_MACHINE),
     # The functions
     "validation records a payment": (VALIDATION, "dynamodb:PutItem", TABLE),
     "validation appends to the ledger": (VALIDATION, "dynamodb:PutItem", LEDGER),
@@ -89,13 +97,12 @@ MAY = {
     "an administrator adds an artifact": (ADMINISTRATOR, "s3:PutObject", ARTIFACT, {"s3:if-none-match": "*"}),
     # Services, by the policies of the resources
     "an alarm of ours publishes": (ALARMS, "sns:Publish", TOPIC, source_of(ALARM)),
-    "the schedule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(RULE)),
     "what the schedule cannot deliver becomes a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE)),
     "what SNS cannot deliver of our topic is kept": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(TOPIC)),
     "S3 writes down who reads the artifacts": (S3_LOGGING, "s3:PutObject", ACCESS_LOG, source_of(ARTIFACTS)),
 }  # fmt: skip
 
-OTHER_RULE = RULE.replace("payment-reconciliation", "other")
+OTHER_RULE = RULE.replace("sfn-payment-reconciliation", "other")
 FOREIGN_ALARM = ALARM.replace(ACCOUNT, ANOTHER_ACCOUNT)
 MAY_NOT = {
     # Step Functions
@@ -113,6 +120,19 @@ MAY_NOT = {
     "the workflow publishes without TLS": (WORKFLOW, "sns:Publish", TOPIC, WITHOUT_TLS),
     "the workflow publishes elsewhere": (WORKFLOW, "sns:Publish", f"{TOPIC}-copy"),
     "the workflow reads the gateway's secret": (WORKFLOW, "secretsmanager:GetSecretValue", SECRET),
+    "the machine of reconciliation invokes processing": (
+        RECONCILIATION_WORKFLOW, "lambda:InvokeFunction", LIVE_PROCESSING,
+    ),
+    "the machine of reconciliation invokes $LATEST": (
+        RECONCILIATION_WORKFLOW, "lambda:InvokeFunction", f"{LIVE_RECONCILIATION[:-5]}:$LATEST",
+    ),
+    "the machine of reconciliation publishes": (RECONCILIATION_WORKFLOW, "sns:Publish", TOPIC),
+    "the schedule starts a payment": (SCHEDULE, "states:StartExecution", STATE_MACHINE),
+    "the schedule starts another environment's reconciliation": (
+        SCHEDULE, "states:StartExecution", RECONCILIATION_MACHINE.replace("-prod", "-dev"),
+    ),
+    "the schedule stops reconciliation": (SCHEDULE, "states:StopExecution", RECONCILIATION_MACHINE),
+    "the schedule invokes the function of reconciliation": (SCHEDULE, "lambda:InvokeFunction", LIVE_RECONCILIATION),
     # The functions
     "validation reads a payment": (VALIDATION, "dynamodb:GetItem", TABLE),
     "validation reads the gateway's secret": (VALIDATION, "secretsmanager:GetSecretValue", SECRET),
@@ -155,11 +175,7 @@ MAY_NOT = {
     "S3 publishes": (service("s3"), "sns:Publish", TOPIC, source_of(ARTIFACTS)),
     "another account publishes": (STRANGER, "sns:Publish", TOPIC),
     "a role without a policy publishes": (foreign_role(), "sns:Publish", TOPIC),
-    "another rule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(OTHER_RULE)),
-    "another account's rule runs reconciliation": (
-        EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(RULE, ANOTHER_ACCOUNT),
-    ),
-    "the schedule runs processing": (EVENTS, "lambda:InvokeFunction", LIVE_PROCESSING, source_of(RULE)),
+    "a rule invokes a function itself": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(RULE)),
     "S3 runs reconciliation": (service("s3"), "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(ARTIFACTS)),
     "another rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(OTHER_RULE)),
     "another account's rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE, ANOTHER_ACCOUNT)),
@@ -206,6 +222,8 @@ def test_the_policies_deny_that(sentence: str, world: World) -> None:
 TRUST = {
     WORKFLOW: ("states", STATE_MACHINE),
     **{f"{title}Role": ("lambda", f"{FUNCTION}lambda-payment-{title.lower()}-prod") for title in FUNCTIONS},
+    RECONCILIATION_WORKFLOW: ("states", RECONCILIATION_MACHINE),
+    SCHEDULE: ("events", RULE),
     BACKUP: ("backup", VAULT),
     "CloudFormationRole": ("cloudformation", f"arn:aws:cloudformation:{PLACE}:stack/payment-platform-prod/id"),
 }
@@ -233,6 +251,12 @@ def test_a_role_is_assumed_by_its_service_for_this_account_only(role: str, world
 def test_only_the_workflow_assumes_the_workflows_role(world: World) -> None:
     for state_machine in (f"{STATE_MACHINE}-copy", STATE_MACHINE.replace("-prod", "-dev"), f"{STATE_MACHINE}:1"):
         assert not world.may_assume(WORKFLOW, service("states"), source_of(state_machine)), state_machine
+
+
+def test_only_the_rule_and_the_machine_of_reconciliation_assume_their_roles(world: World) -> None:
+    assert not world.may_assume(SCHEDULE, service("events"), source_of(OTHER_RULE))
+    assert not world.may_assume(RECONCILIATION_WORKFLOW, service("states"), source_of(STATE_MACHINE))
+    assert not world.may_assume(WORKFLOW, service("states"), source_of(RECONCILIATION_MACHINE))
 
 
 def test_every_arn_of_a_policy_is_complete(world: World) -> None:

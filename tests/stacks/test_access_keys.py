@@ -192,7 +192,7 @@ def test_cloudwatch_logs_uses_its_key_for_our_log_groups_only(world: World) -> N
     groups = [
         f"arn:aws:logs:{PLACE}:log-group:{p['LogGroupName']}" for p in world.of_type("AWS::Logs::LogGroup").values()
     ]
-    assert len(groups) == len(FUNCTIONS) + 1, "of each function, and of the workflow"
+    assert len(groups) == len(FUNCTIONS) + 2, "of each function, and of both state machines"
     use = (*ALL_OF_KMS, "kms:DescribeKey")
     for group in groups:
         for action in use:

@@ -65,6 +65,7 @@ STORES = {
     **dict.fromkeys((f"Compute/{title}Function-functions" for title in FUNCTIONS), (("KmsKeyArn",), "FunctionsKey")),
     **dict.fromkeys((f"Compute/{title}Logs-logs" for title in FUNCTIONS), (("KmsKeyId",), "LogsKey")),
     "Workflow/WorkflowLogs-logs": (("KmsKeyId",), "LogsKey"),
+    "Workflow/ReconciliationWorkflowLogs-logs": (("KmsKeyId",), "LogsKey"),
     "Workflow/PaymentWorkflow-executions": (("EncryptionConfiguration", "KmsKeyId"), "WorkflowKey"),
 }
 
@@ -88,7 +89,9 @@ def test_each_store_is_encrypted_with_its_key(store: str, world: World) -> None:
 def test_every_store_is_encrypted(world: World) -> None:
     """Every resource of these types is in the table above."""
     types = (*RETAINED - {"AWS::KMS::Key", "AWS::S3::Bucket"}, "AWS::SNS::Topic", "AWS::Lambda::Function")
-    assert {store.rsplit("-", 1)[0] for store in STORES} == {
+    # Its executions hold counts, and are encrypted with a key of AWS.
+    without_data = {"Workflow/ReconciliationWorkflow"}
+    assert {store.rsplit("-", 1)[0] for store in STORES} | without_data == {
         path for path, resource in world.resources.items() if resource.type in (*types, STATE_MACHINE_TYPE)
     }, (
         "list what holds data in STORES of tests/stacks/test_deployed.py, with the property that names its key; "
@@ -179,7 +182,7 @@ def test_the_buckets_are_closed_versioned_and_encrypted(world: World) -> None:
 
 def test_logs_are_kept_for_more_than_a_year_and_masked(world: World) -> None:
     groups = world.of_type("AWS::Logs::LogGroup")
-    assert len(groups) == len(FUNCTIONS) + 1, "of each function, and of the workflow"
+    assert len(groups) == len(FUNCTIONS) + 2, "of each function, and of both state machines"
     for path, group in groups.items():
         assert group.get("RetentionInDays") == "400", path
         statements = group.get("DataProtectionPolicy", {}).get("Statement", [])
@@ -203,7 +206,8 @@ def test_the_workflow_logs_everything_but_payment_data(world: World) -> None:
 
 
 def test_everything_is_traced(world: World) -> None:
-    assert world.properties("Workflow/PaymentWorkflow").get("TracingConfiguration") == {"Enabled": True}
+    for title in ("PaymentWorkflow", "ReconciliationWorkflow"):
+        assert world.properties(f"Workflow/{title}").get("TracingConfiguration") == {"Enabled": True}
     for title in FUNCTIONS:
         assert world.properties(f"Compute/{title}Function").get("TracingConfig") == {"Mode": "Active"}
 
@@ -262,12 +266,23 @@ def test_the_workflow_calls_the_live_functions_the_queue_and_the_topic(world: Wo
     assert integrations == [f"arn:aws:states:::{name}" for name in ("lambda:invoke", "sqs:sendMessage", "sns:publish")]
 
 
+def test_the_machine_of_reconciliation_calls_the_live_function_with_the_workers_of_the_setting(world: World) -> None:
+    machine = world.properties("Workflow/ReconciliationWorkflow")
+    assert machine["RoleArn"] == world.roles["ReconciliationWorkflowRole"].arn
+    assert machine["DefinitionSubstitutions"] == {
+        "InvokeFunction": "arn:aws:states:::lambda:invoke",
+        "ReconciliationFunctionArn": f"arn:aws:lambda:{PLACE}:function:lambda-payment-reconciliation-prod:live",
+        "Workers": "8",
+    }
+
+
 def test_reconciliation_runs_every_five_minutes_and_failed_runs_are_kept(world: World) -> None:
-    rule = world.properties("Compute/ReconciliationSchedule")
+    rule = world.properties("Workflow/ReconciliationSchedule")
     assert rule["ScheduleExpression"] == "rate(5 minutes)"
     assert rule.get("State", "ENABLED") == "ENABLED"
     (target,) = rule["Targets"]
-    assert target["Arn"] == f"arn:aws:lambda:{PLACE}:function:lambda-payment-reconciliation-prod:live"
+    assert target["Arn"] == f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-reconciliation-prod"
+    assert target["RoleArn"] == world.roles["ScheduleRole"].arn
     assert target.get("DeadLetterConfig") == {"Arn": QUEUE}
     assert target.get("RetryPolicy") == {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 2}
 

@@ -12,6 +12,7 @@ from tests.stacks.access import FUNCTIONS, World
 # Statements on all resources. The Sid gives the reason: AWS has no resource for the action, or none with a known name.
 UNRESTRICTED = {
     "WorkflowPolicy": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
+    "ReconciliationWorkflowPolicy": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
     **{f"{title}Policy": {"TracingHasNoResource"} for title in FUNCTIONS},
     **{
         f"Boundary{environment}": {"LogDeliveryHasNoResource", "TracingHasNoResource"}

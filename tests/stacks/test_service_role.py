@@ -181,7 +181,7 @@ def test_the_role_passes_itself_only_to_nested_stacks() -> None:
         assert not world.may(ROLE, "iam:PassRole", SERVICE_ROLE, context)
 
 
-RECONCILIATION = f"arn:aws:lambda:{PLACE}:function:lambda-payment-reconciliation-prod:live"
+RECONCILIATION = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-reconciliation-prod"
 
 
 @pytest.mark.parametrize(
@@ -189,13 +189,13 @@ RECONCILIATION = f"arn:aws:lambda:{PLACE}:function:lambda-payment-reconciliation
     [
         [],
         [f"arn:aws:lambda:{PLACE}:function:images"],
-        [f"arn:aws:lambda:{PLACE}:function:lambda-payment-processing-prod:live"],
+        [f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"],
         [RECONCILIATION, f"arn:aws:sqs:{PLACE}:queue-of-another-team"],
     ],
-    ids=["none", "images", "processing", "two"],
+    ids=["none", "images", "workflow", "two"],
 )
-def test_the_schedule_invokes_reconciliation_and_nothing_else(targets: list[str]) -> None:
-    world, rule = world_of("prod"), f"arn:aws:events:{PLACE}:rule/rule-payment-reconciliation-prod"
+def test_the_schedule_starts_reconciliation_and_nothing_else(targets: list[str]) -> None:
+    world, rule = world_of("prod"), f"arn:aws:events:{PLACE}:rule/rule-sfn-payment-reconciliation-prod"
     assert world.may(ROLE, "events:PutTargets", rule, {"events:TargetArn": [RECONCILIATION]})
     assert not world.may(ROLE, "events:PutTargets", rule, {"events:TargetArn": targets} if targets else {})
 

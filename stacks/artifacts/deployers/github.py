@@ -164,7 +164,7 @@ def _allow_lookup_of_names(environment: str) -> Statement:
             *only.arns("logs", *(f"log-group:{name}" for name in names.LOG_GROUPS)),
             *only.arns("sns", *names.TOPICS),
             *only.arns("sqs", *names.QUEUES),
-            *only.arns("states", f"stateMachine:{names.WORKFLOW}"),
+            *only.arns("states", *(f"stateMachine:{name}" for name in names.STATE_MACHINES)),
         ],
     )
 

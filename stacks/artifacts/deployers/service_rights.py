@@ -138,15 +138,15 @@ def allow_backups(environments: Environments) -> list[Statement]:
 def allow_compute(environments: Environments) -> list[Statement]:
     functions = [f"function:{function.name}{version}" for function in names.FUNCTIONS for version in ("", ":*")]
     layers = [f"layer:{names.STRIPE_LAYER}{version}" for version in ("", ":*")]
-    targets = environments.arns("lambda", f"function:{names.RECONCILIATION.name}:{names.LIVE}")
+    targets = environments.arns("states", f"stateMachine:{names.RECONCILIATION_WORKFLOW}")
     rules = environments.arns("events", f"rule/{names.RECONCILIATION_RULE}")
     return [
         allow(
             "Functions",
-            "lambda:AddPermission CreateAlias CreateFunction DeleteAlias DeleteFunction DeleteFunctionConcurrency "
+            "lambda:CreateAlias CreateFunction DeleteAlias DeleteFunction DeleteFunctionConcurrency "
             "GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration GetFunctionRecursionConfig "
-            "GetFunctionScalingConfig GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig "
-            "ListAliases ListTags ListVersionsByFunction PublishVersion PutFunctionConcurrency RemovePermission "
+            "GetFunctionScalingConfig GetProvisionedConcurrencyConfig GetRuntimeManagementConfig "
+            "ListAliases ListTags ListVersionsByFunction PublishVersion PutFunctionConcurrency "
             "TagResource UntagResource UpdateAlias UpdateFunctionCode UpdateFunctionConfiguration",
             environments.arns("lambda", *functions),
         ),
@@ -169,7 +169,7 @@ def allow_compute(environments: Environments) -> list[Statement]:
         # A request may have several targets, and the condition must hold for each.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
         allow(
-            "ScheduleInvokesReconciliationOnly",
+            "ScheduleStartsReconciliationOnly",
             "events:PutTargets",
             rules,
             ForAllValuesArnEquals({"events:TargetArn": targets}),
@@ -186,7 +186,7 @@ def allow_workflow(environments: Environments) -> list[Statement]:
             "StateMachine",
             "states:CreateStateMachine DeleteStateMachine DescribeStateMachine ListTagsForResource TagResource "
             "UntagResource UpdateStateMachine",
-            environments.arns("states", f"stateMachine:{names.WORKFLOW}"),
+            environments.arns("states", *(f"stateMachine:{name}" for name in names.STATE_MACHINES)),
         ),
         allow(
             "LogGroups",

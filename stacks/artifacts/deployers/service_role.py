@@ -73,7 +73,8 @@ def _allow_roles(environments: Environments) -> list[Statement]:
         ),
         *(statement for environment in environments.names for statement in _under_boundary(environment)),
         _allow_passing("PassRolesToLambda", environments.role_arns(*names.FUNCTION_ROLES), "lambda"),
-        _allow_passing("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
+        _allow_passing("PassRoleToStepFunctions", environments.role_arns(*names.STATE_MACHINE_ROLES), "states"),
+        _allow_passing("PassRoleToEventBridge", environments.role_arns(names.SCHEDULE_ROLE), "events"),
         _allow_passing("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
         # CloudFormation passes its own role to each nested stack. AWS does not document whether the request names the
         # service. The role trusts no other service anyway.
