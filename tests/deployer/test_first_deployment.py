@@ -102,7 +102,7 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     aws.fails, aws.complete_counts_as_deleted = BROKEN, True
     failed = command("prod", "--yes", "--json")
     left_names = aws.holdings.find_names("prod")
-    assert (failed.code, len(left_names)) == (1, 15)
+    assert (failed.code, len(left_names)) == (1, 16)
     record = failed.read_records()[-2]
     assert {event["physical_id"] for event in record["left_behind"]} == left_names
     commands = {event["delete_command"] for event in record["left_behind"]}

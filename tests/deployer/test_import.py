@@ -95,7 +95,7 @@ def test_the_plan_as_json_counts_the_imports(command: Command, remains: Service)
     assert remains
     records = command("dev", "--plan", "--import", "--json", code=2).read_records()
     (plan,) = [record for record in records if record["type"] == "plan"]
-    assert plan["count"]["import"] == 6
+    assert plan["count"]["import"] == 7
     (data,) = [change for change in plan["plan"]["stack"]["changes"] if change["logical_id"] == "Data"]
     identified = {change["logical_id"]: change["physical_id"] for change in data["nested"]["changes"]}
     assert (identified["Transactions"], identified["DeadLetters"]) == (TRANSACTIONS, "")

@@ -145,7 +145,7 @@ def test_a_plan_as_json_counts_the_changes_and_lists_the_dangers(command: Comman
     records = result.read_records()
     (plan,) = [record for record in records if record["type"] == "plan"]
     assert plan["count"] == {
-        **{"add": 1, "change": 6, "destroy": 1, "phantom": 37, "import": 0, "recorded": 0},
+        **{"add": 1, "change": 6, "destroy": 1, "phantom": 38, "import": 0, "recorded": 0},
         "retained": 1,
     }
     assert [(danger["path"], danger["lost"]) for danger in plan["dangers"]] == [
