@@ -192,7 +192,7 @@ def require_roles_of_rules() -> None:
         trust = evaluate_resource_policy(record["AssumeRolePolicyDocument"], assume, service="events.amazonaws.com")
         limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
         rights = iam_evaluator.evaluate(start, iam_evaluator._gather_role_policies(name, account), *limits)
-        return trust.decision == rights.decision == "Allow"
+        return {trust.decision, rights.decision} == {"Allow"}
 
     def invoke_if_permitted(
         target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
