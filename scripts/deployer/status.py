@@ -85,9 +85,12 @@ class Status:
 
 
 def read_status(
-    name: str, environment: str, target: Target, *, detect_drift: bool = False, allows_code_only: bool = False
+    name: str, target: Target, *, environment: str = "", detect_drift: bool = False, allows_code_only: bool = False
 ) -> Status:
-    """Return the status. Raises ``NotDeployed``, and ``UserError`` if drift cannot be detected."""
+    """Return the status, with the saved plans of the ``environment`` if one is given.
+
+    Raises ``NotDeployed``, and ``UserError`` if drift cannot be detected.
+    """
     cloudformation = target.client("cloudformation")
     root = describe_stack(cloudformation, name)
     if root.status == "":
@@ -112,7 +115,7 @@ def read_status(
     }
     alarm_states, first_heartbeats = _read_alarms(target.client("cloudwatch"), alarms)
     artifacts = _read_artifacts_status(cloudformation)
-    stack_names = [name, ARTIFACTS_STACK] if artifacts else [name]
+    stack_names = ([name, ARTIFACTS_STACK] if artifacts else [name]) if environment else []
     saved_plans = [
         saved for stack_name in stack_names for saved in _list_saved_plans(cloudformation, stack_name, environment)
     ]

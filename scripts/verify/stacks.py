@@ -76,7 +76,7 @@ def _check_protection(run: Run) -> str:
 
 
 def check_drift(run: Run, stack: str) -> str:
-    detected = read_status(stack, run.platform.environment, run.platform.target, detect_drift=True)
+    detected = read_status(stack, run.platform.target, detect_drift=True)
     if drifts := [
         f"{drift.path} is {drift.status.lower()}{': ' + ', '.join(drift.properties) if drift.properties else ''}"
         for drift in detected.drifts

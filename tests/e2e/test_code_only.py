@@ -60,7 +60,7 @@ def test_code_reaches_the_workflow_at_once_and_the_next_deployment_takes_it_back
     assert read_versions(platform) == ["$LATEST"] * 3
     _, refused = platform.pay(payment_amount=900)
     assert refused.output["reasons"] == ["payment_amount exceeds the limit"]
-    status = read_status("payment-platform-local", "local", platform.target, allows_code_only=True)
+    status = read_status("payment-platform-local", platform.target, allows_code_only=True)
     assert set(status.changed_functions) == set(FUNCTIONS)
     assert not update_code(edited).changed
     result = deploy(open_session(platform))

@@ -42,7 +42,7 @@ READS = {
     "EventBridge": {"DescribeRule", "ListTagsForResource", "ListTargetsByRule"},
     "IAM": {"GetPolicy", "GetPolicyVersion", "GetRole", "ListAttachedRolePolicies", "ListRolePolicies"},
     "KMS": {"DescribeKey", "GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags"},
-    "Lambda": {"GetAlias", "GetFunction", "GetFunctionConfiguration", "GetPolicy", "ListVersionsByFunction"},
+    "Lambda": {"GetAlias", "GetFunction", "GetFunctionConfiguration", "ListVersionsByFunction"},
     "SFN": {"DescribeStateMachine", "ListTagsForResource"},
     "SNS": {"GetSubscriptionAttributes", "GetTopicAttributes", "ListSubscriptionsByTopic", "ListTagsForResource"},
     "SQS": {"GetQueueAttributes", "ListQueueTags"},

@@ -47,8 +47,8 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
         try:
             status = read_status(
                 stack_name(common.environment),
-                common.environment,
                 target,
+                environment=common.environment,
                 detect_drift=detect_drift,
                 allows_code_only=rollout["code_only"],
             )
