@@ -85,7 +85,7 @@ def _draw_outage(curves: Sequence[Mapping[str, Any]], x: Scale) -> Iterator[str]
     for seconds in {curve["outage_seconds"] for curve in curves}:
         at = x.place(seconds)
         yield line(at, TOP, at, HEIGHT - BOTTOM, stroke=INK, stroke_dasharray="4 3")
-        yield text(at + 5, TOP + 11, "the outage ends", 11, fill=FAINT)
+        yield text(at + 5, HEIGHT - BOTTOM - 8, "the outage ends", 11, fill=FAINT)
 
 
 def _draw_curves(curves: Sequence[Mapping[str, Any]], x: Scale, y: Scale) -> Iterator[str]:

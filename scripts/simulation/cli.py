@@ -48,7 +48,7 @@ _EPILOG = "Assumptions, with their values: " + "; ".join(
     multiple=True,
     help="AWS's defaults, or raised to twice what the payments need without an outage.  [default: both]",
 )
-@click.option("--workers", type=click.IntRange(1, 64), help="Workers of reconciliation.  [default: the environment's]")
+@click.option("--workers", type=click.IntRange(1, 40), help="Workers of reconciliation.  [default: the environment's]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed gives other random times.")
 @click.option(
     "--cohort", type=click.IntRange(1), help="Simulate so many payments as one.  [default: as few as possible]"

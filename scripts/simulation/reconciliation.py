@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Generator, Iterator
 from typing import Any
 
+from .executions import THROTTLED
 from .figures import End
 from .gateway import Answer
 from .payment import COMPLETED, FAILED, PENDING, REVIEW, UNKNOWN, Payment
@@ -24,10 +25,14 @@ def run_schedule(world: World) -> Steps:
 
 
 def _run_worker(world: World, worker: int) -> Steps:
-    # An event is delivered again until the next is due; nobody is to wait here for that.
-    if not world.concurrency.acquire(RECONCILIATION, 1):
-        world.counts.missed_runs += 1
-        return
+    """Take payments up as soon as the function gets its concurrency; without it, leave them to the next run."""
+    retriers, attempts = world.rules.retriers["ReconcileShare"], dict[int, int]()
+    while not world.concurrency.acquire(RECONCILIATION, 1):
+        wait = retriers.plan_wait(THROTTLED, attempts, world.random)
+        if wait is None:
+            world.counts.missed_runs += 1
+            return
+        yield world.timeout(wait)
     yield from _take_payments_up(world, worker)
     world.concurrency.release(RECONCILIATION, 1)
 

@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from handlers import reconciliation
 
 from scripts.common.paths import ROOT
+from stacks.workflow.reconciliation import define_reconciliation
 from stacks.workflow.state_machine import define_states
 
 from .retriers import Retriers
@@ -35,18 +37,25 @@ class Rules:
 
 def read_rules(parameters: Mapping[str, str], workers: int = 0) -> Rules:
     """Return the rules of an environment with these template parameters; ``workers`` overrides its setting."""
-    states = define_states()["States"]
+    states = {**define_states()["States"], **_find_worker_states()}
     return Rules(
         retriers={name: Retriers(state["Retry"]) for name, state in states.items() if "Retry" in state},
         reserved_concurrency=int(parameters["ReservedConcurrency"]),
         schedule_seconds=read_schedule_seconds(),
-        workers=workers or 1,
+        workers=workers or int(parameters["ReconciliationWorkers"]),
         shards=int(parameters["OpenShards"]),
         budget_seconds=reconciliation.BUDGET_SECONDS,
         read_seconds=reconciliation.READ_SECONDS,
         unanswered_seconds=reconciliation.UNANSWERED_SECONDS,
         gateway_per_second=int(parameters["GatewayRequestsPerSecond"]),
     )
+
+
+def _find_worker_states() -> dict[str, Any]:
+    """Return the states that each worker of a run of reconciliation passes."""
+    (workers,) = (state for state in define_reconciliation()["States"].values() if state["Type"] == "Map")
+    states: dict[str, Any] = workers["ItemProcessor"]["States"]
+    return states
 
 
 def read_schedule_seconds(templates: Path = ROOT / "templates") -> float:

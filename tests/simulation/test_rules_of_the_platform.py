@@ -26,6 +26,7 @@ from scripts.simulation.rules import Rules, read_rules, read_schedule_seconds
 from scripts.simulation.scenario import REFUSE, TIMEOUT, Scenario
 from scripts.simulation.simulate import simulate
 from stacks import settings
+from stacks.workflow.reconciliation import define_reconciliation
 from stacks.workflow.state_machine import define_states
 from tests.asl.errors import StatesError
 from tests.asl.handlers import Handlers
@@ -34,7 +35,8 @@ from tests.emitted import ROOT, load_template
 from tests.fakes import ScriptedGateway
 from tests.workflow import Workflow, request
 
-STATES: dict[str, Any] = define_states()["States"]
+WORKERS = define_reconciliation()["States"]["ReconcileShares"]["ItemProcessor"]
+STATES: dict[str, Any] = define_states()["States"] | WORKERS["States"]
 ERRORS = sorted(
     {error for state in STATES.values() for retrier in state.get("Retry", []) for error in retrier["ErrorEquals"]}
 )
@@ -44,6 +46,9 @@ INSTANT = Assumptions(
     timeout_seconds=0, charged_share=1,
 )  # fmt: skip
 STATUS_OF_END = {End.AT_ONCE: "COMPLETED", End.LATE: "COMPLETED", End.FAILED: "FAILED"}
+
+
+RECONCILIATION = {"ReconciliationWorkers": "5", "GatewayRequestsPerSecond": "70"}
 
 
 class NoChance:
@@ -68,9 +73,9 @@ def simulate_payment(rules: Rules, outage_seconds: float, mode: str, **changes: 
 
 @pytest.mark.parametrize("state", [name for name, state in STATES.items() if "Retry" in state])
 @pytest.mark.parametrize("error", [*ERRORS, "Some.OtherError"])
-def test_a_state_is_retried_as_its_definition_says(state: str, error: str) -> None:
+def test_a_state_is_retried_as_its_definition_says(state: str, error: str, rules: Rules) -> None:
     handlers = Handlers(Visit(state, STATES[state], {}, 1), False)
-    retriers, attempts = Retriers(STATES[state]["Retry"]), dict[int, int]()
+    retriers, attempts = rules.retriers[state], dict[int, int]()
     for _ in range(12):
         expected = handlers.plan_retry(StatesError(error, ""))
         assert retriers.plan_wait(error, attempts, NoChance()) == expected  # type: ignore[arg-type]
@@ -185,8 +190,9 @@ def test_a_schedule_in_hours_is_read_as_well(tmp_path: Path) -> None:
 
 
 def test_the_settings_of_the_environment_apply() -> None:
-    rules = read_rules(settings.load("dev") | {"ReservedConcurrency": "50", "OpenShards": "16"})
+    rules = read_rules(settings.load("dev") | {"ReservedConcurrency": "50", "OpenShards": "16"} | RECONCILIATION)
     assert (rules.reserved_concurrency, rules.shards) == (50, 16)
+    assert (rules.workers, rules.gateway_per_second) == (5, 70)
     assert read_rules(settings.load("dev"), workers=4).workers == 4
 
 
