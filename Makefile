@@ -13,7 +13,7 @@ PARALLEL := -n 4 --dist loadgroup
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-fast prove compatible conformance faults ops-test audit mutate browser-test chromium check generate pictures validate lint types \
+.PHONY: help demo page test test-fast prove compatible conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
         lock lock-check sbom bench demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
@@ -77,6 +77,9 @@ pictures: $(VENV)/browser/installed  ## Draw the dashboard, and the live page at
 validate: $(VENV)/installed  ## Check that templates/ and diagrams are fresh, and run cfn-lint
 	$(BIN)/python generate.py --check
 	@scripts/python.sh scripts.deployer.cli.lint
+
+format: $(VENV)/installed  ## Format the Python sources, as `make lint` requires
+	$(BIN)/ruff format .
 
 lint: $(VENV)/installed  ## Check style, security rules, format, names, complexity, and who imports whom
 	$(BIN)/ruff check .

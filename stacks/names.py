@@ -63,7 +63,11 @@ class Function:
 VALIDATION = Function("validation")
 PROCESSING = Function("processing")
 RECONCILIATION = Function("reconciliation")
-FUNCTIONS = (VALIDATION, PROCESSING, RECONCILIATION)
+FUNCTIONS = (
+    VALIDATION,
+    PROCESSING,
+    RECONCILIATION,
+)
 STRIPE_LAYER = "layer-stripe-${Environment}"
 # The alias that the workflow invokes; it points to the deployed version.
 LIVE = "live"
