@@ -26,13 +26,13 @@ def test_a_resource_is_found_where_its_logical_id_is_written(name: str, logical_
     assert template.startswith(f"templates/{name}.yaml:")
     assert read_line(template) == f"  {logical_id}:"
     assert source.startswith(f"stacks/{name}")
-    boundary = re.fullmatch("(Boundary)(Dev|Staging|Prod|Local)", logical_id)
+    boundary = re.fullmatch("(Boundary)([A-Z][a-z0-9]*)", logical_id)
     title = boundary[1] if boundary else re.sub(rf"({SUFFIXES})$", "", logical_id)
     titles = {logical_id, title, re.sub(r"\d+$", "{}", title)}
     assert any(re.search(rf'["(]{re.escape(text)}["{{]', read_line(source)) for text in titles), read_line(source)
 
 
 def test_an_undeclared_resource_is_not_found() -> None:
-    assert find_declaration("Data/Receipts") is None
-    assert find_declaration("Receipts") is None
+    assert find_declaration("Data/Undeclared") is None
+    assert find_declaration("Undeclared") is None
     assert find_declaration("Nowhere/Transactions") is None

@@ -34,7 +34,7 @@ STREAMS = {f"{title}Policy" for title in FUNCTIONS}
 # Of the roles that deploy: where AWS numbers versions, names streams, or derives a nested stack's name...
 OF_ONE_RESOURCE = re.compile(
     r"(function:lambda-payment-\w+|layer:layer-stripe|log-group:/aws/(lambda/lambda|vendedlogs/states/sfn)-payment-\w+)"
-    r"-(dev|prod|staging):\*|stack/payment-platform-(dev|prod|staging)(/|-)\*"
+    r"-[a-z0-9]+:\*|stack/payment-platform-[a-z0-9]+(/|-)\*"
 )
 # ... and these, because AWS or the deployer generates the rest of the name.
 GENERATED_NAMES = {
