@@ -153,7 +153,7 @@ class Run:
         if code in (1, 3, 130) and len(errors) != 1:
             mistakes.append(f"{len(errors)} lines of error")
         is_changed = self.before != self.after
-        if is_changed and UNCHANGED.search(self.last_line) and not self.names_the_changed_stack():
+        if is_changed and self.denies_a_change():
             mistakes.append("says that nothing was changed")
         is_stated = UNCHANGED.search(self.last_line) or "already requested: " in self.last_line
         if code in (1, 130) and not is_changed and self.name not in READ_ONLY and not is_stated:
@@ -163,6 +163,10 @@ class Run:
         if self.situation == "both":
             mistakes += self.list_wrong_rights()
         return [*mistakes, *(f"leaves {name} without its name" for name in self.list_unnamed())]
+
+    def denies_a_change(self) -> bool:
+        """Whether the last line says that nothing changed, and not only of the platform where the artifacts stack did."""
+        return UNCHANGED.search(self.last_line) is not None and not self.names_the_changed_stack()
 
     def names_the_changed_stack(self) -> bool:
         """Whether only the artifacts stack changed, and the last line says so beside what is true of the platform."""

@@ -90,7 +90,7 @@ def list_places() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("environments", [1, 3, 5])
+@pytest.mark.parametrize("environments", [1, 3, 4, 5])
 def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters; 10 policies
 
