@@ -30,6 +30,7 @@ def all_calls() -> list[Call]:
         "ProcessingRole": "role-lambda-processing-local",
         "ReconciliationRole": "role-lambda-reconciliation-local",
         "WorkflowRole": privileges.WORKFLOW,
+        "ReconciliationWorkflowRole": privileges.WORKFLOW,
     }
     return [
         Call(roles[grant.role], grant.action, grant.resource.replace("*", "any"), SESSIONS.get(roles[grant.role], ""))

@@ -165,7 +165,7 @@ class Run:
         return [*mistakes, *(f"leaves {name} without its name" for name in self.list_unnamed())]
 
     def denies_a_change(self) -> bool:
-        """Whether the last line says that nothing changed, and not only of the platform where the artifacts stack did."""
+        """Whether the last line says that nothing changed, and not of the platform where only the artifacts changed."""
         return UNCHANGED.search(self.last_line) is not None and not self.names_the_changed_stack()
 
     def names_the_changed_stack(self) -> bool:
