@@ -21,7 +21,7 @@ def test_an_offline_plan_compares_with_the_last_deployment_from_this_machine(
     unchanged = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", code=0)
     assert unchanged.stdout == f"{NAME}: no changes; payment-artifacts is not compared offline\n"
     changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7), code=2)
-    assert "Plan: 0 to add, 4 to change, 0 to destroy.\n" in changed.stdout
+    assert "Plan: 0 to add, 5 to change, 0 to destroy.\n" in changed.stdout
     assert "Based on a comparison of the local templates with what was deployed from this machine on " in changed.stdout
     assert aws.calls == []
 

@@ -79,9 +79,11 @@ def read_output_until(output: int, texts: list[str], seconds: float = LONGEST_SE
 
 
 def change_settings(desk: Desk, lines: str) -> None:
-    """Append settings to [local], which is the last table of the file."""
-    with open(desk.folder / "stacks" / "environments.toml", "a") as file:
-        file.write(lines)
+    """Add settings to [local]."""
+    file = desk.folder / "stacks" / "environments.toml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count("\n[local]\n") == 1
+    file.write_text(text.replace("\n[local]\n", f"\n[local]\n{lines}"), encoding="utf-8")
 
 
 def commit_all(desk: Desk, message: str) -> str:
