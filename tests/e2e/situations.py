@@ -28,7 +28,7 @@ def call_function(platform: Platform, function: str, **event: Any) -> dict[str, 
 
 
 def reconcile(platform: Platform) -> dict[str, Any]:
-    """Invoke the reconciliation function as the schedule does."""
+    """Run reconciliation as an operator does."""
     return call_function(platform, "reconciliation")
 
 
@@ -67,8 +67,9 @@ def read_ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]
 
 
 def policy_arn(role: str) -> str:
-    """Return the ARN of the policy of a function's role, or of the state machine's role for ``workflow``."""
-    name = "sfn-payment-workflow" if role == "workflow" else f"lambda-{role.lower()}"
+    """Return the ARN of the policy of a function's role, or of those of ``workflow`` and ``schedule``."""
+    others = {"workflow": "sfn-payment-workflow", "schedule": "events-payment-reconciliation"}
+    name = others.get(role, f"lambda-{role.lower()}")
     return f"arn:aws:iam::{server.ACCOUNT}:policy/policy-{name}-local"
 
 
