@@ -5,10 +5,13 @@ import re
 import pytest
 
 from scripts.deployer.declarations import find_declaration
+from stacks import settings
+from stacks.wiring import to_pascal_case
 from tests.emitted import ROOT, TEMPLATES, load_template
 
 # Functions of stacks/ append these to the title of a resource to name another resource that belongs to it.
 SUFFIXES = "Alias|Policy|Role|Function|Logs|Version|Live"
+ENVIRONMENTS = "|".join(map(to_pascal_case, (*settings.deployed_environments(), settings.LOCAL)))
 ROOTS = ("parent", "artifacts")
 RESOURCES = [(name, logical_id) for name in TEMPLATES for logical_id in load_template(name)["Resources"]]
 
@@ -26,7 +29,7 @@ def test_a_resource_is_found_where_its_logical_id_is_written(name: str, logical_
     assert template.startswith(f"templates/{name}.yaml:")
     assert read_line(template) == f"  {logical_id}:"
     assert source.startswith(f"stacks/{name}")
-    boundary = re.fullmatch("(Boundary)([A-Z][a-z0-9]*)", logical_id)
+    boundary = re.fullmatch(rf"(Boundary)({ENVIRONMENTS})", logical_id)
     title = boundary[1] if boundary else re.sub(rf"({SUFFIXES})$", "", logical_id)
     titles = {logical_id, title, re.sub(r"\d+$", "{}", title)}
     assert any(re.search(rf'["(]{re.escape(text)}["{{]', read_line(source)) for text in titles), read_line(source)

@@ -44,10 +44,13 @@ def test_every_stack_is_deployed(platform: Platform) -> None:
     resources = cloudformation.describe_stack_resources(StackName="payment-platform-local")["StackResources"]
     assert [r["LogicalResourceId"].lower() for r in resources] == list(NESTED)
     for resource in resources:
-        assert describe_stack(cloudformation, resource["PhysicalResourceId"]).status in (
-            "CREATE_COMPLETE",
-            "UPDATE_COMPLETE",  # after other tests that deploy
-        )
+        stack = resource["PhysicalResourceId"]
+        events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+        statuses = [event["ResourceStatus"] for event in events if event["PhysicalResourceId"] == event["StackId"]]
+        # Other tests may have updated it since.
+        assert "CREATE_COMPLETE" in statuses
+        assert describe_stack(cloudformation, stack).status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+        assert not [status for status in statuses if "FAILED" in status or "ROLLBACK" in status]
 
 
 def test_a_setting_reaches_the_version_that_the_workflow_calls(platform: Platform) -> None:

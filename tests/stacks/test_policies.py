@@ -6,6 +6,7 @@ The exact statements are in statements.txt; what they allow is tested in test_ac
 import re
 from typing import Any
 
+from stacks import settings
 from tests.emitted import load_template, resources
 from tests.stacks.access import FUNCTIONS, World
 
@@ -31,10 +32,11 @@ REASON = re.compile("(Has|Have)NoResource$|CannotBe[A-Z]")
 
 # ARNs with a wildcard: of the platform's roles and the boundaries, the streams of a log group, which Lambda names.
 STREAMS = {f"{title}Policy" for title in FUNCTIONS}
+ENVIRONMENTS = "|".join(settings.deployed_environments())
 # Of the roles that deploy: where AWS numbers versions, names streams, or derives a nested stack's name...
 OF_ONE_RESOURCE = re.compile(
     r"(function:lambda-payment-\w+|layer:layer-stripe|log-group:/aws/(lambda/lambda|vendedlogs/states/sfn)-payment-\w+)"
-    r"-[a-z0-9]+:\*|stack/payment-platform-[a-z0-9]+(/|-)\*"
+    rf"-({ENVIRONMENTS}):\*|stack/payment-platform-({ENVIRONMENTS})(/|-)\*"
 )
 # ... and these, because AWS or the deployer generates the rest of the name.
 GENERATED_NAMES = {
