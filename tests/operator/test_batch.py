@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from payments.request import read_request
 
 from scripts.common.errors import UserError
-from scripts.operator import cli, execution_names, payment_lists, payment_requests, records, story
-from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, MOST_PENDING, Batch
+from scripts.operator import batch, cli, execution_names, payment_lists, payment_requests, records, story
+from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, MOST_PENDING, Batch, Result
 from scripts.operator.cli import common
 from scripts.operator.payment_requests import Request
 from scripts.operator.story import Story
@@ -348,3 +348,26 @@ def test_a_start_that_fails_is_raised_after_the_others_were_counted(monkeypatch:
     with pytest.raises(ClientError):
         list(batch.wait_for_outcomes())
     assert batch.sent_count == 9
+
+
+def test_results_are_printed_also_if_the_file_has_changed_since_they_were_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "payments.csv"
+    header = "transaction_id,payment_amount,payment_method,customer_id\n"
+    path.write_text(header + "T-2,150.00,credit_card,CUST-1\nT-1,150.00,credit_card,CUST-1\n")
+
+    class FakeBatch:
+        def __init__(self, _platform: Any, requests: Iterable[Request], **_: Any) -> None:
+            self._requests = requests
+
+        def wait_for_outcomes(self) -> list[Result]:
+            results = [Result(request.transaction_id, "COMPLETED") for request in self._requests]
+            path.write_text(header)
+            return results[::-1]
+
+    monkeypatch.setattr(batch, "Batch", FakeBatch)
+    monkeypatch.setattr(common, "reach_platform", lambda *_: SimpleNamespace())
+    answer = CliRunner().invoke(cli.main, ["--env", "dev", "start", "--file", str(path), "--json"])
+    assert answer.exit_code == 0
+    assert [result["transaction_id"] for result in json.loads(answer.output)] == ["T-2", "T-1"]

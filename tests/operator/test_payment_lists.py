@@ -27,11 +27,11 @@ class Table:
         keys = list(self.statuses)[request["Segment"] :: SEGMENTS]
         first = request.get("ExclusiveStartKey", 0)
         page = keys[first : first + ITEMS_PER_PAGE]
-        wanted = {value["S"] for name, value in request["ExpressionAttributeValues"].items() if name != ":since"}
+        statuses = {value["S"] for name, value in request["ExpressionAttributeValues"].items() if name != ":since"}
         items = [
             {"transaction_id": {"S": key}, "updated_at": {"N": str(self.times[key])}}
             for key in page
-            if not wanted or self.statuses[key] in wanted
+            if not statuses or self.statuses[key] in statuses
         ]
         following = first + ITEMS_PER_PAGE
         return {"Items": items} | ({"LastEvaluatedKey": following} if following < len(keys) else {})

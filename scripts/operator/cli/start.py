@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from scripts.common.terminal import create_console, echo
 
 from ..json_output import to_json
 from ..payment_files import InvalidRequest
-from ..payment_requests import Requests, check_file, make_single, read_arguments
+from ..payment_requests import Request, Requests, check_file, make_single, read_arguments
 from .common import NAME, ReachPlatform, as_json, echo_json, main, make_console
 
 if TYPE_CHECKING:
@@ -79,12 +79,15 @@ def start(
         raise UsageError(f"{requests.count:,} results are too many to print; add --results FILE")
     from ..batch import STARTS_PER_SECOND, Batch
 
-    batch = Batch(reach_platform(), requests, starts_per_second=per_second or STARTS_PER_SECOND)
+    sent_ids: list[str] = []
+    # The results in a file need no order, and there may be any number.
+    noted = _note_ids(requests, sent_ids) if results is None else requests
+    batch = Batch(reach_platform(), noted, starts_per_second=per_second or STARTS_PER_SECOND)
     final_results = batch.wait_for_outcomes() if wait else batch.send_requests()
     try:
         shown_results = _show_progress("sending and waiting" if wait else "sending", final_results, requests.count)
         if results is None:
-            has_failed = _print_results(shown_results, requests, as_json)
+            has_failed = _print_results(shown_results, sent_ids, as_json)
         else:
             has_failed = _write_results(shown_results, results, as_json)
     except KeyboardInterrupt:
@@ -97,12 +100,19 @@ def start(
         sys.exit(1)
 
 
-def _print_results(results: "Iterator[Result]", requests: Requests, as_json: bool) -> bool:
-    """Print all results in the order of their requests, and return whether a payment failed."""
+def _note_ids(requests: Iterable[Request], ids: list[str]) -> Iterator[Request]:
+    """Yield the requests, and append the id of each, because a file may have changed once they are sent."""
+    for request in requests:
+        ids.append(request.transaction_id)
+        yield request
+
+
+def _print_results(results: "Iterator[Result]", sent_ids: list[str], as_json: bool) -> bool:
+    """Print all results in the order in which they were sent, and return whether a payment failed."""
     from . import views
 
     results_by_id = {result.transaction_id: result for result in results}
-    ordered = [results_by_id[request.transaction_id] for request in requests]
+    ordered = [results_by_id[transaction_id] for transaction_id in sent_ids]
     if as_json:
         echo_json([to_json(result) for result in ordered])
     else:
