@@ -26,7 +26,9 @@ import pyte
 import pytest
 from click.testing import CliRunner
 
+from scripts.common import connections
 from scripts.common.packaging import Destination
+from scripts.common.terminal import echo
 from scripts.deployer import code_only, deploy, refactor, validate
 from scripts.deployer.package import Package, package_templates
 from stacks import names, settings
@@ -100,6 +102,7 @@ class Command:
             for module in (deploy, refactor, code_only):
                 patch.setattr(module, "package_templates", _package)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep, self.haste))
+            patch.setattr(connections, "echo", _echo_unless_slow)
             handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
             try:
                 runner = CliRunner(charset=environment.get("PYTHONIOENCODING", "utf-8"))
@@ -182,6 +185,12 @@ class Command:
 def _sleep_briefly(sleep: Callable[[float], None], haste: int, seconds: float) -> None:
     """Shorten the pauses between polls and before retries, which the simulated services do not need."""
     sleep(seconds / haste)
+
+
+def _echo_unless_slow(line: str, *, err: bool) -> None:
+    """Print a line about a connection, but not that the simulated service is slow, because the machine may be busy."""
+    if not line.endswith(", which has not answered yet"):
+        echo(line, err=err)
 
 
 @dataclass
