@@ -129,9 +129,9 @@ def require_permission_of_rules() -> None:
     MiniStack does not read the policy, so a schedule without its permission works.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
     """
-    invoke = eventbridge._invoke_target
 
-    def is_permitted(arn: str, rule: dict[str, Any]) -> bool:
+    def is_permitted(target: dict[str, Any], rule: dict[str, Any]) -> bool:
+        arn = target["Arn"]
         function, _, _ = lambda_svc._get_base_func_record_for_ref(arn)
         context = EvalContext(
             principal_arn="*",
@@ -145,15 +145,7 @@ def require_permission_of_rules() -> None:
         policy = (function or {}).get("policy")
         return bool(evaluate_resource_policy(policy, context, service="events.amazonaws.com").decision == "Allow")
 
-    def invoke_if_permitted(
-        target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
-    ) -> None:
-        if ":lambda:" in target["Arn"] and not is_permitted(target["Arn"], rule):
-            eventbridge.logger.warning("%s may not invoke %s", rule["Arn"], target["Arn"])
-            return
-        invoke(target, event, rule, view)
-
-    eventbridge._invoke_target = invoke_if_permitted
+    _guard_targets("lambda", is_permitted)
 
 
 def require_roles_of_rules() -> None:
@@ -162,7 +154,6 @@ def require_roles_of_rules() -> None:
     MiniStack starts it whether or not the target has a role, and whatever the role may do.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-iam-roles.html
     """
-    invoke = eventbridge._invoke_target
 
     def is_permitted(target: dict[str, Any], rule: dict[str, Any]) -> bool:
         role = target.get("RoleArn", "")
@@ -194,11 +185,18 @@ def require_roles_of_rules() -> None:
         rights = iam_evaluator.evaluate(start, iam_evaluator._gather_role_policies(name, account), *limits)
         return {trust.decision, rights.decision} == {"Allow"}
 
+    _guard_targets("states", is_permitted)
+
+
+def _guard_targets(service: str, is_permitted: Callable[[dict[str, Any], dict[str, Any]], bool]) -> None:
+    """Let rules reach only those targets of the service that they may, given the target and the rule."""
+    invoke = eventbridge._invoke_target
+
     def invoke_if_permitted(
         target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
     ) -> None:
-        if ":states:" in target["Arn"] and not is_permitted(target, rule):
-            eventbridge.logger.warning("%s may not start %s", rule["Arn"], target["Arn"])
+        if f":{service}:" in target["Arn"] and not is_permitted(target, rule):
+            eventbridge.logger.warning("%s may not reach %s", rule["Arn"], target["Arn"])
             return
         invoke(target, event, rule, view)
 

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from scripts.deployer.session import Session
 from scripts.local import server, target
 from scripts.operator.executions import Execution, read_execution
 from stacks import settings
+from tests.payments.stripe_server import Stripe, serve_stripe
 
 ENVIRONMENT = "local"
 TOPIC_ARN = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:sns-payment-notifications-{ENVIRONMENT}"
@@ -116,6 +118,18 @@ def deploy_platform(to: Target, bootstrap: dict[str, str] | None = None, **param
     options = DeploymentOptions(ENVIRONMENT, parameters, bootstrap or {})
     outputs = deploy(Session(options, to, ConsoleReporter(console), confirm=lambda *_: True)).outputs
     return Platform(to, parameters, outputs, notices_url)
+
+
+@contextmanager
+def run_stripe_platform(stripe: Stripe, wait_scale: float) -> Iterator[Platform]:
+    """Deploy a platform on an emulator of its own, whose functions reach this Stripe with its key in their secret."""
+    with serve_stripe(stripe) as url, server.run_server(wait_scale=wait_scale) as running:
+        to = target.emulator_target(running, GATEWAY_URL=url)
+        key = to.client("kms").create_key()["KeyMetadata"]["Arn"]
+        secret = to.client("secretsmanager").create_secret(
+            Name="gateway", SecretString=json.dumps({"api_key": stripe.api_key}), KmsKeyId=key
+        )
+        yield deploy_platform(to, Gateway="stripe", GatewaySecretArn=secret["ARN"], GatewaySecretKeyArn=key)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from scripts.local import server, target
 from scripts.simulation.assumptions import Assumptions
 from scripts.simulation.figures import End, Result
 from scripts.simulation.rules import read_rules
@@ -22,9 +21,9 @@ from scripts.simulation.scenario import REFUSE, TIMEOUT, Scenario
 from scripts.simulation.simulate import simulate
 from stacks import settings
 from stacks.workflow.state_machine import TRANSIENT
-from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
+from tests.e2e.conftest import ENVIRONMENT, Platform, run_stripe_platform
 from tests.e2e.situations import reconcile
-from tests.payments.stripe_server import Stripe, serve_stripe
+from tests.payments.stripe_server import Stripe
 
 pytestmark = pytest.mark.e2e
 
@@ -54,13 +53,8 @@ def stripe() -> Stripe:
 
 @pytest.fixture(scope="module")
 def platform(stripe: Stripe) -> Iterator[Platform]:
-    with serve_stripe(stripe) as url, server.run_server(wait_scale=WAIT_SCALE) as running:
-        to = target.emulator_target(running, GATEWAY_URL=url)
-        key = to.client("kms").create_key()["KeyMetadata"]["Arn"]
-        secret = to.client("secretsmanager").create_secret(
-            Name="gateway", SecretString=json.dumps({"api_key": API_KEY}), KmsKeyId=key
-        )
-        yield deploy_platform(to, Gateway="stripe", GatewaySecretArn=secret["ARN"], GatewaySecretKeyArn=key)
+    with run_stripe_platform(stripe, WAIT_SCALE) as platform:
+        yield platform
 
 
 @dataclass(frozen=True)

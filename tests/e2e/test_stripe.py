@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from scripts.deployer.archive import zip_folder
-from scripts.local import server, target
 from scripts.local.runtime import RUNTIME
 from stacks import names
-from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
+from tests.e2e.conftest import ENVIRONMENT, Platform, run_stripe_platform
 from tests.e2e.situations import call_function
-from tests.payments.stripe_server import Stripe, serve_stripe
+from tests.payments.stripe_server import Stripe
 
 pytestmark = pytest.mark.e2e
 
@@ -35,13 +34,8 @@ def one_stripe() -> Stripe:
 
 @pytest.fixture(scope="module")
 def platform(one_stripe: Stripe) -> Iterator[Platform]:
-    with serve_stripe(one_stripe) as url, server.run_server(wait_scale=0.02) as running:
-        to = target.emulator_target(running, GATEWAY_URL=url)
-        key = to.client("kms").create_key()["KeyMetadata"]["Arn"]
-        secret = to.client("secretsmanager").create_secret(
-            Name="gateway", SecretString=json.dumps({"api_key": API_KEY}), KmsKeyId=key
-        )
-        yield deploy_platform(to, Gateway="stripe", GatewaySecretArn=secret["ARN"], GatewaySecretKeyArn=key)
+    with run_stripe_platform(one_stripe, wait_scale=0.02) as platform:
+        yield platform
 
 
 @pytest.fixture
