@@ -7,7 +7,7 @@
 ``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same, and the recorded ``request`` to send;
     without ``request``, or with null, the recorded one is not compared with another
 ``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
-    raise MalformedRequest("action must be reconcile, measure, refund, reopen, resolve or erase")
+``{"action": "erase", "transaction_id", "operator"}``  -> the same
 An operator's action that is refused changes nothing -> ``{"refused", "detail"}``, the error's name and its reason
 """
 
@@ -140,8 +140,8 @@ def _finish_run(counts: Counter[str], started: float) -> dict[str, Any]:
     except PaymentError as error:  # the payments are settled all the same
         counts["errors"] += 1
         log.error("backlog not measured", extra={"error": type(error).__name__})
-    # The metric filter of the heartbeat matches this line. A metric reports errors, because Lambda would retry a failed
-    # invocation twice and then dead-letter the schedule's event.
+    # The metric filter of the heartbeat matches this line. Errors are a metric and fail no invocation, which would be
+    # tried again as a whole.
     run = {"OverduePayments": counts["overdue"], "ReconciliationErrors": counts["errors"]}
     log.info("reconciliation finished", extra={**counts, **embed_metrics({**run, **backlog})})
     return dict(counts)

@@ -129,14 +129,14 @@ def test_credentials_are_seen_without_asking(variable: str, monkeypatch: pytest.
 
 
 def test_an_account_that_cannot_be_reached_is_asked_once(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    requests = []
 
     def refuse(*_: Any) -> None:
-        asked.append(1)
+        requests.append(1)
         raise EndpointConnectionError(endpoint_url="https://servicequotas.us-east-1.amazonaws.com")
 
     for name in ("_read_quotas", "_read_concurrency", "_read_tables"):
         monkeypatch.setattr(account, name, refuse)
     readings = account.read_account(StubbedTarget.create(lambda _: None), "dev", limits)
-    assert len(asked) == 1
+    assert len(requests) == 1
     assert len(readings.obstacles) == 1

@@ -172,11 +172,11 @@ def _count_change(change: Change) -> Count:
         return Count(imports=1)
     if change.action == "Add":
         return Count(add=1)
-    gone = Count(retained=1) if change.is_retained else Count(destroy=1)
+    removal = Count(retained=1) if change.is_retained else Count(destroy=1)
     if change.action == "Remove":
-        return gone
+        return removal
     if change.action == "SyncWithActual":
         return Count(recorded=1)
     if change.replacement == "True":
-        return Count(add=1) + gone
+        return Count(add=1) + removal
     return Count(change=1)

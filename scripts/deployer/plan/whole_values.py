@@ -277,12 +277,12 @@ def _judge_actions(before: Any, after: Any) -> Iterator[Loss]:
     """Whom an alarm notifies: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-actions.html"""
     old, new = (_list_action_sets(value) for value in (before, after))
     former, later = set().union(*old), set().union(*new)
-    kept = {action for action in former & later if KNOWN_AFTER_APPLY not in action}
+    common = {action for action in former & later if KNOWN_AFTER_APPLY not in action}
     if former and not later:
         yield SILENT, ""
-    elif former and not kept:
+    elif former and not common:
         yield _OTHERS
-    elif former != kept:
+    elif former != common:
         yield FEWER, ""
     elif not old[0].intersection(*old) <= new[0].intersection(*new):
         yield "may notify fewer, or nobody, by a condition whose result is not known", ""
