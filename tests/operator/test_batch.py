@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -302,7 +303,17 @@ class Started:
         return Batch(platform, requests, pause=self.pause, clock=lambda: self.seconds, **options)
 
 
+class ImmediateExecutor(ThreadPoolExecutor):
+    """Runs each call before it returns, so that the time of each is that of its turn."""
+
+    def submit(self, call: Any, /, *arguments: Any, **options: Any) -> Any:
+        future = super().submit(call, *arguments, **options)
+        wait([future])
+        return future
+
+
 def test_a_large_batch_starts_evenly_and_waits_for_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "ThreadPoolExecutor", ImmediateExecutor)
     started = Started(monkeypatch, looks=40)
     requests = (make_request(f"T-{number}") for number in range(2_000))
     results = list(started.make_batch(requests, starts_per_second=100).wait_for_outcomes())
