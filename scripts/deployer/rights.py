@@ -110,7 +110,7 @@ def join_rights(before: set[Right], after: set[Right], keep: Callable[[Right], b
     allowed = {right for right in before - after if not right.is_denial and keep(right)}
     old, new = ({right for right in rights if right.is_denial} for rights in (before, after))
     delayed = {right for right in new if keep(right) and not is_contained(right, old)}
-    denied = (after - delayed) | {right for right in old if is_contained(right, delayed)}
+    denied = after - delayed
     return denied | allowed | _find_common_denials(old - denied, delayed, denied)
 
 
