@@ -151,8 +151,12 @@ def test_a_table_of_another_stack_is_refused(command: Command, remains: Service)
     orders = Stack("orders", remains.make_arn("stack", "orders"), "CREATE_COMPLETE", text=ORDERS)
     remains.stacks[orders.id] = orders
     remains.holdings.resources[TABLE, LEDGER].stack_id = orders.id
-    refused = command("dev", "--import", "--yes", code=1).stdout
-    assert f"{LEDGER} ({TABLE}) belongs to the stack orders, which exists" in refused
+    refused = " ".join(command("dev", "--import", "--yes", code=1).stdout.split())
+    assert (
+        f"✗ names {LEDGER} ({TABLE}) belongs to the stack orders, which exists → let that stack retain and release it, "
+        "or choose another environment name"
+    ) in refused
+    assert remains.find_writes() == []
     # Where the caller may not ask, CloudFormation refuses.
     denied = [Refused("AccessDenied", "not you", 403)] * 20
     remains.errors = {"DescribeStackResources": list(denied)}

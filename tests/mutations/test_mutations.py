@@ -38,6 +38,16 @@ def test_each_defect_of_the_sources_can_be_planted() -> None:
     assert not [d.name for d in defects if (ROOT / d.path).read_text(encoding="utf-8").count(d.before) != 1]
 
 
+def test_each_defect_of_the_sources_names_a_test_with_all_its_cases() -> None:
+    """The outcome of a test is that of its worst case, so a name with one case would find none."""
+
+    def is_there(test: str) -> bool:
+        path, _, name = test.partition("::")
+        return f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
+
+    assert not [defect.name for defect in read_source_defects() if not is_there(defect.caught_by)]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
