@@ -1,4 +1,4 @@
-"""The findings of the preflight, as text and as Markdown: passed checks are counted, the rest is listed."""
+"""The findings of the preflight, as text and as Markdown: passed checks are counted, other findings are listed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,31 +11,44 @@ from rich.text import Text
 from scripts.common.terminal import make_line
 
 from ..finding import Finding, Verdict
+from .hanging import print_hanging
 from .markdown import escape_cell
 
-# In the order of severity: sign, colour, word, and emoji in Markdown.
+# In the order of severity: sign, colour, the words that count one and several findings, and emoji in Markdown.
 _SIGNS = {
-    Verdict.FAILURE: ("✗", "red", "failed", ":x:"),
-    Verdict.WARNING: ("!", "yellow", "warned", ":warning:"),
-    Verdict.UNKNOWN: ("?", "dim", "unknown", ":grey_question:"),
+    Verdict.FAILURE: ("✗", "red", ("failure", "failures"), ":x:"),
+    Verdict.WARNING: ("!", "yellow", ("warning", "warnings"), ":warning:"),
+    Verdict.UNKNOWN: ("?", "dim", ("not checked", "not checked"), ":grey_question:"),
 }
 
 
 def summarize_findings(findings: Sequence[Finding]) -> str:
-    """Return how many checks ended with each verdict: "6 checks passed", or "5 checks passed, 1 failed"."""
-    counts = Counter(finding.verdict for finding in findings)
-    parts = [f"{counts[Verdict.OK]} check{'' if counts[Verdict.OK] == 1 else 's'} passed"]
-    parts += [f"{counts[verdict]} {word}" for verdict, (_, _, word, _) in _SIGNS.items() if counts[verdict]]
-    return ", ".join(parts)
+    """Return how many checks passed, and how many findings the others have, which may be several of one check.
+
+    For example "6 checks passed", or "4 of 6 checks passed; 3 findings: 2 failures, 1 warning".
+    """
+    listed = _not_passed(findings)
+    checks, failed_checks = ({finding.subject for finding in those} for those in (findings, listed))
+    passed, noun = len(checks - failed_checks), "check" if len(checks) == 1 else "checks"
+    if not listed:
+        return f"{passed} {noun} passed"
+    counts = Counter(finding.verdict for finding in listed)
+    kinds = [
+        f"{counts[verdict]} {words[counts[verdict] != 1]}"
+        for verdict, (_, _, words, _) in _SIGNS.items()
+        if counts[verdict]
+    ]
+    number = "1 finding" if len(listed) == 1 else f"{len(listed)} findings"
+    return f"{passed} of {len(checks)} {noun} passed; {number}: {', '.join(kinds)}"
 
 
 def _not_passed(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings of checks that have not passed, the most severe first."""
+    """Return the findings by which a check has not passed, the most severe first."""
     return [finding for verdict in _SIGNS for finding in findings if finding.verdict is verdict]
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    console.print(Text.assemble(("Examining", "bold"), f" the account: {summarize_findings(findings)}"), soft_wrap=True)
+    print_hanging(console, Text.assemble(("Examining", "bold"), f" the account: {summarize_findings(findings)}"))
     table = Table.grid(padding=(0, 1))
     # The last column wraps on a terminal, and nowhere else.
     table.add_column(no_wrap=True)
@@ -54,7 +67,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 
 def render_findings(findings: Sequence[Finding]) -> str:
-    """Return Markdown: a line that counts the verdicts, and a table of what did not pass."""
+    """Return Markdown: a line that counts checks and findings, and a table of what did not pass."""
     lines = [f"Before anything is changed: {summarize_findings(findings)}.", ""]
     if listed := _not_passed(findings):
         lines += ["| | Checked | Finding | Next step |", "|---|---|---|---|"]
