@@ -5,6 +5,7 @@ A drift-aware plan compares with the actual resources, and says where drift may 
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from scripts.common.clients import CloudFormationClient
@@ -19,6 +20,8 @@ from .status import Drift, find_drifted_resources
 
 _COMPARED_TEMPLATES = "the changes shown are those of the templates"
 _COMPARE_RESOURCES = "; --revert-drift compares with the resource"
+# A stack that was deployed just now has hardly been changed by hand: without a detection, nothing is said of it.
+_UNCHECKED = timedelta(days=1)
 
 
 def describe_drift(changes: StackChanges, tree: StackTree, environment: str) -> tuple[str, ...]:
@@ -40,8 +43,9 @@ def describe_last_detection(
 ) -> tuple[str, ...]:
     """Return a notice for each resource that the plan changes and that had drifted when drift was last detected.
 
-    Detects nothing: that takes minutes. One more notice names the changed stacks whose drift was never detected. There
-    is none for a drift-aware plan. ``environment`` is empty for the artifacts stack, which belongs to none of them.
+    Detects nothing: that takes minutes. One more notice names the changed stacks whose drift was never detected, and
+    whose last operation was more than a day ago. There is none for a drift-aware plan. ``environment`` is empty for the
+    artifacts stack, which belongs to none of them.
     """
     if changes.drift:
         return ()
@@ -52,17 +56,26 @@ def describe_last_detection(
     with ThreadPoolExecutor(WORKERS) as pool:
         drifts = pool.map(lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched, note), stacks)
         notices = list(chain.from_iterable(drifts))
-    unchecked = [path or stack.name for path, stack in stacks if stack.drift == "NOT_CHECKED"]
+    unchecked = [path or stack.name for path, stack in stacks if _is_long_unchecked(stack)]
     if unchecked:
         notices.append(_describe_unchecked_stacks(unchecked, tree.stack.name, environment))
     return tuple(notices)
+
+
+def _is_long_unchecked(stack: Stack) -> bool:
+    if stack.drift != "NOT_CHECKED" or not stack.changed_at:
+        return False
+    return datetime.now(UTC) - datetime.fromisoformat(stack.changed_at) > _UNCHECKED
 
 
 def _describe_unchecked_stacks(names: Sequence[str], root_name: str, environment: str) -> str:
     command = suggest_command("status", environment, "--drift")
     if not environment:
         command = complete_aws_commands(f"aws cloudformation detect-stack-drift --stack-name {root_name}")
-    return f"drift was never detected in {', '.join(names)}; to see it in plans: {command}"
+    return (
+        f"drift was never detected in {', '.join(names)}: changes outside CloudFormation are not in this plan; to see "
+        f"them, run {command}, and plan again"
+    )
 
 
 def _changes_existing_resource(change: Change) -> bool:

@@ -1,5 +1,7 @@
 """What the last drift detection has found is in each plan, for the resources that the plan changes."""
 
+from datetime import UTC, datetime, timedelta
+
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
@@ -8,7 +10,10 @@ from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 
 CHANGED = "! Data/DeadLetters was changed (MessageRetentionPeriod) outside CloudFormation, as detected on "
-UNCHECKED = "; to see it in plans: scripts/status.sh dev --drift\n"
+UNCHECKED = (
+    ": changes outside CloudFormation are not in this plan; to see them, run scripts/status.sh dev "
+    "--drift, and plan again\n"
+)
 
 
 def add_drifted_platform(aws: Service) -> Stack:
@@ -46,6 +51,11 @@ def test_a_stack_that_was_never_checked_takes_one_line(command: Command, aws: Se
     # The plan changes nothing in the workflow's stack.
     assert f"! drift was never detected in Data, Monitoring{UNCHECKED}" in result.stdout
     assert result.stdout.count("never detected") == 1
+    # What was deployed just now has hardly been changed by hand.
+    stack.nested["Data"].updated = datetime.now(UTC) - timedelta(hours=23)
+    assert f"! drift was never detected in Monitoring{UNCHECKED}" in command("dev", "--plan", code=2).stdout
+    stack.nested["Monitoring"].updated = datetime.now(UTC)
+    assert "never detected" not in command("dev", "--plan", code=2).stdout
 
 
 def test_drift_that_may_not_be_read_does_not_stop_a_plan(command: Command, aws: Service) -> None:
@@ -58,7 +68,8 @@ def test_drift_that_may_not_be_read_does_not_stop_a_plan(command: Command, aws: 
 def test_the_drift_of_the_artifacts_stack_is_named_in_its_plan(command: Command, aws: Service) -> None:
     artifacts = add_earlier_release(aws)
     detect = "aws cloudformation detect-stack-drift --stack-name payment-artifacts"
-    never = f"! drift was never detected in payment-artifacts; to see it in plans: {detect}\n"
+    unchecked = UNCHECKED.replace("scripts/status.sh dev --drift", detect)
+    never = f"! drift was never detected in payment-artifacts{unchecked}"
     assert never in command("dev", "--plan", code=2).stdout
     artifacts.drift = "DRIFTED"
     aws.actual.properties = {"BoundaryDev": {"Description": "mine"}, "Bucket": {"Tags": "[]"}}
