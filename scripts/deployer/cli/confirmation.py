@@ -1,5 +1,6 @@
 """Asks before anything is changed; data that would be lost is confirmed by name, which ``--yes`` does not cover."""
 
+import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
@@ -25,15 +26,16 @@ def confirm_deletion(yes: bool, destroys: Collection[str], questions: Mapping[st
 
 def _confirm_losses(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:
     unnamed = {name: question for name, question in questions.items() if name not in destroys}
+    flags = shlex.join(word for name in unnamed for word in ("--destroys", name))
     if unnamed and yes:
-        flags = " ".join(f"--destroys {name}" for name in unnamed)
         raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
+    if unnamed:
+        _check_terminal(flags)
     return all(_confirm_name(question, name) for name, question in unnamed.items())
 
 
 def _confirm_name(question: str, name: str) -> bool:
     """Ask for the name of a resource that is lost, and return whether it was typed."""
-    _check_terminal()
     try:
         answer = click.prompt(question, default="", show_default=False, err=True)
     except click.Abort as abort:
@@ -61,7 +63,8 @@ def _raise_interrupt(abort: click.Abort) -> None:
         raise KeyboardInterrupt from None
 
 
-def _check_terminal() -> None:
-    """Raise ``UserError`` if there is nobody to answer a question."""
+def _check_terminal(flags: str = "") -> None:
+    """Raise ``UserError`` if there is nobody to answer a question. ``flags`` are what ``--yes`` does not cover."""
     if not sys.stdin.isatty():
-        raise UserError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")
+        answers = f"--yes {flags}".rstrip()
+        raise UserError(f"cannot ask for confirmation without a terminal; run it in a terminal or add {answers}")
