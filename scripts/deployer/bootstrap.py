@@ -1,5 +1,6 @@
 """The stack that an account needs first: the artifact bucket, and the roles and boundaries of deployments."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
@@ -21,7 +22,7 @@ from .change_set import ExecutionOptions, create_change_set, remove_abandoned
 from .deployment_options import ARTIFACTS_STACK
 from .follow import execute_and_follow
 from .package import Package
-from .plan.danger import confirmation_names, find_dangers
+from .plan.danger import check_confirmed_names, confirmation_names, find_dangers
 from .planning import compare_trees
 from .preflight.examine import Preflight
 from .session import Session
@@ -74,7 +75,7 @@ def bootstrap(session: Session, preflight: Preflight) -> Bootstrapped | None:
         _plan_first(session, stack, missing)
         return None
     if missing:
-        stack = _bootstrap_first(session, stack)
+        stack = _bootstrap_first(session, stack, missing)
     if "BucketName" not in stack.outputs:
         check_ready(stack)
         raise UserError(f"{ARTIFACTS_STACK} has no output BucketName; inspect the stack first")
@@ -110,27 +111,45 @@ def _plan_first(session: Session, stack: Stack, missing: str) -> None:
     session.report.show_plan(compared.make_offline_plan(source, (notice,)))
 
 
-def _bootstrap_first(session: Session, stack: Stack) -> Stack:
-    """Deploy the artifacts stack before anything else, but take no rights away yet."""
+def _bootstrap_first(session: Session, stack: Stack, missing: str) -> Stack:
+    """Deploy the artifacts stack before anything else, but take no rights away yet.
+
+    Each step has a heading, and a question of its own; the last heading is that of the platform.
+    """
     options, report = session.options, session.report
     body = (options.templates / "artifacts.yaml").read_text(encoding="utf-8")
     change = find_change(session, stack) if stack.exists and not is_failed_creation(stack) else None
     if change and change.problem:
         raise UserError(f"{change.problem}; nothing was changed")
     check_owned(stack)
+    if not describe_stack(session.cloudformation, options.stack_name).status:
+        # Before the first step: the platform, which is planned only in the last one, has nothing to lose yet.
+        check_confirmed_names({}, options.destroys)
     for finding in check_lint(options.templates):
         report.announce_step("Warning", finding)
-    purpose = "the bucket that templates and code are deployed from; once per account and Region"
-    report.announce_step("Bootstrapping", f"{ARTIFACTS_STACK}: {purpose}")
+    body = change.text_during if change else body
+    steps = _list_steps(is_new=not stack.exists or is_failed_creation(stack), body=body, missing=missing)
     try:
-        return _change_bootstrap(session, stack, change.text_during if change else body)
+        stack = _change_bootstrap(session, stack, body, steps)
     except ClientError as error:
         raise explain_denial(error) from error
     except StillRunning as error:
         raise_both(error, f"{options.stack_name} {describe_rest(options.environment)}")
+    report.announce_step(f"Step {len(steps) + 1} of {len(steps) + 1}:", f"{options.stack_name}, the platform itself")
+    return stack
 
 
-def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
+def _list_steps(*, is_new: bool, body: str, missing: str) -> list[str]:
+    """Return what each change set of the artifacts stack deploys: two if its template is read from its own bucket."""
+    if not is_new:
+        return [f"{ARTIFACTS_STACK}, which {missing}"]
+    bucket = f"{ARTIFACTS_STACK}, the bucket that templates and code are deployed from; once per account and Region"
+    if fits_into_request(body):
+        return [bucket]
+    return [bucket, f"{ARTIFACTS_STACK} again, the permissions boundaries and the roles that deploy"]
+
+
+def _change_bootstrap(session: Session, stack: Stack, body: str, steps: Sequence[str]) -> Stack:
     """Create or change the bucket's stack like the platform's own.
 
     A template that is too long for a request is read from the bucket. So the first deployment creates the bucket, and
@@ -141,23 +160,27 @@ def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
         stack = delete_failed_creation(cloudformation, stack)
     check_owned(stack)
     check_ready(stack)
+    headings = [(f"Step {number} of {len(steps) + 1}:", step) for number, step in enumerate(steps, start=1)]
     if not stack.exists and not fits_into_request(body):
         bucket_body = without_conditional_parts(body)
-        stack = _deploy_template(session, stack, bucket_body, TemplateBody=bucket_body)
+        stack = _deploy_template(session, stack, bucket_body, headings[0], TemplateBody=bucket_body)
     if fits_into_request(body):
-        return _deploy_template(session, stack, body, TemplateBody=body)
+        return _deploy_template(session, stack, body, headings[-1], TemplateBody=body)
     target = session.target
     destination = target.destination(stack.outputs["BucketName"], "bootstrap")
     key = destination.content_key(body.encode(), ".yaml")
     s3 = target.client("s3")
     upload_package(Package(destination, {key: body.encode()}, key, body), s3, target.account)
-    changed = _deploy_template(session, stack, body, TemplateURL=destination.object_url(key))
+    changed = _deploy_template(session, stack, body, headings[-1], TemplateURL=destination.object_url(key))
     delete_unneeded_artifacts(s3, destination, target.account, {key})
     return changed
 
 
-def _deploy_template(session: Session, stack: Stack, body: str, **source: str) -> Stack:
-    """Show a change set of the template ``body``, located at ``source``, and execute it once it is confirmed."""
+def _deploy_template(session: Session, stack: Stack, body: str, heading: tuple[str, str], **source: str) -> Stack:
+    """Show a change set of the template ``body``, located at ``source``, and execute it once it is confirmed.
+
+    The ``heading``, a title and what the step deploys, comes first.
+    """
     cloudformation, options = session.cloudformation, session.options
     before = read_snapshot(cloudformation, stack)
     after = (templates.Tree(templates.parse_template(body)), options.bootstrap)
@@ -166,6 +189,7 @@ def _deploy_template(session: Session, stack: Stack, body: str, **source: str) -
         if proposal is None:
             return stack
         plan = compared.make_plan(proposal.changes, proposal.notices)
+        session.report.announce_step(*heading)
         session.report.show_plan(plan)
         losses = list(confirmation_names(find_dangers(plan.stack)))
         try:

@@ -1,6 +1,6 @@
 """From a confirmed plan to an environment that is deployed, protected and recorded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
@@ -13,7 +13,7 @@ from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execution_options import announce_background_work
 from .failure import DeploymentFailed
 from .last_deployment import LastDeployment, save_deployment
-from .plan.danger import Danger, confirmation_names, find_dangers
+from .plan.danger import Danger, check_confirmed_names, confirmation_names, find_dangers
 from .plan.model import Plan
 from .session import Session
 from .stack import Snapshot, Stack, StackTree, describe_stack, read_original_template, read_snapshot
@@ -30,12 +30,10 @@ def confirmed_losses(plans: Sequence[Plan], destroys: Sequence[str]) -> list[dic
     return losses
 
 
-def check_confirmed_names(losses: Mapping[str, Danger], destroys: Sequence[str]) -> None:
-    """Raise ``UserError`` for a name in ``destroys``, probably misspelt, of nothing that is lost."""
-    for name in destroys:
-        if name not in losses and name not in [danger.path for danger in losses.values()]:
-            affected = ", ".join(sorted(losses)) or "none"
-            raise UserError(f"--destroys {name}: no such resource among those affected: {affected}")
+def report_unused_names(session: Session) -> None:
+    """Warn of each name in ``--destroys`` where nothing changes: no error, because a deployment may be repeated."""
+    for name in session.options.destroys:
+        session.report.announce_step("Warning", f"--destroys {name}: nothing changes, so nothing is destroyed")
 
 
 def confirm_plans(session: Session, plans: Sequence[Plan]) -> list[dict[str, Danger]] | None:

@@ -8,8 +8,8 @@ from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, 
 from scripts.common.suggestion import suggest_command
 
 from . import statuses
-from .execute import check_confirmed_names
 from .follow import EventReader, follow_running, follow_until_ended
+from .plan.danger import check_confirmed_names
 from .request_tokens import make_token
 from .rollback_losses import find_rollback_effect
 from .session import Session

@@ -76,6 +76,17 @@ def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Comman
     """The conditional resources of the bucket's stack are added by a second change set."""
     terminal = command.run_on_terminal("dev", types="y\ny\nn\n")
     assert terminal.code == 1
+    # Each question has its heading before its plan, in the order of the deployment.
+    shown = "\n".join(terminal.frames)
+    order = [
+        "Step 1 of 3: payment-artifacts, the bucket ",
+        "Deploy payment-artifacts? [y/N]:",
+        "Step 2 of 3: payment-artifacts again, the permissions boundaries ",
+        "Step 3 of 3: payment-platform-dev, the platform itself",
+        "Deploy payment-platform-dev? [y/N]:",
+    ]
+    places = [shown.index(words) for words in order]
+    assert places == sorted(places)
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
     assert "payment-platform-dev: not deployed; the change set was" in terminal.text
     assert aws.remaining_names == []

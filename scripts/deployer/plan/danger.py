@@ -5,11 +5,12 @@ Changes that take away what protects data are shown with them, and need no confi
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 
 from .losses import find_property_losses
@@ -82,6 +83,14 @@ def confirmation_names(dangers: Iterable[Danger]) -> dict[str, Danger]:
     dangers = [danger for danger in dangers if not danger.is_unprotection]
     ids = Counter(danger.logical_id for danger in dangers)
     return {danger.logical_id if ids[danger.logical_id] == 1 else danger.path: danger for danger in dangers}
+
+
+def check_confirmed_names(losses: Mapping[str, Danger], destroys: Sequence[str]) -> None:
+    """Raise ``UserError`` for a name in ``destroys``, probably misspelt, of nothing that is lost."""
+    for name in destroys:
+        if name not in losses and name not in [danger.path for danger in losses.values()]:
+            affected = ", ".join(sorted(losses)) or "none"
+            raise UserError(f"--destroys {name}: no such resource among those affected: {affected}")
 
 
 def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
