@@ -10,12 +10,16 @@ import hashlib
 import os
 import re
 import socket
+import uuid
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from scripts.common.clients import ChangeSetSummaryTypeDef, CloudFormationClient
 from scripts.common.errors import AWS_ERRORS
+from scripts.common.terminal import make_line
 
 from .stack import WORKERS, Stack, StackTree
 
@@ -27,8 +31,13 @@ WARNING_COUNT = 800
 # Linux names each start of the machine, and each space of process numbers; other systems have neither.
 # https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
 _PROCESS_SPACE = (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid"))
-# What keeps a plan that --out has saved; see ``describe_run`` for the other change sets.
-_SAVED_PLAN = "a saved plan of "
+# What keeps a plan that --out has saved; see ``describe_run`` for the other change sets. The first releases described
+# neither the plan nor its file.
+_SAVED_PLAN = re.compile(
+    r"a saved plan of (?P<environment>[^;]+)(?:; plan (?P<id>[0-9a-f]{12}) in (?P<file>.+))?", re.S
+)
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
+_LONGEST_DESCRIPTION = 1024
 _CHANGE_SET_NAME = re.compile(r"deploy-[0-9a-f]{12}")
 
 
@@ -37,13 +46,48 @@ def describe_run() -> str:
     return f"not saved; process {os.getpid()} on {_name_machine()}"
 
 
-def describe_saved_plan(environment: str) -> str:
-    """Return the description of a change set that a saved plan of the environment keeps."""
-    return f"{_SAVED_PLAN}{environment}"
+@dataclass(frozen=True)
+class KeptPlan:
+    """A saved plan, as the descriptions of its change sets tell of it."""
+
+    environment: str
+    # The file that it was saved in, perhaps on another machine; empty if it is not known.
+    file: str
+    # In ISO 8601.
+    created_at: str
+    # The names of its stacks and change sets.
+    change_sets: tuple[tuple[str, str], ...]
+
+    @property
+    def stack_names(self) -> list[str]:
+        return list(dict.fromkeys(stack_name for stack_name, _ in self.change_sets))
+
+    def __str__(self) -> str:
+        return f"the saved plan of {self.environment}" + (f" in {make_line(self.file)}" if self.file else "")
 
 
-def is_saved_plan(description: str) -> bool:
-    return description.startswith(_SAVED_PLAN)
+def describe_saved_plan(environment: str, file: Path) -> str:
+    """Return a new description for the change sets that a saved plan of the environment keeps, the same for all."""
+    path = os.fsencode(file.resolve()).decode("utf-8", "replace")
+    description = f"a saved plan of {environment}; plan {uuid.uuid4().hex[:12]} in {path}"
+    # A path without its end leads to no file, as that of another machine.
+    return description[:_LONGEST_DESCRIPTION]
+
+
+def group_plans(change_sets: Iterable[tuple[str, ChangeSetSummaryTypeDef]]) -> list[KeptPlan]:
+    """Return the plans that the change sets of saved plans, each with the name of its stack, belong to."""
+    grouped: dict[str, KeptPlan] = {}
+    for stack_name, summary in change_sets:
+        match = _SAVED_PLAN.fullmatch(summary.get("Description", ""))
+        if match is None:
+            continue
+        name = summary["ChangeSetName"]
+        created_at = summary["CreationTime"].isoformat() if "CreationTime" in summary else ""
+        plan = grouped.setdefault(
+            match["id"] or name, KeptPlan(match["environment"], match["file"] or "", created_at, ())
+        )
+        grouped[match["id"] or name] = replace(plan, change_sets=(*plan.change_sets, (stack_name, name)))
+    return list(grouped.values())
 
 
 def list_change_sets(cloudformation: CloudFormationClient, stack_name: str) -> list[ChangeSetSummaryTypeDef]:
@@ -61,12 +105,12 @@ def list_saved_plans(
     """Return the summaries of the change sets that saved plans of the environment keep, and that were not executed.
 
     The environments share the artifacts stack, and each has plans of its own there.
-    Which file holds a plan, or whether it still exists, nothing tells: it may be on any machine.
     """
     return [
         summary
         for summary in list_change_sets(cloudformation, stack_name)
-        if summary.get("Description") == describe_saved_plan(environment)
+        if (plan := _SAVED_PLAN.fullmatch(summary.get("Description", ""))) is not None
+        and plan["environment"] == environment
         and not summary.get("ExecutionStatus", "").startswith("EXECUTE_")
     ]
 

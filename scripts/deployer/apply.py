@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from botocore.exceptions import ClientError
+
 from scripts.common import templates
-from scripts.common.errors import AWS_ERRORS, Aborted, UserError
+from scripts.common.errors import AWS_ERRORS, Aborted, UserError, is_denied
 from scripts.common.suggestion import suggest_command
 
 from . import change_set
-from .abandoned import list_saved_plans
+from .abandoned import KeptPlan, group_plans, list_saved_plans
 from .bootstrap_change import BootstrapProposal, Steps, check_steps, read_first, read_proposal
 from .both_stacks import PlatformPlan, execute_both, join_plans
 from .deletion_protection import LateProtection, find_late_protection
@@ -124,8 +126,11 @@ def _delete_unused(session: Session, artifacts: BootstrapProposal) -> None:
         session.report.announce_step("Deployed,", f"but {leftover}")
 
 
-def discard_plan(session: Session, path: Path) -> None:
-    """Delete a saved plan, its change sets, and the empty stack in review that the platform's may have created."""
+def discard_plan(session: Session, path: Path) -> list[str]:
+    """Delete a saved plan, its change sets, and the empty stack in review that the platform's may have created.
+
+    Returns the names of the stacks that the plan was to change.
+    """
     saved_plan = _load_plan(session, path)
     for planned in saved_plan.stacks:
         before = describe_stack(session.cloudformation, planned.stack_name)
@@ -135,21 +140,33 @@ def discard_plan(session: Session, path: Path) -> None:
             name = change_set_id.split("/")[1] if "/" in change_set_id else change_set_id
             change_set.delete_change_set(session.cloudformation, before, name)
     delete_plan_file(path)
+    return [planned.stack_name for planned in saved_plan.stacks]
 
 
-def discard_change_set(session: Session, name: str) -> None:
-    """Delete a change set of a saved plan whose file is lost, in the stack of the platform or of the artifacts.
+def discard_change_set(session: Session, name: str) -> KeptPlan:
+    """Delete a saved plan whose file is lost, given one of its change sets: that and all others of the plan.
 
-    Raises ``UserError`` if there is no such change set.
+    Returns the plan. Raises ``UserError`` if there is no such change set.
     """
     options, cloudformation = session.options, session.cloudformation
-    for stack_name in (options.stack_name, ARTIFACTS_STACK):
-        stack = describe_stack(cloudformation, stack_name)
-        saved = list_saved_plans(cloudformation, stack_name, options.environment) if stack.status else []
-        if name in [summary["ChangeSetName"] for summary in saved]:
-            check_owned(stack)
-            change_set.delete_change_set(cloudformation, stack, name)
-            return
+    stacks = {name: describe_stack(cloudformation, name) for name in (ARTIFACTS_STACK, options.stack_name)}
+    change_sets = []
+    for stack in stacks.values():
+        try:
+            summaries = list_saved_plans(cloudformation, stack.name, options.environment) if stack.status else []
+        except ClientError as error:
+            # Whoever may not list those of the artifacts stack, such as GitHub's roles, has made none.
+            if stack.name != ARTIFACTS_STACK or not is_denied(error):
+                raise
+            continue
+        change_sets += [(stack.name, summary) for summary in summaries]
+    for plan in group_plans(change_sets):
+        if name in [change_set_name for _, change_set_name in plan.change_sets]:
+            for stack_name in plan.stack_names:
+                check_owned(stacks[stack_name])
+            for stack_name, change_set_name in plan.change_sets:
+                change_set.delete_change_set(cloudformation, stacks[stack_name], change_set_name)
+            return plan
     raise UserError(
         f"{name}: neither a file nor a change set of a saved plan in {options.stack_name} or {ARTIFACTS_STACK}; see "
         f"{suggest_command('status', options.environment)}"
@@ -281,7 +298,16 @@ def _make_reader(session: Session) -> Callable[[str], str]:
 
     def read_nested(url: str) -> str:
         key = url.removeprefix(prefix)
-        content = s3.get_object(Bucket=bucket, ExpectedBucketOwner=target.account, Key=key)["Body"].read()
+        if not url.startswith(prefix) or not key:
+            raise UserError(f"its template {url} is not in s3://{bucket}, and nothing was changed; create a new plan")
+        try:
+            content = s3.get_object(Bucket=bucket, ExpectedBucketOwner=target.account, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            raise UserError(
+                f"its template s3://{bucket}/{key} does not exist, and nothing was changed; create a new plan"
+            ) from error
         if hashlib.sha256(content).hexdigest() not in key:
             raise UserError(f"s3://{bucket}/{key} does not match the checksum in its name; find out who uploaded it")
         return content.decode()

@@ -194,11 +194,14 @@ class BootstrapProposal:
         if steps.before and steps.after and is_kept and self.final is not None:
             self.first = self.sets.enter_context(_create(self.session, self.change, self.change.text_during))
 
-    def describe_steps(self) -> tuple[str, ...]:
-        """Return the notices of when the stack is updated, if the platform is deployed as well."""
+    def describe_steps(self, *, is_express: bool) -> tuple[str, ...]:
+        """Return the notices of when the stack is updated, if the platform is deployed as well.
+
+        ``is_express`` is whether the platform's change set is in express mode: that of a saved plan, or the command's.
+        """
         platform = self.session.options.stack_name
         steps = self.change.steps
-        if steps.after and self.session.options.express:
+        if steps.after and is_express:
             added = f"{ARTIFACTS_STACK} adds what it adds before {platform} is deployed; " if steps.before else ""
             return (f"{added}{ARTIFACTS_STACK} takes nothing away: that waits for a deployment without --express",)
         if steps.before and steps.after:
@@ -494,7 +497,7 @@ def _create(session: Session, change: BootstrapChange, text: str) -> AbstractCon
     source = {"TemplateBody": text}
     if not fits_into_request(text):
         source = {"TemplateURL": upload_template(session, change, text)}
-    execution = ExecutionOptions(saved_for=session.options.environment if session.options.out else "")
+    execution = ExecutionOptions(saved_plan=session.saved_plan)
     return create_change_set(session.cloudformation, change.stack, change.parameters, execution, **source)
 
 

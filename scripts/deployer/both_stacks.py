@@ -48,7 +48,7 @@ def join_plans(artifacts: BootstrapProposal | None, platform: PlatformPlan | Non
     """Return the plans to show, in the order of the deployment. The artifacts stack's says when it is carried out."""
     plans = []
     if artifacts is not None:
-        remarks = artifacts.describe_steps() if platform else ()
+        remarks = artifacts.describe_steps(is_express=platform.proposal.is_express) if platform else ()
         plans.append(add_remarks(artifacts.plan, (*remarks, *artifacts.remarks)))
     return [*plans, platform.complete_plan] if platform else plans
 

@@ -76,8 +76,8 @@ class ExecutionOptions:
     imports_existing: bool = False
     # Whether to compare with the actual state of each resource, and to revert what was changed outside CloudFormation.
     revert_drift: bool = False
-    # The environment whose saved plan keeps the change set for a later ``apply``; empty without such a plan.
-    saved_for: str = ""
+    # The description of the saved plan that keeps the change set for a later ``apply``; empty without such a plan.
+    saved_plan: str = ""
 
     def to_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
@@ -208,9 +208,7 @@ def create_change_set(
             ChangeSetType="UPDATE" if stack.exists else "CREATE",
             # A repeated request does not create a second change set.
             ClientToken=name,
-            Description=(
-                abandoned.describe_saved_plan(options.saved_for) if options.saved_for else abandoned.describe_run()
-            ),
+            Description=options.saved_plan or abandoned.describe_run(),
             IncludeNestedStacks=True,
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],

@@ -16,7 +16,7 @@ from .change_set import Overtaken, create_change_set, remove_abandoned
 from .deletion_protection import find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .drift import describe_drift, describe_last_detection, describe_missing_drift
-from .execute import confirm_plans, keep_protected, record_deployment
+from .execute import confirm_plans, keep_protected, record_deployment, report_unused_names
 from .execution_options import (
     check_change_set,
     check_continuation,
@@ -184,6 +184,8 @@ def _settle_code(session: Session, before: Snapshot | None, deployed: Deployed) 
 
     Returns the result of the deployment, which now may have changed something.
     """
+    if not deployed.changed:
+        report_unused_names(session)
     if before is None:
         return deployed
     options, message = session.options, ""
@@ -308,7 +310,7 @@ def _deploy_changes(
         parameters = late.leave_off(parameters)
         compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     alarms, notices = _choose_alarms(session, stack, compared)
-    execution = choose_execution(options, stack, packaged.role_arn, alarms)
+    execution = replace(choose_execution(options, stack, packaged.role_arn, alarms), saved_plan=session.saved_plan)
     report.announce_step("Planning", f"a change set of {stack.name}")
     source = {"TemplateURL": packaged.template_url}
     with create_change_set(session.cloudformation, stack, parameters, execution, **source) as proposal:

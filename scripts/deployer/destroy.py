@@ -6,19 +6,19 @@ from pathlib import Path
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, raise_both
-from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.evaluate import Evaluated, Resource, evaluate
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.target import Target
 
 from . import statuses
-from .abandoned import is_abandoned, is_saved_plan, list_change_sets
+from .abandoned import group_plans, is_abandoned, list_change_sets
 from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .plan.compare import compare_stacks
 from .plan.model import Plan
 from .plan.recreation import find_fixed_name, list_identifiers
-from .purge.leftover import Leftover
+from .purge.leftover import Leftover, describe_types, format_count
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .stack import Stack, check_owned, describe_stack, read_snapshot
@@ -42,8 +42,36 @@ class DeletionOptions:
     destroys: tuple[str, ...] = ()
 
 
-def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm: Confirm) -> bool:
-    """Delete the stack, and return whether anything existed.
+@dataclass(frozen=True)
+class Deletion:
+    """What a deletion has found, deleted and kept."""
+
+    # Whether there was a stack, be it only one in review.
+    had_stack: bool
+    # The types of the resources that the stack has retained, if they are not purged.
+    retained: tuple[str, ...] = ()
+    # The types of those that were purged, and how many exist on because they are not this environment's alone.
+    purged: tuple[str, ...] = ()
+    kept: int = 0
+
+    @property
+    def message(self) -> str:
+        """What was deleted and what is left, as the end of a sentence that begins with the stack's name."""
+        if self.had_stack:
+            results = ["deleted"]
+        else:
+            results = ["there was no stack" if self.purged else "not deployed; nothing was deleted"]
+        if self.retained:
+            results.append(f"{describe_types(self.retained)} retained outside the stack")
+        if self.purged:
+            results.append(f"{describe_types(self.purged)} purged")
+        if self.kept:
+            results.append(f"{format_count(self.kept, 'resource')} not deleted, as listed above")
+        return "; ".join(results)
+
+
+def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm: Confirm) -> Deletion:
+    """Delete the stack and, if that is asked for, what it retains, and return what existed of them.
 
     Raises ``UserError`` for a stack that is busy, protected or not ours, and ``DeploymentFailed`` if it is not deleted.
     """
@@ -61,8 +89,10 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         for advice, lines in group_retained(deployed, options.environment, can_import=can_import).items():
             for title, detail in [] if options.purge else [("Retained:", advice), *lines]:
                 report.announce_step(title, detail)
-    store, leftovers = _find_leftovers(options, target, deployed, {nested.id for _, nested in tree.walk()}, report)
-    _check_names(options, [leftover.name for leftover in leftovers])
+    store, leftovers, not_ours = _find_leftovers(
+        options, target, deployed, {nested.id for _, nested in tree.walk()}, report
+    )
+    _check_names(options, stack, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
     if stack.exists:
         reader = EventReader(cloudformation, stack.id, tree)
@@ -76,16 +106,18 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
             follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
     elif stack.status:
         _drop_review(cloudformation, stack, options.environment)
+    purged: list[str] = []
     try:
         if store:
-            _delete_leftovers(store, leftovers, options.environment, report)
+            purged = _delete_leftovers(store, leftovers, options.environment, report)
         if stack.exists:
             _tidy_up(options, target, report)
     except KeyboardInterrupt:
         again = f"run {suggest_command('destroy', options.environment, '--purge')}"
         rest = f"but what it leaves may remain: {again}" if store else "but its files may remain in the artifact bucket"
         raise UserError(f"interrupted; {stack.name} is deleted, {rest}") from None
-    return bool(stack.status or leftovers)
+    retained = _list_retained_types(deployed) if deployed and not store else ()
+    return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours))
 
 
 def _check_ready(stack: Stack, options: DeletionOptions) -> None:
@@ -100,24 +132,28 @@ def _check_ready(stack: Stack, options: DeletionOptions) -> None:
 
 def _find_leftovers(
     options: DeletionOptions, target: Target, deployed: Evaluated | None, stack_ids: Collection[str], report: Reporter
-) -> tuple[Leftovers | None, list[Leftover]]:
-    """Report each resource to purge with what is lost; without a purge, there are none."""
+) -> tuple[Leftovers | None, list[Leftover], list[str]]:
+    """Report each resource to purge with what is lost, and each that is kept; without a purge, there are none."""
     if not options.purge:
-        return None, []
+        return None, [], []
     store = Leftovers(options.purge, target)
     leftovers, not_ours = store.find_all(deployed, stack_ids)
     for leftover in leftovers:
         report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
     for line in not_ours:
         report.announce_step("Not deleted:", line)
-    return store, leftovers
+    return store, leftovers, not_ours
 
 
-def _check_names(options: DeletionOptions, names: Collection[str]) -> None:
-    """Raise ``UserError`` for a confirmed name, probably misspelt, of nothing that is deleted."""
+def _check_names(options: DeletionOptions, stack: Stack, names: Collection[str]) -> None:
+    """Raise ``UserError`` for a confirmed name, probably misspelt, of nothing that is deleted.
+
+    The stack's own name is right in any case: the deletion may be a repeated one.
+    """
+    deleted = ", ".join([*([options.stack_name] if stack.status else []), *names]) or "nothing"
     for name in options.destroys:
         if name not in (options.stack_name, *names):
-            raise UserError(f"--destroys {name}: not among what is deleted: {', '.join((options.stack_name, *names))}")
+            raise UserError(f"--destroys {name}: not among what is deleted: {deleted}")
 
 
 def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm) -> None:
@@ -128,7 +164,11 @@ def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm
         raise UserError(f"{stack.name}: nothing was deleted")
 
 
-def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environment: str, report: Reporter) -> None:
+def _delete_leftovers(
+    store: Leftovers, leftovers: Collection[Leftover], environment: str, report: Reporter
+) -> list[str]:
+    """Return the types of those that were deleted here, and not with their stack."""
+    purged = []
     for leftover in leftovers:
         try:
             existed = store.delete(leftover)
@@ -138,6 +178,8 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
             raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
         step, detail = store.describe_deletion(leftover)
         report.announce_step(*((step, detail) if existed else ("Purged", f"{leftover}: it was deleted with its stack")))
+        purged += [leftover.resource_type] if existed else []
+    return purged
 
 
 def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
@@ -169,9 +211,9 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
         name, status = summary["ChangeSetName"], summary.get("Status", "")
         if is_abandoned(summary) or status == "FAILED":
             delete_change_set(cloudformation, replace(stack, status="UPDATE_COMPLETE"), name)
-        elif is_saved_plan(summary.get("Description", "")):
+        elif plans := group_plans([(stack.name, summary)]):
             raise UserError(
-                f"{stack.name} contains nothing but a saved plan; if nobody needs it, delete it: "
+                f"{stack.name} contains nothing but {plans[0]}; if nobody needs it, delete it: "
                 f"{suggest_command('deploy', 'discard', environment, name)}; nothing was deleted"
             )
         else:
@@ -190,12 +232,19 @@ def group_retained(stack: Evaluated, environment: str, *, can_import: bool) -> d
     target imports resources.
     """
     groups: dict[str, list[tuple[str, str]]] = {}
-    for path, resource in stack.walk():
-        if resource.deletion_policy.startswith("Retain"):
-            name = find_fixed_name(resource)
-            fate = "renew" if not name else "import" if can_import and list_identifiers(resource.type) else "block"
-            groups.setdefault(fate, []).append((f"  {path}", f"({resource.type}) {name or ''}".rstrip()))
+    for path, resource in _list_retained(stack):
+        name = find_fixed_name(resource)
+        fate = "renew" if not name else "import" if can_import and list_identifiers(resource.type) else "block"
+        groups.setdefault(fate, []).append((f"  {path}", f"({resource.type}) {name or ''}".rstrip()))
     return {_advise_retained(fate, len(lines), environment): lines for fate, lines in groups.items()}
+
+
+def _list_retained(stack: Evaluated) -> list[tuple[str, Resource]]:
+    return [(path, resource) for path, resource in stack.walk() if resource.deletion_policy.startswith("Retain")]
+
+
+def _list_retained_types(stack: Evaluated) -> tuple[str, ...]:
+    return tuple(resource.type for _, resource in _list_retained(stack))
 
 
 def _advise_retained(fate: str, count: int, environment: str) -> str:

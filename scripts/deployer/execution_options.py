@@ -142,7 +142,6 @@ def choose_execution(
         keeps_failed=keeps_failed(options, stack),
         imports_existing=options.imports_existing,
         revert_drift=options.revert_drift,
-        saved_for=options.environment if options.out else "",
     )
 
 

@@ -111,6 +111,16 @@ def check_destination(path: Path) -> None:
     raise UserError(f"{path}: holds a plan already; run {apply}, or {discard}")
 
 
+def holds_change_set(path: Path, name: str) -> bool:
+    """Whether ``path`` is a saved plan with a change set of this name."""
+    if not path.is_file():
+        return False
+    try:
+        return any(f"/{name}/" in planned.change_set_id for planned in load_plan(path).stacks)
+    except UserError:
+        return False
+
+
 def list_plan_commands(environment: str, path: Path) -> tuple[str, str]:
     """Return the commands that execute and delete the plan saved in ``path``, quoted for a shell."""
     apply, discard = (suggest_command("deploy", name, environment, str(path)) for name in ("apply", "discard"))

@@ -8,6 +8,7 @@ from functools import cached_property
 from scripts.common.clients import CloudFormationClient
 from scripts.common.target import Target
 
+from .abandoned import describe_saved_plan
 from .deployment_options import DeploymentOptions
 from .follow import FollowOptions
 from .plan.model import Plan
@@ -27,6 +28,11 @@ class Session:
     @cached_property
     def cloudformation(self) -> CloudFormationClient:
         return self.target.client("cloudformation")
+
+    @cached_property
+    def saved_plan(self) -> str:
+        """The description of the change sets that the saved plan of this run keeps; empty if it saves none."""
+        return describe_saved_plan(self.options.environment, self.options.out) if self.options.out else ""
 
     @contextmanager
     def follow_stack(self, plan: Plan | None, stack_name: str) -> Iterator[FollowOptions]:

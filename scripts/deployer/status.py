@@ -8,6 +8,7 @@ from itertools import chain
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import (
+    ChangeSetSummaryTypeDef,
     CloudFormationClient,
     CloudWatchClient,
     DescribeStackResourceDriftsInputTypeDef,
@@ -17,7 +18,7 @@ from scripts.common.errors import UserError, is_denied
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
-from .abandoned import list_saved_plans
+from .abandoned import KeptPlan, group_plans, list_saved_plans
 from .deployment_options import ARTIFACTS_STACK
 from .live_functions import find_changed_aliases
 from .stack import WORKERS, StackTree, describe_stack, describe_tree
@@ -58,15 +59,6 @@ class StackStatus:
 
 
 @dataclass(frozen=True)
-class SavedChangeSet:
-    """A change set that a saved plan keeps, with the time of its creation in ISO 8601."""
-
-    stack_name: str
-    change_set: str
-    created_at: str
-
-
-@dataclass(frozen=True)
 class Status:
     stacks: tuple[StackStatus, ...]
     drifts: tuple[Drift, ...]
@@ -76,7 +68,7 @@ class Status:
     # That of the artifacts stack, which all environments share; empty if this caller may not read it.
     artifacts: str = ""
     # Of the root and of the artifacts stack; none of a stack whose change sets this caller may not list.
-    saved_plans: tuple[SavedChangeSet, ...] = ()
+    saved_plans: tuple[KeptPlan, ...] = ()
     # The functions that run other code than the deployed one, by --code-only; none if this caller may not read it.
     changed_functions: tuple[str, ...] = ()
     # By the name of an alarm that is in ALARM because nothing has sent a heartbeat since it was created: when the first
@@ -115,30 +107,26 @@ def read_status(
     }
     alarm_states, first_heartbeats = _read_alarms(target.client("cloudwatch"), alarms)
     artifacts = _read_artifacts_status(cloudformation)
-    stack_names = ([name, ARTIFACTS_STACK] if artifacts else [name]) if environment else []
-    saved_plans = [
-        saved for stack_name in stack_names for saved in _list_saved_plans(cloudformation, stack_name, environment)
-    ]
+    stack_names = ([ARTIFACTS_STACK, name] if artifacts else [name]) if environment else []
+    saved_plans = group_plans(
+        (stack_name, summary)
+        for stack_name in stack_names
+        for summary in _list_saved_plans(cloudformation, stack_name, environment)
+    )
     drifts = tuple(chain.from_iterable(resources))
     changed = _find_changed_functions(target, tree) if allows_code_only else ()
     return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans), changed, first_heartbeats)
 
 
-def _list_saved_plans(cloudformation: CloudFormationClient, stack_name: str, environment: str) -> list[SavedChangeSet]:
+def _list_saved_plans(
+    cloudformation: CloudFormationClient, stack_name: str, environment: str
+) -> list[ChangeSetSummaryTypeDef]:
     try:
-        summaries = list_saved_plans(cloudformation, stack_name, environment)
+        return list_saved_plans(cloudformation, stack_name, environment)
     except ClientError as error:
         if is_denied(error):
             return []
         raise
-    return [
-        SavedChangeSet(
-            stack_name,
-            summary["ChangeSetName"],
-            summary["CreationTime"].isoformat() if "CreationTime" in summary else "",
-        )
-        for summary in summaries
-    ]
 
 
 def _find_changed_functions(target: Target, tree: StackTree) -> tuple[str, ...]:

@@ -28,6 +28,47 @@ def test_yes_does_not_confirm_data_loss(command: Command, aws: Service) -> None:
     command("dev", "--yes", *CONFIRMED_LOSSES, code=0)
 
 
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_without_a_terminal_the_refusal_names_every_option_that_answers(
+    command: Command, aws: Service, is_saved: bool
+) -> None:
+    add_platform(aws, edit_with_loss)
+    if is_saved:
+        command("plan", "dev", "--out", "plan.json", code=2)
+    arguments = ["apply", "dev", "plan.json"] if is_saved else ["dev"]
+    words = "deploy: cannot ask for confirmation without a terminal; run it in a terminal or add "
+    refused = command(*arguments, code=1).stderr
+    assert refused.startswith(words)
+    answers = refused.removeprefix(words).split()
+    assert answers == ["--yes", *CONFIRMED_LOSSES]
+    assert aws.find_requests("ExecuteChangeSet") == []
+    # Where some names are given, the others are missing.
+    assert (
+        command(*arguments, *CONFIRMED_LOSSES[:2], code=1).stderr == f"{words}--yes {' '.join(CONFIRMED_LOSSES[2:])}\n"
+    )
+    command(*arguments, *answers, code=0)
+
+
+def test_a_name_that_is_confirmed_where_nothing_changes_is_reported(command: Command, aws: Service) -> None:
+    """No error, because a deployment that has succeeded may be repeated."""
+    stack = add_platform(aws)
+    warning = "Warning --destroys PaymentLedger: nothing changes, so nothing is destroyed\n"
+    assert warning in command("dev", "--yes", "--destroys", "PaymentLedger", code=0).stdout
+    # CloudFormation compares, and finds nothing.
+    for nested in stack.nested.values():
+        nested.drift = "IN_SYNC"
+    assert warning in command("dev", "--yes", "--revert-drift", "--destroys", "PaymentLedger", code=0).stdout
+    steps = command("dev", "--yes", "--json", "--destroys", "PaymentLedger", code=0).read_records()
+    assert warning.removeprefix("Warning ").rstrip() in [step.get("detail") for step in steps]
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+def test_a_misspelt_name_is_refused_before_the_first_step_of_a_first_deployment(command: Command, aws: Service) -> None:
+    refused = command("dev", "--yes", "--destroys", "PaymentLedger", code=1)
+    assert refused.stderr == "deploy: --destroys PaymentLedger: no such resource among those affected: none\n"
+    assert aws.find_writes() == []
+
+
 @pytest.mark.parametrize(
     ("types", "code"), [("PaymentLedger\nAuditTrail\ny\n", 0), ("PaymentLedger\ny\n", 1), ("y\n", 1), ("\x04", 1)]
 )

@@ -31,7 +31,11 @@ def test_destroy_lists_the_data_that_is_lost_and_the_resources_that_are_retained
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "destroy: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n"),
+        (
+            (),
+            "destroy: cannot ask for confirmation without a terminal; run it in a terminal or add --yes --destroys "
+            f"{NAME}\n",
+        ),
         (("--yes",), f"destroy: --yes does not cover data loss; to confirm it, add --destroys {NAME}\n"),
         (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: not among what is deleted: {NAME}\n"),
     ],
@@ -80,6 +84,78 @@ def test_the_refusal_of_a_deletion_comes_before_the_failure_to_restore_the_prote
     assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")
 
 
+RETAINED = "14 resources (5 keys, 5 log groups, 2 queues, 2 tables)"
+PURGE = "scripts/destroy.sh dev --purge"
+
+
+def purge(command: Command, aws: Service) -> str:
+    """Run ``destroy.sh dev --purge`` with each name confirmed, and return the last line of its output."""
+    refused = command("dev", "--purge", "--yes", script="destroy")
+    flags = refused.stderr.partition("; to confirm it, add ")[2].split()
+    return command("dev", "--purge", "--yes", *flags, script="destroy", code=0).stdout.splitlines()[-1]
+
+
+def test_a_deletion_says_what_is_left_and_the_status_what_to_do_then(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    deleted = command("dev", "--yes", "--destroys", NAME, script="destroy", code=0).stdout
+    assert deleted.endswith(
+        f"{NAME}: deleted; {RETAINED} retained outside the stack; delete them for good with {PURGE}\n"
+    )
+    status = command("dev", script="status", code=1).stderr
+    assert status == (
+        f"status: {NAME} is not deployed; earlier stacks have retained {RETAINED}; scripts/deploy.sh plan dev says "
+        f"what to do with each, and {PURGE} deletes them for good\n"
+    )
+    # A plan says so, indeed.
+    assert "✗ names" in command("plan", "dev", code=1).stdout
+    assert purge(command, aws) == f"{NAME}: there was no stack; {RETAINED} purged"
+    assert purge(command, aws) == f"{NAME}: not deployed; nothing was deleted"
+    status = command("dev", script="status", code=1).stderr
+    assert status == f"status: {NAME} is not deployed; deploy it with scripts/deploy.sh dev\n"
+    aws.alarms = {}
+    command("dev", "--yes", code=0)
+
+
+def test_a_purge_with_the_stack_counts_what_it_has_deleted_and_what_it_keeps(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    aws.holdings.resources["AWS::SQS::Queue", "payment-dlq-dev"].tags = {}
+    assert purge(command, aws) == (
+        f"{NAME}: deleted; 13 resources (5 keys, 5 log groups, 2 tables, 1 queue) purged; 1 resource not deleted, as "
+        "listed above"
+    )
+    assert command("dev", script="status", code=1).stderr == (
+        f"status: {NAME} is not deployed; names that it needs are taken; scripts/deploy.sh plan dev says what to do "
+        "with each\n"
+    )
+
+
+def test_the_status_after_a_deletion_does_not_mistake_keys_for_an_obstacle(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
+    for kind, name in list(aws.holdings.resources):
+        if kind != "AWS::KMS::Key":
+            del aws.holdings.resources[kind, name]
+    assert command("dev", script="status", code=1).stderr == (
+        f"status: {NAME} is not deployed; earlier stacks have retained 5 keys, which {PURGE} deletes for "
+        "good; deploy it with scripts/deploy.sh dev\n"
+    )
+    aws.alarms = {}
+    command("dev", "--yes", code=0)
+
+
+def test_the_status_says_if_what_is_retained_may_not_be_read(command: Command, aws: Service) -> None:
+    aws.errors["sqs:GetQueueUrl"] = [Refused("AccessDenied", "not you", 403)]
+    assert command("dev", script="status", code=1).stderr == (
+        f"status: {NAME} is not deployed; what earlier stacks have retained could not be read; see what a deployment "
+        "would do with scripts/deploy.sh plan dev\n"
+    )
+
+
+def test_a_misspelt_name_is_refused_where_there_is_no_stack(command: Command, aws: Service) -> None:
+    result = command("dev", "--yes", "--destroys", "dev", script="destroy", code=1)
+    assert result.stderr == "destroy: --destroys dev: not among what is deleted: nothing\n"
+
+
 def test_a_failed_deletion_names_the_next_step(command: Command, aws: Service) -> None:
     add_platform(aws)
     aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
@@ -93,7 +169,10 @@ def test_a_stack_in_review_is_deleted_unless_it_contains_a_saved_plan(command: C
     add_bootstrap_stack(aws)
     command("dev", "--plan", "--out", "plan.json", code=2)
     result = command("dev", "--yes", "--destroys", NAME, script="destroy", code=1)
-    words = "contains nothing but a saved plan; if nobody needs it, delete it: scripts/deploy.sh discard dev deploy-"
+    words = (
+        f"contains nothing but the saved plan of dev in {command.folder / 'plan.json'}; if nobody needs it, delete it: "
+        "scripts/deploy.sh discard dev deploy-"
+    )
     assert words in result.stderr
     aws.change_sets.clear()
     command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)

@@ -49,7 +49,8 @@ def purge(
     purged = Purge(environment, settings.load(environment), TEMPLATES)
     options = DeletionOptions(environment, f"payment-platform-{environment}", purge=purged, **values)
     target = Target(session, endpoint_url=command.url, poll_seconds=0.01)
-    return destroy(options, target, ConsoleReporter(Console(file=report, width=200)), confirm), report.getvalue()
+    deletion = destroy(options, target, ConsoleReporter(Console(file=report, width=200)), confirm)
+    return deletion.had_stack or bool(deletion.purged), report.getvalue()
 
 
 def delete_stack(aws: Service, stack: Stack) -> None:

@@ -1,6 +1,7 @@
 """What a run leaves behind is named with the commands that remove it, and the next run removes it."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def test_change_sets_of_running_deployments_and_saved_plans_stay(command: Comman
     add_change_set(aws, stack, "deploy-old", other_machine).created = datetime.now(UTC) - timedelta(hours=25)
     # Another process has got the number of the one that made it.
     add_change_set(aws, stack, "deploy-older", abandoned.describe_run()).created = datetime.now(UTC) - timedelta(days=9)
-    add_change_set(aws, stack, "deploy-saved", abandoned.describe_saved_plan("dev"))
+    add_change_set(aws, stack, "deploy-saved", abandoned.describe_saved_plan("dev", Path("plan.json")))
     add_change_set(aws, stack, "theirs", "by hand")
     command("dev", "--yes", code=0)
     assert aws.remaining_names == ["deploy-running", "deploy-elsewhere", "deploy-saved", "theirs"]
@@ -121,7 +122,15 @@ def test_the_change_set_of_a_saved_plan_is_described_as_one(command: Command, aw
     command("dev", "--plan", "--out", "plan.json", code=2)
     command("dev", "--plan", code=2)
     saved, unsaved = [request["Description"] for request in aws.find_requests("CreateChangeSet")]
-    assert (saved, unsaved) == (abandoned.describe_saved_plan("dev"), abandoned.describe_run())
+    assert re.fullmatch(rf"a saved plan of dev; plan [0-9a-f]{{12}} in {command.folder / 'plan.json'}", saved)
+    assert unsaved == abandoned.describe_run()
+
+
+def test_the_description_of_a_saved_plan_is_as_long_as_cloudformation_allows() -> None:
+    description = abandoned.describe_saved_plan("dev", Path("/".join(["x" * 200] * 10)))
+    assert len(description) == 1024
+    (plan,) = abandoned.group_plans([(NAME, {"Description": description, "ChangeSetName": "deploy-x"})])
+    assert plan.environment == "dev"
 
 
 def test_an_empty_stack_in_review_of_an_earlier_run_is_deleted(command: Command, aws: Service) -> None:
@@ -147,7 +156,9 @@ def test_empty_nested_stacks_in_review_are_deleted_once_no_deployment_can_need_t
     ):
         review = SimulatedStack(f"{NAME}-{name}", f"arn:{name}", "REVIEW_IN_PROGRESS", root=root, created=created)
         aws.stacks[review.id] = review
-    add_change_set(aws, aws.stacks["arn:planned"], "deploy-saved", abandoned.describe_saved_plan("dev"))
+    add_change_set(
+        aws, aws.stacks["arn:planned"], "deploy-saved", abandoned.describe_saved_plan("dev", Path("plan.json"))
+    )
     result = command("dev", "--yes", code=0)
     assert f"Deleted the empty stack {NAME}-empty (REVIEW_IN_PROGRESS), which an" in result.stdout
     assert {"arn:planned", "arn:new", "arn:foreign"} <= set(aws.stacks)
@@ -167,8 +178,8 @@ def test_destroy_deletes_what_is_no_saved_plan(command: Command, aws: Service, e
     ("description", "words"),
     [
         (
-            abandoned.describe_saved_plan("dev"),
-            "a saved plan; if nobody needs it, delete it: scripts/deploy.sh discard dev deploy-x;",
+            abandoned.describe_saved_plan("dev", Path("plan.json")),
+            "plan.json; if nobody needs it, delete it: scripts/deploy.sh discard dev deploy-x;",
         ),
         (abandoned.describe_run(), "the change set deploy-x (CREATE_COMPLETE), which may be that of a deployment"),
     ],

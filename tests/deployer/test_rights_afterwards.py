@@ -103,6 +103,9 @@ def test_an_express_deployment_takes_nothing_away_before_the_platform_is_ready(
         planned = command("plan", "dev", "--express", "--out", "plan.json", code=2)
         assert f"{ARTIFACTS} takes nothing away: that waits for a deployment without --express" in planned.stdout
     result = command("apply", "dev", "plan.json", "--yes") if is_saved else command("dev", "--yes", "--express")
+    # Of a saved plan, its own options count.
+    assert f"{ARTIFACTS} takes nothing away: that waits for a deployment without --express" in result.stdout
+    assert "stays until that has succeeded" not in result.stdout
     assert_kept(result, "an express deployment does not wait until the platform is ready")
     assert "dynamodb-ledger" in list_ledgers(artifacts) if text == EARLIER else artifacts.text == text
     assert aws.remaining_names == []

@@ -1,6 +1,7 @@
 """Plans that are saved to a file, and applied or discarded later."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from scripts.deployer import saved_plan
 from scripts.deployer.abandoned import describe_run
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.settings import REGION
 from tests.deployer.aws.stacks import Stack
-from tests.deployer.both_stacks import ARTIFACTS, PLATFORM, add_earlier_release
-from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
+from tests.deployer.both_stacks import ARTIFACTS, EARLIER, PLATFORM, add_earlier_release, find_artifacts
+from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_leftovers import add_change_set
 
+# The beginning of the locations of templates in the bucket.
+PREFIX = f"https://s3.{REGION}.amazonaws.com/{BUCKET}/"
 STILL_SAVED = "; the plan is still saved; delete it with scripts/deploy.sh discard dev plan.json\n"
 
 
@@ -222,6 +226,27 @@ def test_what_an_edited_plan_adds_to_its_change_set_is_refused(
     assert aws.find_requests("ExecuteChangeSet") == []
 
 
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("https://elsewhere.example/template.yaml", f"https://elsewhere.example/template.yaml is not in s3://{BUCKET}"),
+        (f"{PREFIX}deleted.yaml", f"s3://{BUCKET}/deleted.yaml does not exist"),
+        (PREFIX, f"{PREFIX} is not in s3://{BUCKET}"),
+    ],
+    ids=["another place", "no such object", "the bucket itself"],
+)
+def test_a_template_of_another_place_is_refused_with_one_line(
+    command: Command, aws: Service, tmp_path: Path, place: str, problem: str
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    _forge_plan(tmp_path / "plan.json", late_template_url=place)
+    refused = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert refused == (
+        f"deploy: plan.json: its template {problem}, and nothing was changed; create a new plan{STILL_SAVED}"
+    )
+
+
 def test_a_template_in_the_bucket_that_is_not_what_its_key_names_is_refused(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     command("plan", "dev", "--out", "plan.json", code=2)
@@ -254,28 +279,84 @@ def test_of_a_link_the_file_is_deleted_and_the_link_can_be_used_again(
     assert (tmp_path / "link.json").is_symlink()
 
 
-def test_the_change_sets_of_a_lost_plan_are_listed_and_deleted_by_their_names(
+def list_plan_lines(command: Command) -> list[str]:
+    lines = command("dev", script="status", code=0).stdout.splitlines()
+    return [line for line in lines if line.startswith("the saved plan of ")]
+
+
+def test_a_saved_plan_is_listed_by_its_environment_and_file_once(
     command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """It has three change sets: one of the platform, and two of the artifacts stack."""
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    (line,) = list_plan_lines(command)
+    path = tmp_path / "plan.json"
+    apply, discard = (f"scripts/deploy.sh {verb} dev {path}" for verb in ("apply", "discard"))
+    assert re.sub(r", of 20.{14},", ",", line) == (
+        f"the saved plan of dev in {path}, changes {ARTIFACTS} and {PLATFORM}; run {apply}, or {discard}"
+    )
+    (saved,) = json.loads(command("dev", "--json", script="status", code=0).stdout)["saved_plans"]
+    assert (saved["environment"], saved["file"]) == ("dev", str(path))
+    assert sorted(name for _, name in saved["change_sets"]) == sorted(aws.remaining_names)
+    # Another plan in a file of that name is not this one.
+    path.unlink()
+    command("plan", "dev", "--out", "plan.json", code=2)
+    assert sorted("; if the file is lost, " in line for line in list_plan_lines(command)) == [False, True]
+
+
+@pytest.mark.parametrize("chosen", [0, 1, 2])
+def test_a_lost_plan_is_deleted_by_the_name_of_any_of_its_change_sets(
+    command: Command, aws: Service, tmp_path: Path, chosen: int
 ) -> None:
     add_earlier_release(aws)
     command("plan", "dev", "--out", "plan.json", code=2)
     (tmp_path / "plan.json").unlink()
-    lines = command("dev", script="status", code=0).stdout.splitlines()
-    words = "; if its file is lost, delete it with "
-    places, commands = zip(*(line.split(words) for line in lines if words in line), strict=True)
-    assert {place.split(" has a saved plan, of ")[0] for place in places} == {PLATFORM, ARTIFACTS}
-    saved_plans = json.loads(command("dev", "--json", script="status", code=0).stdout)["saved_plans"]
-    names = [saved["change_set"] for saved in saved_plans]
-    assert sorted(names) == sorted(aws.remaining_names)
-    assert list(commands) == [f"scripts/deploy.sh discard dev {name}" for name in names]
-    for name in names:
-        assert (
-            f"the change set {name} of a saved plan has been deleted" in command("discard", "dev", name, code=0).stdout
-        )
+    (line,) = list_plan_lines(command)
+    name = aws.remaining_names[chosen]
+    listed = re.search(
+        "; that is not on this machine; if the file is lost, delete the plan with scripts/deploy.sh discard dev (.+)",
+        line,
+    )
+    assert listed
+    assert listed[1] in aws.remaining_names
+    assert command("discard", "dev", name, code=0).stdout == (
+        f"{PLATFORM}: the saved plan of dev in {tmp_path / 'plan.json'} has been deleted, with its change sets of "
+        f"{ARTIFACTS} and {PLATFORM}\n"
+    )
     assert aws.remaining_names == []
-    missing = command("discard", "dev", names[0], code=1).stderr
-    assert f"deploy: {names[0]}: neither a file nor a change set of a saved plan in {PLATFORM} or " in missing
-    assert "saved_plan" not in command("dev", script="status", code=0).stdout
+    missing = command("discard", "dev", name, code=1).stderr
+    assert f"deploy: {name}: neither a file nor a change set of a saved plan in {PLATFORM} or " in missing
+    assert list_plan_lines(command) == []
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_the_discarded_plan_of_the_artifacts_stack_alone_names_that_stack(
+    command: Command, aws: Service, tmp_path: Path, is_lost: bool
+) -> None:
+    add_platform(aws)
+    find_artifacts(aws).text = EARLIER
+    command("plan", "dev", "--out", "plan.json", code=2)
+    (name,) = aws.remaining_names
+    if is_lost:
+        (tmp_path / "plan.json").unlink()
+    result = command("discard", "dev", name if is_lost else "plan.json", code=0).stdout
+    assert result.startswith(f"{ARTIFACTS}: the saved plan ")
+    assert result.endswith(f" has been deleted, with its change sets of {ARTIFACTS}\n")
+    assert aws.remaining_names == []
+
+
+def test_a_change_set_that_names_no_file_is_a_plan_of_its_own(command: Command, aws: Service) -> None:
+    """As an earlier version of the deployer has described it."""
+    stack = add_platform(aws)
+    first, second = (add_change_set(aws, stack, f"deploy-0123456789a{n}", "a saved plan of dev") for n in (1, 2))
+    assert list_plan_lines(command) == [
+        f"the saved plan of dev, of {change_set.created:%Y-%m-%d %H:%M}, changes {PLATFORM}; if the file is lost, "
+        f"delete the plan with scripts/deploy.sh discard dev {change_set.name}"
+        for change_set in (first, second)
+    ]
+    command("discard", "dev", first.name, code=0)
+    assert aws.remaining_names == [second.name]
 
 
 def test_an_environment_does_not_list_or_delete_the_plans_of_another(command: Command, aws: Service) -> None:

@@ -199,7 +199,7 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     """Delete the plan saved in FILE, and its change sets.
 
-    If the file is lost, FILE may be the name of a change set, as `status.sh` lists it.
+    If the file is lost, FILE may be the name of a change set of the plan, as `status.sh` lists it.
     """
     from scripts.deployer.abandoned import is_change_set_name
 
@@ -209,12 +209,13 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
         from scripts.deployer.apply import discard_change_set, discard_plan
 
         if name:
-            discard_change_set(session, name)
-            message = f"the change set {name} of a saved plan has been deleted"
+            plan = discard_change_set(session, name)
+            description, names = str(plan), plan.stack_names
         else:
-            discard_plan(session, file)
-            message = "the saved plan has been deleted"
-        session.report.show_result("discarded", stack_name=session.options.stack_name, outputs={}, message=message)
+            description, names = f"the saved plan in {file}", discard_plan(session, file)
+        message = f"{description} has been deleted, with its change sets of {' and '.join(names)}"
+        # The platform, if the plan was to change both stacks.
+        session.report.show_result("discarded", stack_name=names[-1], outputs={}, message=message)
 
 
 @main.command("import")

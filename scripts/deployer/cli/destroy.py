@@ -56,15 +56,17 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
             destroys,
         )
         try:
-            existed = destroy(options, target, report, partial(confirm_deletion, yes, destroys))
+            deletion = destroy(options, target, report, partial(confirm_deletion, yes, destroys))
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise
-        message = "deleted" if existed else "not deployed; nothing was deleted"
-        if not existed and not purge:
-            command = suggest_command("destroy", environment, "--purge")
-            message += f"; if an earlier stack has retained resources, {command} lists and deletes them"
-        report.show_result("deleted" if existed else "not deployed", stack_name=name, outputs={}, message=message)
+        message, again = deletion.message, suggest_command("destroy", environment, "--purge")
+        if deletion.retained:
+            message += f"; delete them for good with {again}"
+        elif not deletion.had_stack and not purge:
+            message += f"; if an earlier stack has retained resources, {again} lists and deletes them"
+        has_deleted = deletion.had_stack or deletion.purged
+        report.show_result("deleted" if has_deleted else "not deployed", stack_name=name, outputs={}, message=message)
 
 
 if __name__ == "__main__":

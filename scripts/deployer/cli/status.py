@@ -3,11 +3,13 @@
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from scripts.common.errors import UserError
+from scripts.common.paths import TEMPLATES
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console, echo
 from stacks import settings
@@ -39,7 +41,7 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     missing. An alarm on missing heartbeats does not count before the first one is due.
     """
     with common.report_errors("status", "nothing was changed", in_json=as_json):
-        settings.load(common.environment, common.settings_file)
+        parameters = settings.load(common.environment, common.settings_file)
         rollout = settings.load_rollout(common.environment, common.settings_file)
         from ..status import NotDeployed, read_status
 
@@ -53,7 +55,10 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
                 allows_code_only=rollout["code_only"],
             )
         except NotDeployed as error:
-            raise UserError(f"{error}; deploy it with {suggest_command('deploy', common.environment)}") from None
+            from ..purge.search import Purge, advise_deployment
+
+            purge = Purge(common.environment, parameters, TEMPLATES)
+            raise UserError(f"{error}; {advise_deployment(purge, target)}") from None
         if as_json:
             advice = _advise_root(status, common.environment)
             echo(json.dumps({**asdict(status), "meaning": advice.meaning, "next_step": advice.next_step}, indent=2))
@@ -137,11 +142,19 @@ def _print_stacks(console: "Console", status: "Status") -> None:
 
 
 def _describe_saved_plans(status: "Status", environment: str) -> "Iterator[str]":
-    """Yield how to delete each saved plan."""
-    for saved in status.saved_plans:
-        discard = suggest_command("deploy", "discard", environment, saved.change_set)
-        created = f", of {_format_minute(saved.created_at)}" if saved.created_at else ""
-        yield f"{saved.stack_name} has a saved plan{created}; if its file is lost, delete it with {discard}"
+    """Yield what each saved plan is, and how to delete it: by its file, or, without that, by one of its change sets."""
+    from ..saved_plan import holds_change_set, list_plan_commands
+
+    for plan in status.saved_plans:
+        created = f", of {_format_minute(plan.created_at)}" if plan.created_at else ""
+        title = f"{plan}{created}, changes {' and '.join(plan.stack_names)}"
+        (_, name), path = plan.change_sets[-1], Path(plan.file)
+        if plan.file and holds_change_set(path, name):
+            yield "{}; run {}, or {}".format(title, *list_plan_commands(environment, path))
+        else:
+            discard = suggest_command("deploy", "discard", environment, name)
+            place = "that is not on this machine; " if plan.file else ""
+            yield f"{title}; {place}if the file is lost, delete the plan with {discard}"
 
 
 def _describe_drift_checks(status: "Status", environment: str) -> "Iterator[str]":

@@ -1,12 +1,20 @@
 """An existing resource that an environment's templates retain, and the protocol of the services that delete it."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..stack import OWNER_TAG
 
 ENVIRONMENT_TAG = "Environment"
+_NOUNS = {
+    "AWS::Backup::BackupVault": "backup vault",
+    "AWS::DynamoDB::Table": "table",
+    "AWS::KMS::Key": "key",
+    "AWS::Logs::LogGroup": "log group",
+    "AWS::SQS::Queue": "queue",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,15 @@ class Service(Protocol):
 
     def delete(self, leftover: Leftover) -> None:
         """Delete the resource, and wait until the service says that the name is free."""
+
+
+def describe_types(types: Iterable[str]) -> str:
+    """Return how many resources there are, in all and of each type: "3 resources (2 tables, 1 key)", or "2 keys"."""
+    counts = Counter(_NOUNS.get(resource_type, f"{resource_type} resource") for resource_type in types)
+    kinds = [
+        format_count(number, noun) for noun, number in sorted(counts.items(), key=lambda kind: (-kind[1], kind[0]))
+    ]
+    return kinds[0] if len(kinds) == 1 else f"{format_count(counts.total(), 'resource')} ({', '.join(kinds)})"
 
 
 def format_count(number: int, noun: str) -> str:

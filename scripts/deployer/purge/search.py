@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.common import templates
-from scripts.common.errors import UserError
+from scripts.common.errors import AWS_ERRORS, UserError
 from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.suggestion import suggest_command
 from scripts.common.target import Target
 
 from ..holders import StackHolders
 from ..preflight.name_lookups import make_arn
 from .keys import LOSS, TYPE, Keys
-from .leftover import Leftover, Service
+from .leftover import Leftover, Service, describe_types
 from .services import LogGroups, Queues, Tables, Vaults
 
 _TABLE = "AWS::DynamoDB::Table"
@@ -117,6 +118,26 @@ class Leftovers:
             # A name that the service generated collides with no other.
             if isinstance(name, str):
                 yield resource.type, name
+
+
+def advise_deployment(purge: Purge, target: Target) -> str:
+    """Return the next step for an environment without a stack, by what its earlier stacks have retained."""
+    plan = suggest_command("deploy", "plan", purge.environment)
+    destroy = suggest_command("destroy", purge.environment, "--purge")
+    try:
+        leftovers, not_ours = Leftovers(purge, target).find_all(None)
+    except (*AWS_ERRORS, UserError):
+        return f"what earlier stacks have retained could not be read; see what a deployment would do with {plan}"
+    types = [leftover.resource_type for leftover in leftovers]
+    retained = f"earlier stacks have retained {describe_types(types)}" if types else ""
+    # A key has no name that a deployment needs.
+    if not_ours or {*types} - {TYPE}:
+        taken = retained or "names that it needs are taken"
+        return f"{taken}; {plan} says what to do with each" + (
+            f", and {destroy} deletes them for good" if types else ""
+        )
+    deploy = f"deploy it with {suggest_command('deploy', purge.environment)}"
+    return f"{retained}, which {destroy} deletes for good; {deploy}" if retained else deploy
 
 
 def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
