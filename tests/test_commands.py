@@ -16,8 +16,11 @@ from scripts.operator import cli as payments
 from scripts.page import __main__ as page
 from scripts.simulation import cli as simulation
 from scripts.verify import cli as verify
+from stacks import settings
 from tests.emitted import ROOT
 from tests.shell import run_shell
+
+ENVIRONMENTS = ", ".join(sorted((*settings.deployed_environments(), settings.LOCAL)))
 
 
 def start_process(inside: str, *before: str, options: str = "") -> subprocess.Popen[str]:
@@ -176,7 +179,7 @@ def test_a_full_a_closed_or_an_unread_output_gives_no_traceback(redirection: str
         ("--help", ">/dev/full", "the output cannot be written: No space left on device\n"),
         ("--help", ">&-", ""),
         ("--help", "| true", "the output is no longer being read (broken pipe)\n"),
-        ("nowhere", ">&-", "no environment [nowhere]; it has dev, local, prod, staging\n"),
+        ("nowhere", ">&-", f"no environment [nowhere]; it has {ENVIRONMENTS}\n"),
     ],
 )
 def test_help_and_errors_without_an_output_are_one_line(

@@ -19,6 +19,20 @@ TRIGGER_CHECK = "tests/ops/test_alarms_ring.py::test_every_alarm_has_a_cause"
 RIGHTS_CHECK = "tests/stacks/test_service_role.py::test_the_role_may_do_every_operation_on_every_resource"
 DEPLOYED = "tests/stacks/test_deployed.py"
 ALARMS, STATEMENTS = "tests/stacks/test_alarms.py", "tests/stacks/test_statements.py"
+# What a reader may write instead of the recipes' names, also in upper case and as a logical id.
+OTHER_NAMES = {
+    "refunds": "appeals",
+    "statements_bucket": "invoices_bucket",
+    "payment-statements": "payment-invoices",
+    '"Statements"': '"Invoices"',
+    "Data/Statements": "Data/Invoices",
+    "receipts": "vouchers",
+    "GatewayLatencyAlarm": "SlowGatewayAlarm",
+    "alarm-gateway-latency": "alarm-slow-gateway",
+    "schedule_retries": "schedule_attempts",
+    "ScheduleRetries": "ScheduleAttempts",
+    "qa1": "qa",
+}
 # Importing hypothesis takes longer than most of these tests.
 PLUGINS_OFF = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 # What a resource of another type, or a function, takes from the policies of CloudFormation's role: CONTRIBUTING.md.
@@ -26,26 +40,45 @@ FOUR_ENVIRONMENTS = (
     "--deselect",
     "tests/stacks/test_deployers.py::test_each_policy_fits_in_the_region_with_the_longest_name[5]",
 )
+(UPDATE_COMMAND,) = re.findall(r"UPDATE_GOLDEN=1 \.venv/bin/python -m pytest ([^`]*in_the_tables[^`]*)`", CONTRIBUTING)
+UPDATE = shlex.split(UPDATE_COMMAND)
+# Those that a recipe concerns, but cfn-lint's, which takes seconds and judges the committed templates.
+CHECKS_OF_ALL_RECIPES = (
+    "tests/stacks", "tests/audit/test_privileges.py", "tests/verify/test_described.py", "tests/deployer/preflight",
+    "tests/deployer/test_code_only.py", "tests/deployer/test_package.py", "tests/deployer/test_destroy.py",
+    "tests/deployer/test_data_protection.py", "tests/test_maps.py", "tests/test_runtime.py", RUNBOOK_CHECK,
+    TRIGGER_CHECK, *FOUR_ENVIRONMENTS, "-k", "not cfn_lint",
+)  # fmt: skip
 # A relative folder is not the one of the pictures, so none are drawn.
 GENERATE_AND_TEST = (
     "import generate, pytest, sys\nsys.exit(generate.main(['--output', 'templates']) or pytest.main(sys.argv[1:]))"
 )
 
 
-class Copy:
-    """A copy of the repository, in which a test follows a recipe."""
+def rename_everywhere(recipes: str) -> str:
+    for name, other in OTHER_NAMES.items():
+        for write in (str, str.upper, str.capitalize) if name.islower() else (str,):
+            recipes = recipes.replace(write(name), write(other))
+    return recipes
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+
+class Copy:
+    """A copy of the repository, in which a test follows recipes, ``with_other_names`` than theirs."""
+
+    def __init__(self, root: Path, *, with_other_names: bool = False) -> None:
+        self.root, self.recipes = root, CONTRIBUTING
+        if with_other_names:
+            self.recipes = rename_everywhere(CONTRIBUTING)
         for name in COPIED:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for path in ROOT.iterdir():
-            if path.is_file():
+            # The .git of a linked worktree is a file: with it, git would act on the repository.
+            if path.is_file() and path.name != ".git":
                 shutil.copy(path, root)
 
     def follow_recipe(self, title: str, without: str = "") -> None:
         """Apply the diffs of a recipe, but not those to the file ``without``."""
-        recipe = re.search(rf"^### {title}\n(.*?)(?=^##)", CONTRIBUTING, re.MULTILINE | re.DOTALL)
+        recipe = re.search(rf"^### {title}\n(.*?)(?=^##)", self.recipes, re.MULTILINE | re.DOTALL)
         assert recipe, title
         for step in re.split(r"^\d+\. ", recipe[1], flags=re.MULTILINE)[1:]:
             path = step.split("`")[1]
@@ -97,8 +130,7 @@ def test_an_alarm_without_a_runbook_section_or_a_trigger_is_noticed(missing: str
 
 def test_an_alarm_is_a_row_a_runbook_section_and_a_trigger(tree: Copy) -> None:
     tree.follow_recipe("An alarm")
-    (update,) = re.findall(r"UPDATE_GOLDEN=1 \.venv/bin/python -m pytest ([^`]*in_the_tables[^`]*)`", CONTRIBUTING)
-    assert tree.list_failures(*shlex.split(update), UPDATE_GOLDEN="1") == set()
+    assert tree.list_failures(*UPDATE, UPDATE_GOLDEN="1") == set()
     assert tree.list_failures(RUNBOOK_CHECK, TRIGGER_CHECK) == set()
     assert (
         tree.list_failures(ALARMS, STATEMENTS, "tests/stacks/test_dashboard.py", f"{RIGHTS_CHECK}[prod-create]")
@@ -126,15 +158,6 @@ def test_a_queue_is_a_name_a_line_of_its_stack_and_its_key(tree: Copy) -> None:
 
 
 @pytest.mark.slow
-def test_a_bucket_is_a_name_a_line_of_its_stack_the_rights_of_its_type_and_its_algorithm(tree: Copy) -> None:
-    tree.follow_recipe("A bucket")
-    assert tree.list_failures(STATEMENTS, UPDATE_GOLDEN="1") == set()
-    policies = ("tests/stacks/test_service_role.py", "tests/stacks/test_policies.py", "tests/stacks/test_deployers.py")
-    checks = (*policies, DEPLOYED, STATEMENTS, "tests/stacks/test_templates.py")
-    assert tree.list_failures(*checks, *FOUR_ENVIRONMENTS) == set()
-
-
-@pytest.mark.slow
 def test_a_bucket_whose_type_has_no_rights_is_noticed(tree: Copy) -> None:
     tree.follow_recipe("A bucket", without="stacks/artifacts/deployers/service_rights.py")
     assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]") == {RIGHTS_CHECK}
@@ -148,13 +171,16 @@ def test_a_queue_whose_name_does_not_end_as_one_gets_no_rights(tree: Copy) -> No
 
 
 @pytest.mark.slow
-def test_a_function_is_a_handler_a_purpose_a_policy_and_its_wiring(tree: Copy) -> None:
-    tree.follow_recipe("A function")
-    assert tree.list_failures(STATEMENTS, UPDATE_GOLDEN="1") == set()
-    access = ("tests/stacks/test_access.py", "tests/stacks/test_access_keys.py", "tests/stacks/test_policies.py")
-    checks = (*access, DEPLOYED, ALARMS, STATEMENTS, "tests/stacks/test_deployers.py", "tests/test_maps.py")
-    assert tree.list_failures(*checks, f"{RIGHTS_CHECK}[prod-create]", *FOUR_ENVIRONMENTS) == set()
-    assert "Handler: handlers.receipts.handler" in tree.read_template("compute")
+@pytest.mark.parametrize("with_other_names", [False, True], ids=["as they are", "with other names"])
+def test_all_recipes_can_be_followed_in_one_tree(with_other_names: bool, tmp_path: Path) -> None:
+    tree = Copy(tmp_path / "tree", with_other_names=with_other_names)
+    for title in re.findall(r"^### (.*)", CONTRIBUTING.split("\n## Recipes\n")[1].split("\n## ")[0], re.MULTILINE):
+        tree.follow_recipe(title)
+    assert tree.list_failures(*UPDATE, UPDATE_GOLDEN="1") == set()
+    assert tree.list_failures(*CHECKS_OF_ALL_RECIPES) == set()
+    function, environment = ("vouchers", "qa") if with_other_names else ("receipts", "qa1")
+    assert f"Handler: handlers.{function}.handler" in tree.read_template("compute")
+    assert f"policy-payment-boundary-{environment}" in tree.read_template("artifacts")
 
 
 @pytest.mark.parametrize("missing", ["tests/stacks/access.py", "lambda/handlers/__init__.py"])

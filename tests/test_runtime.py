@@ -14,11 +14,13 @@ import yaml
 
 from scripts import locks
 from scripts.local import runtime as local
+from stacks import names
 from stacks.compute.runtime import PYTHON, RUNTIME
 from stacks.render import build_documents
+from stacks.wiring import to_pascal_case
 from tests.emitted import ROOT
 
-FUNCTIONS = ("Validation", "Processing", "Reconciliation")
+FUNCTIONS = tuple(to_pascal_case(function.purpose) for function in names.FUNCTIONS)
 # The places that state the oldest supported Python, because they cannot be derived.
 OLDEST = {
     "setup.cfg": r"^python_requires = >=(\S+)$",
@@ -82,7 +84,7 @@ def test_all_that_depends_on_the_runtime_follows_it(tmp_path: Path) -> None:
     constant = tmp_path / "stacks" / "compute" / "runtime.py"
     constant.write_text(constant.read_text().replace(f'PYTHON = "{PYTHON}"', 'PYTHON = "3.99"'))
     after = read_followers(tmp_path)
-    assert after["functions"] == ["python3.99"] * 3
+    assert after["functions"] == ["python3.99"] * len(FUNCTIONS)
     assert after["layer"] == [["python3.99"]]
     assert after["pip"] == "3.99"
     assert after["bill"] == ["python3.99"]

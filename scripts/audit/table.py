@@ -34,6 +34,10 @@ def show_recorded_runs(console: Console, compared: Comparison, markers: Markers,
     console.print(_make_privileges_table(compared))
     for grant in compared.unused:
         console.print(f"granted and not used: {_describe_grant(grant)}", style="red")
+    if compared.unused:
+        console.print(
+            "a test in tests/e2e makes each of these calls, or stacks/security/role_policies.py does not allow it"
+        )
     for call in compared.ungranted:
         console.print(f"used and not granted: {call.role} {call.action} {call.resource}", style="red")
     console.print(f"\nmutations: caught {mutations.detected}, planted {mutations.planted}")

@@ -9,6 +9,8 @@ PROPERTIES = {
     "AWS::DynamoDB::Table.PointInTimeRecoverySpecification": "does not take point-in-time recovery from a template",
     "AWS::Lambda::Function.KmsKeyArn": "does not show the key of a function's variables",
     "AWS::Logs::LogGroup.DataProtectionPolicy": "has no data protection policies of log groups",
+    "AWS::S3::Bucket.BucketEncryption": "does not take the encryption of a bucket from a template",
+    "AWS::S3::Bucket.Tags": "does not take the tags of a bucket from a template",
     "AWS::SNS::Topic.KmsMasterKeyId": "does not show the key of a topic",
     "AWS::StepFunctions::StateMachine.LoggingConfiguration": "does not keep the logging of a state machine",
     "AWS::StepFunctions::StateMachine.TracingConfiguration": "does not keep the tracing of a state machine",

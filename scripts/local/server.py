@@ -106,7 +106,12 @@ def isolate_from_user_configuration() -> None:
 def emulator_environment(url: str) -> dict[str, str]:
     """Return the environment in which a command, such as the AWS CLI, uses the server at ``url``."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return clean | {
+    return clean | describe_access(url)
+
+
+def describe_access(url: str) -> dict[str, str]:
+    """Return the variables by which the AWS CLI and boto3 find the server at ``url``, and nothing of the user's."""
+    return {
         "AWS_ENDPOINT_URL": url,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],

@@ -1,7 +1,4 @@
-"""The stack that the environments of an account share: its settings, its roles and policies, and drift.
-
-Only drift detection covers its buckets, which hold templates and code but no payment data.
-"""
+"""The stack that the environments of an account share: its settings, its roles, policies and buckets, and drift."""
 
 from collections.abc import Iterator
 
@@ -9,6 +6,7 @@ from scripts.deployer.deployment_options import ARTIFACTS_STACK
 from scripts.deployer.stack import StackTree, describe_stack, describe_tree
 
 from . import expected
+from .expected import Expected
 from .results import Check, Failed, Status, run_check
 from .run import Run
 from .stacks import check_drift, find_parameter_differences
@@ -23,7 +21,9 @@ def checks(run: Run) -> Iterator[Check]:
         yield Check(GROUP, ARTIFACTS_STACK, Status.FAILED, f"{ARTIFACTS_STACK} is not deployed in this Region")
         return
     yield run_check(GROUP, "parameters are the settings", _check_parameters, run, stack.parameters)
-    yield run_check(GROUP, "roles and policies", _check_access, run, describe_tree(cloudformation, stack))
+    tree = describe_tree(cloudformation, stack)
+    yield run_check(GROUP, "roles and policies", _check_access, run, tree)
+    yield run_check(GROUP, "buckets and their policies", _check_buckets, run, tree)
     yield run_check(GROUP, "drift", check_drift, run, ARTIFACTS_STACK)
 
 
@@ -34,8 +34,18 @@ def _check_parameters(run: Run, deployed: dict[str, str]) -> str:
 
 
 def _check_access(run: Run, tree: StackTree) -> str:
-    resources = expected.expected_account_resources(run.bootstrap, run.platform.target, tree).values()
-    roles = [resource for resource in resources if resource.type == "AWS::IAM::Role"]
-    policies = [resource for resource in resources if resource.type == "AWS::IAM::ManagedPolicy"]
+    roles, policies = _select_resources(run, tree, "AWS::IAM::Role", "AWS::IAM::ManagedPolicy")
     run.check_declared([*roles, *policies])
     return f"{len(roles)} roles, {len(policies)} policies as declared"
+
+
+def _check_buckets(run: Run, tree: StackTree) -> str:
+    buckets, policies = _select_resources(run, tree, "AWS::S3::Bucket", "AWS::S3::BucketPolicy")
+    run.check_declared([*buckets, *policies])
+    return f"{len(buckets)} buckets, {len(policies)} policies as declared"
+
+
+def _select_resources(run: Run, tree: StackTree, *types: str) -> list[list[Expected]]:
+    """Return the resources of each of the types."""
+    resources = expected.expected_account_resources(run.bootstrap, run.platform.target, tree).values()
+    return [[resource for resource in resources if resource.type == kind] for kind in types]

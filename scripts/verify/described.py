@@ -20,6 +20,8 @@ DESCRIBED: Mapping[str, Describe] = {
     "AWS::Backup::BackupVault": described_data.describe_vault,
     "AWS::Backup::BackupPlan": described_data.describe_backup_plan,
     "AWS::Backup::BackupSelection": described_data.describe_backup_selection,
+    "AWS::S3::Bucket": described_data.describe_bucket,
+    "AWS::S3::BucketPolicy": described_data.describe_bucket_policy,
     "AWS::IAM::Role": described_access.describe_role,
     "AWS::IAM::ManagedPolicy": described_access.describe_managed_policy,
     "AWS::KMS::Key": described_access.describe_key,

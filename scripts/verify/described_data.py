@@ -1,12 +1,17 @@
-"""Describes tables, backups, queues, topics, and subscriptions as AWS has them."""
+"""Describes tables, backups, queues, topics, subscriptions, and buckets as AWS has them."""
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from scripts.common.clients import ClientFactory, QueueAttributeNameType
 
 from .expected import Expected
 from .results import Failed
+
+_NO_CONFIGURATION = ("NoSuchBucketPolicy", "NoSuchPublicAccessBlockConfiguration", "NoSuchTagSet")
 
 
 def describe_table(client: ClientFactory, resource: Expected) -> dict[str, Any]:
@@ -102,3 +107,43 @@ def describe_subscription(client: ClientFactory, resource: Expected) -> dict[str
     attributes = sns.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])["Attributes"]
     policies = {name: json.loads(attributes.get(name) or "{}") for name in ("RedrivePolicy", "FilterPolicy")}
     return {name: subscription[name] for name in ("TopicArn", "Protocol", "Endpoint")} | policies
+
+
+def describe_bucket(client: ClientFactory, resource: Expected) -> dict[str, Any]:
+    s3, name = client("s3"), resource.physical_id
+    encryption = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    rules: list[dict[str, Any]] = [
+        {
+            "ServerSideEncryptionByDefault": {
+                "SSEAlgorithm": rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
+                "KMSMasterKeyID": rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID"),
+            },
+            "BucketKeyEnabled": rule.get("BucketKeyEnabled", False),
+        }
+        for rule in encryption
+    ]
+    public_access = _get_unless_missing(s3.get_public_access_block, name, "PublicAccessBlockConfiguration")
+    return {
+        "BucketEncryption": {"ServerSideEncryptionConfiguration": rules},
+        "VersioningConfiguration": {"Status": s3.get_bucket_versioning(Bucket=name).get("Status", "Suspended")},
+        "PublicAccessBlockConfiguration": public_access or {},
+        "Tags": _get_unless_missing(s3.get_bucket_tagging, name, "TagSet") or [],
+    }
+
+
+def describe_bucket_policy(client: ClientFactory, resource: Expected) -> dict[str, Any]:
+    policy = _get_unless_missing(client("s3").get_bucket_policy, resource.properties["Bucket"], "Policy")
+    return {"PolicyDocument": json.loads(policy or "{}")}
+
+
+def _get_unless_missing(get: Callable[..., Any], bucket: str, field: str) -> Any:
+    """Return a field of the answer; None if the bucket has no such configuration.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    try:
+        return get(Bucket=bucket)[field]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _NO_CONFIGURATION:
+            raise
+        return None

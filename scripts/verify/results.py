@@ -14,6 +14,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 MISSING = (
     "ResourceNotFoundException",
     "ResourceNotFound",
+    "NoSuchBucket",
     "NoSuchEntity",
     "NotFoundException",
     "NotFound",

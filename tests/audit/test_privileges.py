@@ -7,14 +7,16 @@ import pytest
 
 from scripts.audit import deployed, privileges
 from scripts.audit.privileges import Call, Comparison
+from stacks import names
+from stacks.wiring import to_pascal_case
 from tests.emitted import ROOT
 
 REGION_AND_ACCOUNT = "us-east-1:000000000000"
 TABLE = f"arn:aws:dynamodb:{REGION_AND_ACCOUNT}:table/dynamodb-transactions-local"
 LEDGER = f"arn:aws:dynamodb:{REGION_AND_ACCOUNT}:table/dynamodb-payment-ledger-local"
 SESSIONS = {
-    f"role-lambda-{function}-local": f"lambda-payment-{function}-local"
-    for function in ("validation", "processing", "reconciliation")
+    names.in_environment(function.role, "local"): names.in_environment(function.name, "local")
+    for function in names.FUNCTIONS
 }
 
 
@@ -26,9 +28,10 @@ def compare_calls(*calls: Call) -> Comparison:
 def all_calls() -> list[Call]:
     """Return a call for each grant, as the recorder writes it; calls to keys are not recorded."""
     roles = {
-        "ValidationRole": "role-lambda-validation-local",
-        "ProcessingRole": "role-lambda-processing-local",
-        "ReconciliationRole": "role-lambda-reconciliation-local",
+        **{
+            f"{to_pascal_case(function.purpose)}Role": names.in_environment(function.role, "local")
+            for function in names.FUNCTIONS
+        },
         "WorkflowRole": privileges.WORKFLOW,
         "ReconciliationWorkflowRole": privileges.WORKFLOW,
     }

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from scripts.deployer.validate import lint_templates
+from stacks import settings
 from tests.emitted import ROOT
 
+ENVIRONMENTS = ", ".join(sorted((*settings.deployed_environments(), settings.LOCAL)))
 NOWHERE = {
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
@@ -34,7 +36,7 @@ def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        (["nowhere"], KEYS, "no environment [nowhere]; it has dev, local, prod, staging"),
+        (["nowhere"], KEYS, f"no environment [nowhere]; it has {ENVIRONMENTS}"),
         (["dev", "--settings", "none.toml"], KEYS, "none.toml: cannot be read"),
         (["dev", "--profile", "none"], KEYS, "profile (none) could not be found"),
         (["dev", "--yes"], {"AWS_DEFAULT_REGION": "us-east-1"}, "Unable to locate credentials; configure them"),

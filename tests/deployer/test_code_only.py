@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.deployer import live_functions
-from stacks import settings
+from stacks import names, settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.functions import LATEST, OPERATIONS, Function
@@ -19,19 +19,21 @@ from tests.stacks.test_deployers import CODE_POLICIES, LOOK_POLICIES, list_actio
 NAME = "payment-platform-dev"
 EARLIER = "RELEASE = 1"
 GATEWAY_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"
-VALIDATION, PROCESSING, RECONCILIATION = (
-    f"lambda-payment-{purpose}-dev" for purpose in ("validation", "processing", "reconciliation")
+# In the order of the templates.
+FUNCTIONS = tuple(names.in_environment(function.name, "dev") for function in names.FUNCTIONS)
+VALIDATION, PROCESSING = (
+    names.in_environment(function.name, "dev") for function in (names.VALIDATION, names.PROCESSING)
 )
 UPDATED = (
-    "3 functions have the code in lambda/; this is drift, which the next scripts/deploy.sh dev takes back before it "
-    "deploys"
+    f"{len(FUNCTIONS)} functions have the code in lambda/; this is drift, which the next scripts/deploy.sh dev takes "
+    "back before it deploys"
 )
-CHANGED = f"--code-only has changed {VALIDATION}, {PROCESSING}, {RECONCILIATION}"
-RESTORED = "no changes; 3 functions have the code of the last deployment again"
+CHANGED = f"--code-only has changed {', '.join(FUNCTIONS)}"
+RESTORED = f"no changes; {len(FUNCTIONS)} functions have the code of the last deployment again"
 
 
 def list_functions(aws: Service) -> list[Function]:
-    return [aws.functions.functions[name] for name in (VALIDATION, PROCESSING, RECONCILIATION)]
+    return [aws.functions.functions[name] for name in FUNCTIONS]
 
 
 def list_aliases(aws: Service) -> list[str]:
@@ -59,13 +61,15 @@ def test_changed_code_is_live_at_once(command: Command, aws: Service) -> None:
     add_platform(aws, code=EARLIER)
     deployed = list_codes(aws)
     result = command("dev", "--code-only", code=0)
-    assert result.stdout == (
-        f"Updated {PROCESSING}: live is {LATEST}\nUpdated {RECONCILIATION}: live is {LATEST}\n"
-        f"Updated {VALIDATION}: live is {LATEST}\n{NAME}: {UPDATED}\n"
+    *updated, last_line = result.stdout.splitlines()
+    assert sorted(updated) == sorted(f"Updated {name}: live is {LATEST}" for name in FUNCTIONS)
+    assert updated.index(f"Updated {PROCESSING}: live is {LATEST}") < updated.index(
+        f"Updated {VALIDATION}: live is {LATEST}"
     )
-    assert list_aliases(aws) == [LATEST] * 3
+    assert last_line == f"{NAME}: {UPDATED}"
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
     assert not list_codes(aws) & deployed
-    assert [list(function.versions) for function in list_functions(aws)] == [["1"]] * 3
+    assert [list(function.versions) for function in list_functions(aws)] == [["1"]] * len(FUNCTIONS)
     assert set(aws.find_writes()) <= {"lambda:UpdateAlias", "lambda:UpdateFunctionCode"}
 
 
@@ -92,7 +96,7 @@ def test_the_same_code_again_changes_nothing(command: Command, aws: Service) -> 
 def test_the_deployed_code_changes_nothing(command: Command, aws: Service) -> None:
     add_platform(aws)
     assert command("dev", "--code-only", code=0).stdout == f"{NAME}: no changes; nothing was done\n"
-    assert list_aliases(aws) == ["1"] * 3
+    assert list_aliases(aws) == ["1"] * len(FUNCTIONS)
 
 
 def change_code(aws: Service) -> None:
@@ -109,7 +113,7 @@ def test_code_that_is_reverted_is_live_again_at_its_version(command: Command, aw
     assert result.stdout.endswith(
         f"{NAME}: the functions run the code of the last deployment again, which is that of lambda/\n"
     )
-    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * len(FUNCTIONS), deployed)
 
 
 def test_plans_and_the_status_name_the_drift(command: Command, aws: Service) -> None:
@@ -118,9 +122,7 @@ def test_plans_and_the_status_name_the_drift(command: Command, aws: Service) -> 
     change_code(aws)
     status = command("dev", script="status", code=2).stdout
     assert f"! {CHANGED}; scripts/deploy.sh dev takes that back before it deploys\n" in status
-    assert json.loads(command("dev", "--json", script="status", code=2).stdout)["changed_functions"] == [
-        VALIDATION, PROCESSING, RECONCILIATION,
-    ]  # fmt: skip
+    assert json.loads(command("dev", "--json", script="status", code=2).stdout)["changed_functions"] == list(FUNCTIONS)
     planned = command("plan", "dev", "--out", "plan.json", code=2)
     notice = f"{CHANGED} (the alias live is at {LATEST}); a deployment first takes that back"
     assert f"! {notice} Plan: 0 to add, 0 to change, 0 to destroy." in join_lines(planned)
@@ -133,7 +135,7 @@ def test_plans_and_the_status_name_the_drift(command: Command, aws: Service) -> 
     # A comment may show formulas, which begin with a dollar sign.
     written = notice.replace("$", "<span>$</span>")
     assert f"> - {written}\n" in command("plan", "dev", "--markdown", code=2).stdout
-    assert list_aliases(aws) == [LATEST] * 3
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
 
 
 @pytest.mark.parametrize("options", [(), ("--revert-drift",)])
@@ -148,7 +150,7 @@ def test_a_deployment_without_changes_takes_the_code_back(
     restored = [line for line in result.stdout.splitlines() if line.startswith("Restored ")]
     assert restored[0] == f"Restored {VALIDATION}: live is version 1 again"
     assert result.stdout.splitlines()[-1].endswith(RESTORED)
-    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * len(FUNCTIONS), deployed)
     assert "ExecuteChangeSet" not in aws.find_writes()
     assert command("dev", "--yes", code=0).stdout.endswith("no changes; nothing was done\n")
 
@@ -159,9 +161,9 @@ def test_a_deployment_publishes_the_code_that_the_functions_have_already(command
     changed = list_codes(aws)
     result = command("dev", "--yes", code=0)
     assert f"! {CHANGED} (the alias live is at {LATEST}); a deployment first takes that back" in join_lines(result)
-    assert list_aliases(aws) == ["2"] * 3
+    assert list_aliases(aws) == ["2"] * len(FUNCTIONS)
     assert list_published_codes(aws) == list_codes(aws) == changed
-    assert [list(function.versions) for function in list_functions(aws)] == [["2"]] * 3
+    assert [list(function.versions) for function in list_functions(aws)] == [["2"]] * len(FUNCTIONS)
 
 
 @pytest.mark.parametrize("is_saved", [False, True])
@@ -176,7 +178,7 @@ def test_a_deployment_publishes_no_code_that_no_template_names(command: Command,
         command("apply", "dev", "plan.json", "--yes", code=0)
     else:
         command("dev", "--yes", code=0)
-    assert list_aliases(aws) == ["2"] * 3
+    assert list_aliases(aws) == ["2"] * len(FUNCTIONS)
     assert list_published_codes(aws) == list_codes(aws) == deployed
 
 
@@ -198,7 +200,7 @@ def test_a_deployment_of_something_else_takes_the_code_back(command: Command, aw
     deployed = list_codes(aws)
     change_code(aws)
     command("dev", "--yes", code=0)
-    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * len(FUNCTIONS), deployed)
 
 
 def test_a_version_that_equals_the_last_one_is_refused_by_lambda(command: Command, aws: Service) -> None:
@@ -216,14 +218,14 @@ def test_a_deployment_that_fails_ends_with_the_deployed_code(command: Command, a
     change_code(aws)
     aws.fails = {"Data/DeadLetters": "MessageRetentionPeriod is not yours to set"}
     command("dev", "--yes", code=1)
-    assert (list_aliases(aws), list_codes(aws)) == (["1"] * 3, deployed)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * len(FUNCTIONS), deployed)
 
 
 def test_a_deployment_that_is_not_confirmed_leaves_the_code(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     change_code(aws)
     command("dev", code=1)
-    assert list_aliases(aws) == [LATEST] * 3
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +323,7 @@ def test_code_that_lambda_cannot_run_is_named_with_the_way_back(command: Command
     )
     aws.functions.fails = ""
     command("dev", "--code-only", code=0)
-    assert list_aliases(aws) == [LATEST] * 3
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
 
 
 def test_an_update_that_takes_too_long_is_no_longer_watched(

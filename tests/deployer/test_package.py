@@ -23,6 +23,7 @@ from scripts.common.packaging import Destination, Runtime
 from scripts.deployer.archive import zip_folder
 from scripts.deployer.package import package_templates
 from scripts.deployer.upload import upload_package
+from stacks import names
 from stacks.compute.runtime import RUNTIME
 from tests.emitted import ROOT, load_template, resources
 
@@ -101,13 +102,13 @@ def test_the_zip_holds_what_the_handlers_need_and_nothing_else() -> None:
     """Fails with a test in the folder, and with a module that no handler imports."""
     compute = load_template("compute")
     handlers = [function["Properties"]["Handler"] for function in resources(compute, "AWS::Lambda::Function").values()]
-    assert len(handlers) == 3
+    assert sorted(handlers) == sorted(f"handlers.{function.purpose}.handler" for function in names.FUNCTIONS)
     imported: set[str] = set()
     for handler in handlers:
         imported = find_imports(ROOT / "lambda", handler.removesuffix(".handler"), imported)
     with zipfile.ZipFile(io.BytesIO(zip_folder(ROOT / "lambda"))) as archive:
-        names = archive.namelist()
-        assert names == sorted(imported)
+        files = archive.namelist()
+        assert files == sorted(imported)
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
@@ -128,7 +129,7 @@ def test_local_packaging_adds_variables_beside_the_functions_own() -> None:
     files = package_repository(runtime=Runtime(variables={"GATEWAY_URL": "http://127.0.0.1"})).files
     compute = next(text.decode() for text in files.values() if b"AWS::Lambda::Function" in text)
     functions = resources(cfn_flip.load(compute)[0], "AWS::Lambda::Function")
-    assert len(functions) == 3
+    assert len(functions) == len(names.FUNCTIONS)
     for function in functions.values():
         variables = function["Properties"]["Environment"]["Variables"]
         assert variables["GATEWAY_URL"] == "http://127.0.0.1"
@@ -211,13 +212,13 @@ def test_the_layer_is_what_stripes_library_needs_and_nothing_else() -> None:
     """The metadata of the distributions gives the direct and indirect requirements."""
     lines = (ROOT / "lambda-layers" / "stripe" / "requirements.txt").read_text().splitlines()[1:]
     pinned = dict(line.split()[0].split("==") for line in lines)
-    requirements, names = [Requirement("stripe")], set()
+    requirements, required = [Requirement("stripe")], set()
     while requirements:
         requirement = requirements.pop()
         name = canonicalize_name(requirement.name)
         assert pinned[name] in requirement.specifier
-        if name not in names:
-            names.add(name)
+        if name not in required:
+            required.add(name)
             required = map(Requirement, metadata.requires(name) or [])
             requirements += [item for item in required if item.marker is None or item.marker.evaluate({"extra": ""})]
-    assert names == set(pinned)
+    assert required == set(pinned)

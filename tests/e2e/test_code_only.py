@@ -15,11 +15,12 @@ from scripts.deployer.deployment_options import DeploymentOptions, Rollout
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.session import Session
 from scripts.deployer.status import read_status
+from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.emitted import ROOT
 
 pytestmark = pytest.mark.e2e
-FUNCTIONS = tuple(f"lambda-payment-{purpose}-local" for purpose in ("validation", "processing", "reconciliation"))
+FUNCTIONS = tuple(names.in_environment(function.name, "local") for function in names.FUNCTIONS)
 # Replaces the limits of the settings.
 LOWER_LIMITS = """
 
@@ -57,14 +58,14 @@ def test_code_reaches_the_workflow_at_once_and_the_next_deployment_takes_it_back
 ) -> None:
     deployed = read_versions(platform)
     assert update_code(edited).changed
-    assert read_versions(platform) == ["$LATEST"] * 3
+    assert read_versions(platform) == ["$LATEST"] * len(FUNCTIONS)
     _, refused = platform.pay(payment_amount=900)
     assert refused.output["reasons"] == ["payment_amount exceeds the limit"]
     status = read_status("payment-platform-local", platform.target, allows_code_only=True)
     assert set(status.changed_functions) == set(FUNCTIONS)
     assert not update_code(edited).changed
     result = deploy(open_session(platform))
-    assert result.message == "no changes; 3 functions have the code of the last deployment again"
+    assert result.message == f"no changes; {len(FUNCTIONS)} functions have the code of the last deployment again"
     assert read_versions(platform) == deployed
     assert platform.pay(payment_amount=900)[1].output["status"] == "COMPLETED"
     assert not deploy(open_session(platform)).changed

@@ -44,6 +44,7 @@ READS = {
     "IAM": {"GetPolicy", "GetPolicyVersion", "GetRole", "ListAttachedRolePolicies", "ListRolePolicies"},
     "KMS": {"DescribeKey", "GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags"},
     "Lambda": {"GetAlias", "GetFunction", "GetFunctionConfiguration", "ListVersionsByFunction"},
+    "S3": {"GetBucketEncryption", "GetBucketPolicy", "GetBucketTagging", "GetBucketVersioning", "GetPublicAccessBlock"},
     "SFN": {"DescribeStateMachine", "ListTagsForResource"},
     "SNS": {"GetSubscriptionAttributes", "GetTopicAttributes", "ListSubscriptionsByTopic", "ListTagsForResource"},
     "SQS": {"GetQueueAttributes", "ListQueueTags"},
@@ -223,6 +224,16 @@ def queue_policy_removed(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
+def bucket_policy_removed(platform: Platform) -> Iterator[None]:
+    """The bucket of artifacts has no policy: TLS is not required, and artifacts may be overwritten."""
+    s3, bucket = platform.client("s3"), f"payment-artifacts-{server.ACCOUNT}-{server.REGION}"
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    s3.delete_bucket_policy(Bucket=bucket)
+    yield
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+
+
+@contextmanager
 def log_retention_changed(platform: Platform) -> Iterator[None]:
     logs = platform.client("logs")
     logs.put_retention_policy(logGroupName=f"/aws/lambda/{FUNCTION}", retentionInDays=365)
@@ -309,6 +320,11 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
         boundary_widened,
         ("account",),
         {"account: roles and policies": "policy-payment-boundary-local: statement Everything is not in the template"},
+    ),
+    "the policy of the bucket of artifacts": (
+        bucket_policy_removed,
+        ("account",),
+        {"account: buckets and their policies": "statement OnlyOverTLS is missing"},
     ),
     "the live version": (
         version_published,
@@ -417,7 +433,7 @@ def test_every_gap_of_the_emulator_is_still_one(platform: Platform) -> None:
     """When this fails a release has closed a gap: delete its entry."""
     _, execution = platform.pay()
     run = make_run(platform, target=replace(platform.target, gaps={}))
-    checks = runner.run_groups(run, runner.select_groups(["resources", "schedule"]))
+    checks = runner.run_groups(run, runner.select_groups(["account", "resources", "schedule"]))
     run.stopped.clear()
     run.executions["completed"], run.traces["completed"] = (
         execution.execution_arn,

@@ -51,6 +51,7 @@ DEPLOYED = {
     "Compute/ProcessingFunction": make_resource("AWS::Lambda::Function", "lambda-payment-processing-prod"),
     "Workflow/WorkflowLogs": make_resource("AWS::Logs::LogGroup", LOGS),
     "Workflow/PaymentWorkflow": make_resource("AWS::StepFunctions::StateMachine", "arn:machine"),
+    "Artifacts": make_resource("AWS::S3::Bucket", f"payment-artifacts-{ACCOUNT}-{REGION}"),
 }
 Answers = list[tuple[str, str, dict[str, Any]]]
 SUBSCRIBER = "on-call@example.com"
@@ -187,6 +188,21 @@ def answer_selection(*tables: str) -> Answers:
     ]
 
 
+def answer_bucket(
+    algorithm: str = "aws:kms", versioning: str = "Enabled", is_blocked: bool = True, owner: str = "PaymentTeam"
+) -> Answers:
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}, "BucketKeyEnabled": True}
+    names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    blocked = {name: is_blocked or name != "BlockPublicPolicy" for name in names}
+    tags = {"Owner": owner, "CostCenter": "Engineering"}
+    return [
+        ("s3", "get_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}),
+        ("s3", "get_public_access_block", {"PublicAccessBlockConfiguration": blocked}),
+        ("s3", "get_bucket_versioning", {"Status": versioning}),
+        ("s3", "get_bucket_tagging", {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}),
+    ]
+
+
 # The resource, the compared property, answers that match, and answers that differ.
 CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
     ("Data/Transactions", "SSESpecification", answer_table, answer_table(status="DISABLED")),
@@ -214,6 +230,10 @@ CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
     ("Data/BackupVault", "EncryptionKeyArn", answer_vault, answer_vault("sns")),
     ("Data/BackupPlan", "BackupPlan", answer_plan, answer_plan(days=1)),
     ("Data/BackupSelection", "BackupSelection", answer_selection, answer_selection("dynamodb-transactions-prod")),
+    ("Artifacts", "BucketEncryption", answer_bucket, answer_bucket("AES256")),
+    ("Artifacts", "VersioningConfiguration", answer_bucket, answer_bucket(versioning="Suspended")),
+    ("Artifacts", "PublicAccessBlockConfiguration", answer_bucket, answer_bucket(is_blocked=False)),
+    ("Artifacts", "Tags", answer_bucket, answer_bucket(owner="Somebody")),
 ]
 
 
@@ -222,10 +242,15 @@ def prod() -> dict[str, Expected]:
     """Return prod's resources in an account that can reserve concurrency."""
     changes = {"ReservedConcurrency": "50", "NotificationProtocol": "email", "NotificationEndpoint": SUBSCRIBER}
     evaluated = evaluate(read_tree_from_folder(TEMPLATES, "parent.yaml"), settings.load("prod") | changes, PSEUDO)
+    account = evaluate(
+        read_tree_from_folder(TEMPLATES, "artifacts.yaml"),
+        {"Owner": "PaymentTeam", **settings.load_bootstrap()},
+        PSEUDO,
+    )
+    declared = dict(evaluated.walk()) | dict(account.walk())
     resources = {}
     for path, actual in DEPLOYED.items():
-        stack, logical_id = path.split("/")
-        properties = evaluated.nested[stack].resources[logical_id].properties
+        properties = declared[path].properties
         resources[path] = Expected(
             path, actual.type, actual.physical_id, resolve_references(properties, DEPLOYED, PSEUDO)
         )
@@ -289,6 +314,49 @@ def test_a_subscription_without_an_arn_is_named(subscription_arn: str, problem: 
     ]
     with pytest.raises(Failed, match=problem):
         describe_resource(prod["Data/Subscription"], [*answers, attributes_method])
+
+
+def test_a_bucket_whose_protections_were_deleted_differs(prod: dict[str, Expected]) -> None:
+    """S3 answers with an error for what a bucket does not have.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    client, stubber = stub_client(boto3.Session("none", "none", region_name=REGION).client("s3"))
+    stubber.add_response(*answer_bucket()[0][1:])
+    stubber.add_client_error("get_public_access_block", "NoSuchPublicAccessBlockConfiguration")
+    stubber.add_response("get_bucket_versioning", {})
+    stubber.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+    lines = described.compare_resource(prod["Artifacts"], described.describe(lambda _: client, prod["Artifacts"], {}))
+    assert [line.split(" ")[0] for line in lines] == [
+        "VersioningConfiguration.Status",
+        *(
+            f"PublicAccessBlockConfiguration.{name}"
+            for name in ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+        ),
+        "Tags",
+    ]
+
+
+@pytest.mark.parametrize("has_policy", [True, False])
+def test_a_bucket_policy_that_lacks_a_statement_differs(has_policy: bool) -> None:
+    bucket = f"payment-artifacts-{ACCOUNT}-{REGION}"
+    tls = {
+        "Sid": "OnlyOverTLS",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:*"],
+        "Resource": [f"arn:aws:s3:::{bucket}"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    declared = {"Bucket": bucket, "PolicyDocument": {"Version": "2012-10-17", "Statement": [tls]}}
+    resource = Expected("ArtifactsPolicy", "AWS::S3::BucketPolicy", bucket, declared)
+    client, stubber = stub_client(boto3.Session("none", "none", region_name=REGION).client("s3"))
+    if has_policy:
+        stubber.add_response("get_bucket_policy", {"Policy": json.dumps(declared["PolicyDocument"])})
+    else:
+        stubber.add_client_error("get_bucket_policy", "NoSuchBucketPolicy")
+    lines = described.compare_resource(resource, described.describe(lambda _: client, resource, {}))
+    assert lines == ([] if has_policy else ["statement OnlyOverTLS is missing"])
 
 
 def test_a_subscription_that_was_confirmed_later_is_found_by_its_endpoint(prod: dict[str, Expected]) -> None:

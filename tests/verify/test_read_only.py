@@ -8,7 +8,7 @@ from scripts.verify import read_only
 
 SERVICES = (
     *("backup", "cloudformation", "cloudwatch", "dynamodb", "events", "iam", "kms", "lambda", "logs"),
-    *("secretsmanager", "sns", "sqs", "stepfunctions", "sts", "xray"),
+    *("s3", "secretsmanager", "sns", "sqs", "stepfunctions", "sts", "xray"),
 )
 # Reviewed against the access levels of the Service Authorization Reference: Read and List.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html

@@ -7,6 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from scripts.common.clients import S3Client
+
 from .situation import Situation
 
 # Returns those of the names that exist.
@@ -110,6 +112,37 @@ def _find_vaults(situation: Situation, names: Sequence[str]) -> set[str]:
     """
     pages = situation.client("backup").get_paginator("list_backup_vaults").paginate()
     return {vault["BackupVaultName"] for page in pages for vault in page["BackupVaultList"]} & set(names)
+
+
+def _find_buckets(situation: Situation, names: Sequence[str]) -> set[str]:
+    return {name for name in names if _has_bucket(situation.client("s3"), name)}
+
+
+def _has_bucket(s3: S3Client, name: str) -> bool:
+    """Return whether the bucket exists, whoever owns it: no two accounts can have buckets of the same name.
+
+    S3 answers 403 for a bucket of another account, and 301 for one in another Region, in both cases with the Region
+    of the bucket. Without that Region, 403 says only that the caller may not ask; then the error is raised.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+    """
+    try:
+        s3.head_bucket(Bucket=name)
+    except ClientError as error:
+        if _NOT_FOUND.search(error.response["Error"]["Code"]):
+            return False
+        if not error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region"):
+            raise
+    return True
+
+
+def _read_bucket_tags(situation: Situation, name: str) -> Mapping[str, str]:
+    try:
+        tags = situation.client("s3").get_bucket_tagging(Bucket=name)["TagSet"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchTagSet":
+            raise
+        return {}
+    return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def _read_queue_tags(situation: Situation, name: str) -> Mapping[str, str]:
@@ -224,8 +257,9 @@ LOOKUPS = {
     "AWS::S3::Bucket": Lookup(
         "BucketName",
         "s3:ListBucket",
-        _find_one_by_one("s3", "head_bucket", Bucket="{name}"),
+        _find_buckets,
         "aws s3api delete-bucket --bucket {name}",
+        _read_bucket_tags,
         arn="arn:{partition}:s3:::{name}",
     ),
     "AWS::SNS::Topic": Lookup(

@@ -28,6 +28,8 @@ class Leftover:
     contents: str = ""
     # For a vault: the ARNs of the resources that its recovery points back up.
     backup_sources: frozenset[str] = frozenset()
+    # Why it is kept, whatever its tags: a bucket may be another account's, or in another Region.
+    obstacle: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.resource_type})"

@@ -14,7 +14,7 @@ from ..holders import StackHolders
 from ..preflight.name_lookups import make_arn
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service, describe_types
-from .services import LogGroups, Queues, Tables, Vaults
+from .services import Buckets, LogGroups, Queues, Tables, Vaults
 
 _TABLE = "AWS::DynamoDB::Table"
 
@@ -38,6 +38,7 @@ class Leftovers:
             "AWS::SQS::Queue": Queues(target.client("sqs")),
             "AWS::Logs::LogGroup": LogGroups(target.client("logs")),
             "AWS::Backup::BackupVault": Vaults(target.client("backup")),
+            "AWS::S3::Bucket": Buckets(target.client("s3"), target.pseudo_parameters()["AWS::AccountId"]),
             _TABLE: Tables(target.client("dynamodb")),
         }
         self._keys = Keys(target.client("kms"), int(purge.parameters["KeyDeletionWindowDays"]))
@@ -93,6 +94,8 @@ class Leftovers:
 
     def _reason_to_keep(self, leftover: Leftover, tables: Collection[str]) -> str:
         environment = self._purge.environment
+        if leftover.obstacle:
+            return leftover.obstacle
         if not leftover.belongs_to(environment):
             return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
         pseudo = self._target.pseudo_parameters()

@@ -1,6 +1,9 @@
-"""The services that retain resources with fixed names: queues, log groups, tables and backup vaults."""
+"""The services that retain resources with fixed names: queues, log groups, tables, vaults and buckets."""
 
-from botocore.exceptions import WaiterError
+from itertools import islice
+from typing import Any
+
+from botocore.exceptions import ClientError, WaiterError
 from rich import filesize
 
 from scripts.common.clients import (
@@ -8,6 +11,7 @@ from scripts.common.clients import (
     CloudWatchLogsClient,
     DynamoDBClient,
     RecoveryPointByBackupVaultTypeDef,
+    S3Client,
     SQSClient,
     TableDescriptionTypeDef,
     WaiterConfigTypeDef,
@@ -20,6 +24,8 @@ from .leftover import Leftover, format_count
 
 _TIMEOUT_SECONDS = 10 * 60
 _WAITING: WaiterConfigTypeDef = {"Delay": 2, "MaxAttempts": _TIMEOUT_SECONDS // 2}
+# S3 has no count of a bucket's versions: they are listed, at most 1,000 in a request.
+_COUNTED_PAGES = 20
 
 
 class Queues:
@@ -180,3 +186,103 @@ class Vaults:
         paginator = self._client.get_paginator("list_recovery_points_by_backup_vault")
         pages = paginator.paginate(BackupVaultName=name)
         return [point for page in pages for point in page["RecoveryPoints"]]
+
+
+class Buckets:
+    """Every request names the account: a bucket of this name that another account owns is neither read nor changed.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+    """
+
+    name_property = "BucketName"
+    loss = "its objects, with all their versions"
+
+    def __init__(self, client: S3Client, account: str) -> None:
+        self._client, self._account = client, account
+
+    def find(self, name: str) -> Leftover | None:
+        """Return the bucket, with an obstacle if it is in another Region or S3 denies this account access to it.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        """
+        try:
+            region = self._client.head_bucket(Bucket=name, ExpectedBucketOwner=self._account).get("BucketRegion")
+        except ClientError as error:
+            # The answer to a HEAD request has no body, and so no other code than its status.
+            code = error.response["Error"]["Code"]
+            if code == "404":
+                return None
+            if code not in ("301", "403"):
+                raise
+            denied = "belongs to another account, or s3:ListBucket on it is not allowed"
+            return Leftover("AWS::S3::Bucket", name, name, obstacle=denied if code == "403" else "is in another Region")
+        if region not in (None, self._client.meta.region_name):
+            return Leftover("AWS::S3::Bucket", name, name, obstacle=f"is in another Region, {region}")
+        return Leftover("AWS::S3::Bucket", name, name, self._read_tags(name), self._count_versions(name))
+
+    def delete(self, leftover: Leftover) -> None:
+        """Delete every version and delete marker, then the bucket, and wait.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/delete-bucket.html
+
+        Raises ``UserError`` for a version that S3 does not delete, such as a locked one, and for a new object.
+        """
+        for page in self._list_versions(leftover.id):
+            self._delete_versions(leftover, page)
+        try:
+            self._client.delete_bucket(Bucket=leftover.id, ExpectedBucketOwner=self._account)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "BucketNotEmpty":
+                raise
+            step = "stop what writes to it, and run it again"
+            raise UserError(f"{leftover} has got new objects while it was emptied; {step}") from error
+        try:
+            waiter = self._client.get_waiter("bucket_not_exists")
+            waiter.wait(Bucket=leftover.id, ExpectedBucketOwner=self._account, WaiterConfig=_WAITING)
+        except WaiterError as error:
+            raise UserError(f"{leftover} is still being deleted: {error}; try again") from error
+
+    def _delete_versions(self, leftover: Leftover, page: Any) -> None:
+        versions = [
+            {"Key": version["Key"], "VersionId": version["VersionId"]}
+            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+        ]
+        if not versions:
+            return
+        answer: Any = self._client.delete_objects(
+            Bucket=leftover.id,
+            Delete={"Objects": versions, "Quiet": True},  # type: ignore[typeddict-item]
+            ExpectedBucketOwner=self._account,
+        )
+        if errors := answer.get("Errors"):
+            first = errors[0]
+            # The key of an object may hold payment data: its version names it.
+            raise UserError(
+                f"{leftover} keeps {format_count(len(errors), 'version')}, the first of them "
+                f"{first.get('VersionId', '')}: {first.get('Code', '')}: {first.get('Message', '')}; allow the "
+                "deletion, or wait until no lock holds them, and run it again"
+            )
+
+    def _read_tags(self, name: str) -> dict[str, str]:
+        try:
+            tags = self._client.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=self._account)["TagSet"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchTagSet":
+                raise
+            return {}
+        return {tag["Key"]: tag["Value"] for tag in tags}
+
+    def _count_versions(self, name: str) -> str:
+        """Return how many versions and delete markers a bucket has, and their size, as far as they are counted."""
+        number = size = 0
+        pages = iter(self._list_versions(name))
+        for page in islice(pages, _COUNTED_PAGES):
+            versions = page.get("Versions", ())
+            number += len(versions) + len(page.get("DeleteMarkers", ()))
+            size += sum(version["Size"] for version in versions)
+        more = "more than " if next(pages, None) else ""
+        return f"{more}{format_count(number, 'object version')}, {filesize.decimal(size)}"
+
+    def _list_versions(self, name: str) -> Any:
+        paginator = self._client.get_paginator("list_object_versions")
+        return paginator.paginate(Bucket=name, ExpectedBucketOwner=self._account)

@@ -22,7 +22,7 @@ from tests.deployer.aws.settings import REGION
 
 PLATFORM_TAGS = {"ManagedBy": "payment-platform"}
 FOREIGN_TAGS = {"Team": "orders"}
-FUNCTIONS = ("lambda-payment-validation-prod", "lambda-payment-processing-prod", "lambda-payment-reconciliation-prod")
+FUNCTIONS = tuple(names.in_environment(function.name, "prod") for function in names.FUNCTIONS)
 Reader = Callable[..., Situation]
 
 

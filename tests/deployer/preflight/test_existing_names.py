@@ -2,12 +2,15 @@
 
 import re
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from scripts.common.templates import parse_template
 from scripts.deployer.preflight.examine import collect_findings
 from scripts.deployer.preflight.existing_names import find_imported_resources
-from scripts.deployer.preflight.name_lookups import LOOKUPS
+from scripts.deployer.preflight.name_lookups import LOOKUPS, _has_bucket
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
@@ -231,3 +234,27 @@ def test_the_resources_of_the_stack_must_be_readable(situation_of: Reader, aws: 
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)]}
     ((verdict, _, step),) = findings_of("names", situation_of())
     assert (verdict, step) == ("unknown", "grant cloudformation:ListStackResources")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "exists"),
+    [
+        (404, {}, False),
+        # Another account's, and one in another Region.
+        (403, {"x-amz-bucket-region": "eu-west-1"}, True),
+        (301, {"x-amz-bucket-region": "us-east-1"}, True),
+        # Only that the caller may not ask.
+        (403, {}, None),
+    ],
+)
+def test_the_name_of_any_account_s_bucket_is_taken(status: int, headers: dict[str, str], exists: bool | None) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html"""
+    client = boto3.client("s3", REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stubber:
+        meta = {"HTTPHeaders": headers}
+        stubber.add_client_error("head_bucket", str(status), http_status_code=status, response_meta=meta)
+        if exists is None:
+            with pytest.raises(ClientError):
+                _has_bucket(client, "payment-statements")
+        else:
+            assert _has_bucket(client, "payment-statements") is exists
