@@ -212,13 +212,13 @@ def test_the_layer_is_what_stripes_library_needs_and_nothing_else() -> None:
     """The metadata of the distributions gives the direct and indirect requirements."""
     lines = (ROOT / "lambda-layers" / "stripe" / "requirements.txt").read_text().splitlines()[1:]
     pinned = dict(line.split()[0].split("==") for line in lines)
-    requirements, required = [Requirement("stripe")], set()
+    requirements, visited = [Requirement("stripe")], set()
     while requirements:
         requirement = requirements.pop()
         name = canonicalize_name(requirement.name)
         assert pinned[name] in requirement.specifier
-        if name not in required:
-            required.add(name)
+        if name not in visited:
+            visited.add(name)
             required = map(Requirement, metadata.requires(name) or [])
             requirements += [item for item in required if item.marker is None or item.marker.evaluate({"extra": ""})]
-    assert required == set(pinned)
+    assert visited == set(pinned)

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from stacks import settings
+from stacks.wiring import to_pascal_case
 from tests.emitted import load_template, resources
 from tests.stacks.access import FUNCTIONS, World
 
@@ -16,8 +17,8 @@ UNRESTRICTED = {
     "ReconciliationWorkflowPolicy": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
     **{f"{title}Policy": {"TracingHasNoResource"} for title in FUNCTIONS},
     **{
-        f"Boundary{environment}": {"LogDeliveryHasNoResource", "TracingHasNoResource"}
-        for environment in ("Dev", "Local", "Prod", "Staging")
+        f"Boundary{to_pascal_case(environment)}": {"LogDeliveryHasNoResource", "TracingHasNoResource"}
+        for environment in (*settings.deployed_environments(), settings.LOCAL)
     },
     "Service1Policy": {
         "AlarmsCannotBeDescribedByName", "CompositeAlarmsCannotBePutByName", "IndexPoliciesHaveNoResource",
