@@ -50,7 +50,8 @@ CHECKS_OF_ALL_RECIPES = (
     )),
     f"{RIGHTS_CHECK}[prod-create]", "tests/audit/test_privileges.py", "tests/verify/test_described.py",
     "tests/deployer/preflight/test_concurrency.py", "tests/deployer/preflight/test_existing_names.py",
-    "tests/deployer/test_code_only.py::test_changed_code_is_live_at_once", "tests/deployer/test_destroy.py",
+    "tests/deployer/test_code_only.py::test_changed_code_is_live_at_once",
+    "tests/deployer/test_first_deployment.py::test_a_purge_deletes_the_leftovers_of_its_environment_only",
     "tests/deployer/test_package.py", "tests/test_maps.py", "tests/test_runtime.py", RUNBOOK_CHECK, TRIGGER_CHECK,
     *FOUR_ENVIRONMENTS, "-k", "not cfn_lint",
 )  # fmt: skip
@@ -171,7 +172,7 @@ def test_a_bucket_whose_type_has_no_rights_is_noticed(tree: Copy) -> None:
 def test_a_queue_whose_name_does_not_end_as_one_gets_no_rights(tree: Copy) -> None:
     tree.follow_recipe("A queue")
     for path in ("stacks/names.py", "stacks/data/stack.py"):
-        tree.replace_text(path, "RECEIPTS_QUEUE", "RECEIPTS")
+        tree.replace_text(path, "REFUNDS_QUEUE", "REFUNDS")
     assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]") == {RIGHTS_CHECK}
 
 

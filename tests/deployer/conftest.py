@@ -323,7 +323,11 @@ def assert_golden(name: str, output: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(output, encoding="utf-8")
-    assert output == path.read_text(encoding="utf-8"), f"{path} differs; UPDATE_GOLDEN=1 writes it"
+    test = os.environ["PYTEST_CURRENT_TEST"].split("[")[0].split(" ")[0]
+    assert output == path.read_text(encoding="utf-8"), (
+        f"{path.relative_to(ROOT)} is what was last reviewed. If the change is meant, write it again, and review the "
+        f"diff: UPDATE_GOLDEN=1 .venv/bin/python -m pytest {test}"
+    )
 
 
 def interrupt_when(process: subprocess.Popen[str], is_due: Callable[[], bool]) -> CommandResult:
