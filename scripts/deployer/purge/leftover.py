@@ -13,6 +13,7 @@ _NOUNS = {
     "AWS::DynamoDB::Table": "table",
     "AWS::KMS::Key": "key",
     "AWS::Logs::LogGroup": "log group",
+    "AWS::S3::Bucket": "bucket",
     "AWS::SQS::Queue": "queue",
 }
 
