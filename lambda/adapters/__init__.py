@@ -1,6 +1,7 @@
 """The ports of the payment core, implemented on real services.
 
 environment.py      builds the adapters that the environment variables select
+clients.py          clients of AWS's services
 dynamodb.py         the ledger
 stored_items.py     payments and steps as items of its tables
 simulator.py        a gateway that decides by the amount

@@ -1,21 +1,15 @@
 """The ledger on two DynamoDB tables, written in one transaction: the state of each payment, and its steps."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.payment import OPEN, Payment
 
+from adapters import clients
 from adapters.stored_items import MAXIMUM_SHARDS, from_item, to_item, to_seconds, to_step
-
-# botocore may repeat a call whose answer was lost. It sends the same ClientRequestToken, and gets the same answer.
-# After ten minutes, or from another process, the condition fails, and ``write_step`` recognizes its own write.
-_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 
 # The index of the payments that are open or have a notice due. Other payments do not have its key.
 OPEN_INDEX = "open-payments"
@@ -26,9 +20,9 @@ _PAGE_KEYS = 100
 
 
 def create_client() -> Any:
-    # At INFO, botocore logs the source of its credentials in every new execution environment.
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    return botocore.session.get_session().create_client("dynamodb", config=_CONFIG)
+    # botocore may repeat a call whose answer was lost. It sends the same ClientRequestToken, and gets the same answer.
+    # After ten minutes, or from another process, the condition fails, and ``write_step`` recognizes its own write.
+    return clients.create_client("dynamodb", connect_seconds=2, read_seconds=5, attempts=3)
 
 
 class DynamoDBLedger:

@@ -1,12 +1,14 @@
 """Builds the adapters that the function's environment variables select."""
 
 import os
+from typing import TYPE_CHECKING
 
 from payments.errors import InternalError
-from payments.ports import Gateway
 
 from adapters import dynamodb
-from adapters.measured_gateway import MeasuredGateway
+
+if TYPE_CHECKING:
+    from payments.ports import Gateway
 
 
 def read_variable(name: str) -> str:
@@ -30,16 +32,18 @@ def build_ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
     return dynamodb.DynamoDBLedger(*tables, dynamodb.create_client(), actor, int(read_variable("OPEN_SHARDS")))
 
 
-def build_gateway() -> Gateway:
+def build_gateway() -> "Gateway":
     """Return the gateway that the variable GATEWAY names, with its calls measured.
 
-    Only its module is imported, because customers wait for imports. Raises ``GatewayUnavailable`` if its API key cannot
-    be read now, and ``InternalError`` if a retry cannot help.
+    Only its module is imported, and none for validation, because customers wait for imports. Raises
+    ``GatewayUnavailable`` if its API key cannot be read now, and ``InternalError`` if a retry cannot help.
     """
+    from adapters.measured_gateway import MeasuredGateway
+
     return MeasuredGateway(_select_gateway())
 
 
-def _select_gateway() -> Gateway:
+def _select_gateway() -> "Gateway":
     match read_variable("GATEWAY"):
         case "simulator":
             from adapters.simulator import Simulator

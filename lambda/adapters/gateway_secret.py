@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 from payments.errors import GatewayUnavailable, InternalError, PaymentError
+
+from adapters import clients
 
 MAXIMUM_AGE_SECONDS = 5 * 60
 # After a failed renewal. The older key may still work, so not every payment should wait for another attempt.
@@ -32,14 +32,9 @@ log = logging.getLogger("payments")
 
 
 def create_client() -> Any:
-    # At DEBUG, botocore logs whole answers, and so the secret.
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": TRIES},
+    return clients.create_client(
+        "secretsmanager", connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=TRIES
     )
-    return botocore.session.get_session().create_client("secretsmanager", config=config)
 
 
 class Secret:

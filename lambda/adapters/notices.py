@@ -5,20 +5,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import NoticeNotSent
 from payments.payment import Payment, Status
 
-# Short, because many payments may wait behind one notice that cannot be sent.
-_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+from adapters import clients
+
 # The errors by which the workflow reports the same statuses.
 _ERRORS = {Status.FAILED: "PaymentGivenUp", Status.REVIEW: "ReviewNeeded"}
 
 
 def create_client(service: str) -> Any:
-    return botocore.session.get_session().create_client(service, config=_CONFIG)
+    # Few attempts, because many payments may wait behind one notice that cannot be sent.
+    return clients.create_client(service, connect_seconds=2, read_seconds=5, attempts=2)
 
 
 class TopicAndQueue:

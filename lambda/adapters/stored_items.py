@@ -9,7 +9,6 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from payments.errors import LedgerRefused
@@ -31,7 +30,7 @@ class Codec(NamedTuple):
 
 def to_seconds(value: float) -> dict[str, str]:
     # repr() returns the digits that parse to the same float.
-    return {"N": str(Decimal(repr(value)))}
+    return {"N": repr(value)}
 
 
 TEXT = Codec(lambda value: {"S": value}, lambda attribute: attribute["S"])
@@ -91,6 +90,9 @@ STORED_FIELDS = (
     StoredField("notification.notifier_until", SECONDS, "notifier_until"),
     StoredField("notification.is_dead_lettered", FLAG, "dead_lettered", omitted=False, older_attributes=("letter",)),
 )
+# Each with the part of the payment that holds it ("" for the payment itself), and its name there.
+_PLACES = tuple((*field.path.rpartition(".")[::2], field) for field in STORED_FIELDS)
+_REQUIRED = tuple(field.attribute for field in STORED_FIELDS if field.is_required)
 
 
 def to_item(payment: Payment, open_shards: int) -> dict[str, Any]:
@@ -99,25 +101,24 @@ def to_item(payment: Payment, open_shards: int) -> dict[str, Any]:
     ``open_shards`` is the number of shards over which new keys are spread, at most ``MAXIMUM_SHARDS``.
     """
     item = {}
-    for field in STORED_FIELDS:
-        holder, _, name = field.path.rpartition(".")
+    for holder, name, field in _PLACES:
         value = getattr(getattr(payment, holder) if holder else payment, name, None)
         if value is not None and (field.is_required or value != field.omitted):
             item[field.attribute] = field.codec.encode(value)
-    if payment.overdue_at is not None:
+    overdue_at = payment.overdue_at
+    if overdue_at is not None:
         item["open_shard"] = {"N": str(zlib.crc32(payment.transaction_id.encode()) % open_shards)}
-        item["overdue_at"] = to_seconds(payment.overdue_at)
+        item["overdue_at"] = to_seconds(overdue_at)
     return item
 
 
 def from_item(item: dict[str, Any]) -> Payment:
     """Return the payment that an item holds; raises ``LedgerRefused`` for an item that is no payment's."""
-    missing = [field.attribute for field in STORED_FIELDS if field.is_required and field.attribute not in item]
+    missing = [attribute for attribute in _REQUIRED if attribute not in item]
     if missing:
         raise LedgerRefused(f"the table holds an item without {', '.join(missing)}")
     values: dict[str, dict[str, Any]] = {"": {}, "amount": {}, "notification": {}}
-    for field in STORED_FIELDS:
-        holder, _, name = field.path.rpartition(".")
+    for holder, name, field in _PLACES:
         stored = item.get(field.attribute)
         for older_attribute in field.older_attributes:
             stored = stored or item.get(older_attribute)

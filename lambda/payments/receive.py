@@ -1,19 +1,22 @@
 """The first step: read the request, apply the rules, and record the payment once."""
 
 import secrets
+from typing import TYPE_CHECKING
 
 from .errors import IdempotencyConflict
 from .notification import Notification
 from .payment import Payment, Status
-from .ports import Ledger
 from .request import read_request
 from .rules import Limits, find_rejection_reasons
+
+if TYPE_CHECKING:  # what processing needs of it, validation need not import
+    from .ports import Ledger
 
 SALT_BYTES = 16
 
 
 def receive_payment(
-    raw: object, *, ledger: Ledger, limits: Limits, execution: str, current_time: float, notify_outcomes: bool
+    raw: object, *, ledger: "Ledger", limits: Limits, execution: str, current_time: float, notify_outcomes: bool
 ) -> Payment:
     """Record the payment as PENDING or REJECTED and return it.
 

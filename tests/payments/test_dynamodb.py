@@ -10,6 +10,7 @@ from adapters.dynamodb import DynamoDBLedger
 from adapters.stored_items import to_item, to_step
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.stub import Stubber
+from botocore.validate import ParamValidator
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.money import Money
 from payments.payment import Payment, Status
@@ -38,8 +39,15 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     client = dynamodb.create_client()
+    client.meta.events.register("provide-client-params.dynamodb.*", require_valid_request)
     with Stubber(client) as stub:
         yield DynamoDBLedger("table", "ledger", client, "function:1", SHARDS), stub, client
+
+
+def require_valid_request(params: Any, model: Any, **_: Any) -> None:
+    """Compare a request with the service model: the functions' client does not."""
+    problems = ParamValidator().validate(params, model.input_shape)
+    assert not problems.has_errors(), problems.generate_report()
 
 
 def expect_query(shard: int, condition: str = "", values: Any = (), **changes: Any) -> dict[str, Any]:
