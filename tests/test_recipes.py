@@ -52,7 +52,8 @@ CHECKS_OF_ALL_RECIPES = (
     "tests/deployer/preflight/test_concurrency.py", "tests/deployer/preflight/test_existing_names.py",
     "tests/deployer/test_code_only.py::test_changed_code_is_live_at_once",
     "tests/deployer/test_first_deployment.py::test_a_purge_deletes_the_leftovers_of_its_environment_only",
-    "tests/deployer/test_package.py", "tests/test_maps.py", "tests/test_runtime.py", RUNBOOK_CHECK, TRIGGER_CHECK,
+    "tests/deployer/test_package.py", "tests/test_maps.py",
+    "tests/test_runtime.py::test_all_that_depends_on_the_runtime_follows_it", RUNBOOK_CHECK, TRIGGER_CHECK,
     *FOUR_ENVIRONMENTS, "-k", "not cfn_lint",
 )  # fmt: skip
 # A relative folder is not the one of the pictures, so none are drawn.
