@@ -104,8 +104,11 @@ SERVICE_ROLE = "role-payment-cloudformation"
 RECONCILIATION_RULE = "rule-sfn-payment-reconciliation-${Environment}"
 
 WORKFLOW = "sfn-payment-workflow-${Environment}"
+# The Express workflow of payments, beside the Standard one. It has the role and the log group of that one.
+EXPRESS_WORKFLOW = "sfn-payment-express-${Environment}"
 RECONCILIATION_WORKFLOW = "sfn-payment-reconciliation-${Environment}"
-STATE_MACHINES = (WORKFLOW, RECONCILIATION_WORKFLOW)
+PAYMENT_WORKFLOWS = (WORKFLOW, EXPRESS_WORKFLOW)
+STATE_MACHINES = (*PAYMENT_WORKFLOWS, RECONCILIATION_WORKFLOW)
 
 BACKUP_VAULT = "backup-vault-payments-${Environment}"
 BACKUP_PLAN = "backup-plan-payments-${Environment}"
@@ -167,5 +170,5 @@ QUEUE_ARN = arn("sqs", QUEUE)
 NOTIFICATION_QUEUE_ARN = arn("sqs", NOTIFICATION_QUEUE)
 BACKUP_VAULT_ARN = arn("backup", f"backup-vault:{BACKUP_VAULT}")
 RECONCILIATION_RULE_ARN = arn("events", f"rule/{RECONCILIATION_RULE}")
-WORKFLOW_ARN = arn("states", f"stateMachine:{WORKFLOW}")
+PAYMENT_WORKFLOW_ARNS = [arn("states", f"stateMachine:{workflow}") for workflow in PAYMENT_WORKFLOWS]
 RECONCILIATION_WORKFLOW_ARN = arn("states", f"stateMachine:{RECONCILIATION_WORKFLOW}")

@@ -42,6 +42,12 @@ class Settings:
     key_deletion_window_days = Number("KMS key deletion waiting period, in days", minimum=7, maximum=30)
     deletion_protection = Flag("Whether the tables have deletion protection")
     backup_retention_days = Number("Retention of the tables' daily backups, in days; 0 disables backups", maximum=3650)
+    # The third value is the way back: it ends the executions of the Express workflow before "standard" deletes it.
+    workflow_type = Choice(
+        "The workflow that receives payments: Standard; Express beside it; or Standard again, with Express to its end",
+        among=("standard", "express", "standard-after-express"),
+        default="standard",
+    )
     workflow_log_level = Choice("Which Step Functions events are logged", among=("ALL", "ERROR", "FATAL", "OFF"))
     workflow_log_execution_data = Flag(
         "Whether Step Functions logs include input and output, which contain payment data"

@@ -36,7 +36,7 @@ class TopicAndQueue:
             "status": payment.status,
             "reasons": list(payment.reasons),
             "failure": payment.failure or "",
-            "execution_arn": payment.execution,
+            "execution_arn": payment.execution_arn,
         }
         attributes = {"outcome": payment.outcome, "payment_status": payment.status, "environment": self._environment}
         self._send_message(
@@ -59,7 +59,7 @@ class TopicAndQueue:
             "state": "Reconciliation",
             "error": _ERRORS[payment.status],
             "cause": payment.failure or "",
-            "execution_arn": payment.execution,
+            "execution_arn": payment.execution_arn,
             "timestamp": datetime.fromtimestamp(payment.updated_at, UTC).isoformat(timespec="milliseconds"),
         }
         self._send_message(self._sqs.send_message, payment, QueueUrl=self._queue_url, MessageBody=json.dumps(letter))

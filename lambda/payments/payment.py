@@ -42,7 +42,8 @@ class Payment:
     # The hash of the request, keyed with the salt, which tells a replay from another request under the same id. Neither
     # leaves the table of payments.
     fingerprint: str
-    # The execution that holds the payment because it created, claimed or settled it last.
+    # The run of the execution that holds the payment because it created, claimed or settled it last: the execution's
+    # ARN, and for one that may run more than once, a "#" and the run.
     execution: str
     created_at: float
     updated_at: float
@@ -76,6 +77,10 @@ class Payment:
     def record_id(self) -> str:
         """The id of this record among all that were ever created under the transaction id."""
         return repr(self.created_at)
+
+    @property
+    def execution_arn(self) -> str:
+        return self.execution.partition("#")[0]
 
     @property
     def outcome(self) -> Status:

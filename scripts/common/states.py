@@ -2,6 +2,7 @@
 
 # In the order of a payment's path.
 SHORT_NAMES = {
+    "IdentifyRun": "Identify run",
     "ValidatePayment": "Validate",
     "ProcessPayment": "Process",
     "PaymentOutcome": "Outcome",
@@ -17,7 +18,7 @@ SHORT_NAMES = {
     "PaymentFailed": "Failed",
 }
 # A path in one line leaves these out.
-BOOKKEEPING = frozenset({"RecordUnsuccessful", "FailureOutcome", "RecordNotice"})
+BOOKKEEPING = frozenset({"IdentifyRun", "RecordUnsuccessful", "FailureOutcome", "RecordNotice"})
 
 
 def shorten_name(state: str) -> str:

@@ -14,7 +14,8 @@ from scripts.common.errors import UserError
 from scripts.common.states import shorten_name
 from scripts.local.examples import Example
 from scripts.operator.cli.views import style_status
-from scripts.operator.executions import Execution, read_execution
+from scripts.operator.executions import Execution
+from scripts.operator.express_executions import read_payment_execution
 from scripts.operator.platform import Platform
 from scripts.operator.records import Record, read_payments
 
@@ -40,7 +41,7 @@ def run_payments(
             time.sleep(0.3)
             for position, (example, execution) in enumerate(executions):
                 if not execution.has_ended:
-                    executions[position] = example, read_execution(stepfunctions, execution.execution_arn)
+                    executions[position] = example, read_payment_execution(platform, execution.execution_arn)
             # An execution that has not been looked at yet has no id.
             payments = read_payments(platform, filter(None, (execution.transaction_id for _, execution in executions)))
             live.update(make_progress_table(executions, payments), refresh=True)

@@ -1,11 +1,15 @@
 """Corrections of MiniStack's executions and asynchronous invocations, in the form of corrections.py."""
 
+import contextvars
 import json
+import threading
 import uuid
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from ministack.core.responses import json_response
-from ministack.services import lambda_svc, sqs, stepfunctions
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, now_iso
+from ministack.services import cloudwatch_logs, lambda_svc, sqs, stepfunctions
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 _ERROR_MESSAGE_BYTES = 1024
@@ -16,6 +20,9 @@ def apply_corrections() -> None:
     complete_context_object()
     time_out_without_cause()
     send_events_as_dead_letters()
+    run_express_executions()
+    refuse_calls_on_express_executions()
+    log_express_executions()
 
 
 def describe_failures_without_output() -> None:
@@ -103,3 +110,114 @@ def send_events_as_dead_letters() -> None:
         sqs._act_send_message(letter, sqs._queue_by_arn(target)["url"])
 
     lambda_svc._route_async_failure = route_failure
+
+
+def run_express_executions() -> None:
+    """On AWS each start of an Express workflow is an execution with an ARN of its own, whatever its name.
+
+    MiniStack refuses a name that was used, gives the ARN of a Standard execution, and announces it on EventBridge.
+    https://docs.aws.amazon.com/step-functions/latest/dg/express-at-least-once-execution.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
+    """
+    start_standard = stepfunctions._start_execution
+
+    def start_execution(request: dict[str, Any]) -> Any:
+        machine = stepfunctions._state_machines.get(request.get("stateMachineArn", ""))
+        if machine is None or machine["type"] != "EXPRESS":
+            return start_standard(request)
+        name = request.get("name") or str(uuid.uuid4())
+        arn = f"arn:aws:states:{get_region()}:{get_account_id()}:express:{machine['name']}:{name}:{uuid.uuid4()}"
+        text, started_at = request.get("input", "{}"), now_iso()
+        execution = {
+            **{"executionArn": arn, "stateMachineArn": machine["stateMachineArn"], "name": name, "status": "RUNNING"},
+            **{"startDate": started_at, "stopDate": None, "input": text, "output": None, "events": []},
+            **{"testCase": "", "mockAttempts": {}},
+            # MiniStack's mark of executions that EventBridge does not announce.
+            "sync": True,
+        }
+        stepfunctions._executions[arn] = execution
+        details = {"input": text, "roleArn": machine["roleArn"]}
+        stepfunctions._add_event(execution, "ExecutionStarted", {"executionStartedEventDetails": details})
+        stepfunctions._emit_execution_status_event(execution)
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(stepfunctions._run_execution, arn), daemon=True).start()
+        return json_response({"executionArn": arn, "startDate": started_at})
+
+    stepfunctions._start_execution = start_execution
+
+
+def refuse_calls_on_express_executions() -> None:
+    """On AWS no call describes, lists or stops Express executions. MiniStack answers as for Standard ones.
+
+    The service model says of each that it is not supported by EXPRESS state machines; the wording of the refusal of an
+    ARN is not documented.
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
+    """
+
+    def refuse_express(call: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+        def answer(request: dict[str, Any]) -> Any:
+            if ":express:" in str(request.get("executionArn")):
+                message = "Invalid Arn: 'Resource type not valid in this context: express'"
+                return error_response_json("InvalidArn", message, 400)
+            return call(request)
+
+        return answer
+
+    for name in ("_describe_execution", "_get_execution_history", "_stop_execution"):
+        setattr(stepfunctions, name, refuse_express(getattr(stepfunctions, name)))
+    list_standard = stepfunctions._list_executions
+
+    def list_executions(request: dict[str, Any]) -> Any:
+        machine = stepfunctions._state_machines.get(request.get("stateMachineArn", ""), {})
+        if machine.get("type") == "EXPRESS":
+            message = "This operation is not supported by this type of state machine"
+            return error_response_json("StateMachineTypeNotSupported", message, 400)
+        return list_standard(request)
+
+    stepfunctions._list_executions = list_executions
+
+
+# What the levels below ALL log. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+_FATAL = {"ExecutionAborted", "ExecutionFailed", "ExecutionTimedOut"}
+_ERRORS = _FATAL | {"EvaluationFailed", "FailStateEntered", "TaskFailed", "TaskSubmitFailed", "TaskTimedOut"}
+
+
+def log_express_executions() -> None:
+    """On AWS the log of an Express workflow is the only history of its executions. MiniStack writes none.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+    """
+    add = stepfunctions._add_event
+
+    def add_and_log(execution: dict[str, Any], kind: str, details: dict[str, Any] | None = None) -> Any:
+        event = add(execution, kind, details)
+        if ":express:" in execution["executionArn"]:
+            machine = stepfunctions._state_machines.get(execution["stateMachineArn"], {})
+            _log_event(machine.get("loggingConfiguration", {}), execution, event)
+        return event
+
+    stepfunctions._add_event = add_and_log
+
+
+def _log_event(configuration: dict[str, Any], execution: dict[str, Any], event: dict[str, Any]) -> None:
+    """Write an event to the log group of a state machine, whose configuration is that of its template."""
+    level = configuration.get("Level", "OFF")
+    if event["type"] not in {"OFF": set(), "FATAL": _FATAL, "ERROR": _ERRORS}.get(level, {event["type"]}):
+        return
+    details: dict[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
+    if str(configuration.get("IncludeExecutionData")).lower() != "true":
+        details = {name: value for name, value in details.items() if name not in ("input", "output", "parameters")}
+    moment = int(datetime.fromisoformat(event["timestamp"]).timestamp() * 1000)
+    line = {
+        "id": str(event["id"]),
+        "type": event["type"],
+        "details": details,
+        "previous_event_id": str(event["id"] - 1),
+        "event_timestamp": str(moment),
+        "execution_arn": execution["executionArn"],
+    }
+    group = configuration["Destinations"][0]["CloudWatchLogsLogGroup"]["LogGroupArn"].split(":")[6]
+    stream = {"logGroupName": group, "logStreamName": f"states/{execution['executionArn'].split(':')[6]}"}
+    cloudwatch_logs._create_log_stream(stream)
+    cloudwatch_logs._put_log_events(stream | {"logEvents": [{"timestamp": moment, "message": json.dumps(line)}]})

@@ -10,6 +10,7 @@ result_files.py       the results of many payments as a table
 execution_names.py    names of executions, which hold a transaction id and nothing else of a request
 records.py            what the table holds of a payment, without the customer
 executions.py         the history of an execution
+express_executions.py  executions of the Express workflow, from its log
 logs.py               what the functions logged of payments
 log_events.py         every line of the functions' and the workflow's logs
 story.py              all of these of one payment, in chronological order

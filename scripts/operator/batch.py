@@ -19,8 +19,9 @@ from payments.payment import Status
 from payments.request import PaymentRequest, read_request
 
 from . import records
-from .execution_names import name_execution
+from .execution_names import is_express, name_execution
 from .executions import NOT_FOUND_CODES
+from .express_executions import LONGEST_SECONDS as LONGEST_EXPRESS_SECONDS
 from .payment_requests import Request
 from .platform import Platform
 from .records import Record
@@ -172,6 +173,8 @@ class Batch:
         self._look_interval = min(self._look_interval * 1.2, 2.0)
 
     def _has_execution_ended(self, result: Result) -> bool:
+        if is_express(result.execution):  # no API describes it, and it takes no longer
+            return self._clock() - self._pending[result.transaction_id].sent_at > LONGEST_EXPRESS_SECONDS
         try:
             execution = self._platform.client("stepfunctions").describe_execution(executionArn=result.execution)
         except ClientError as error:
@@ -243,6 +246,27 @@ def _apply_record(result: Result, record: Record) -> Result:
 
 
 def _start_execution(platform: Platform, request: Request) -> Result:
+    """Start an execution of the workflow that receives payments, and return it as the result."""
+    if not is_express(platform.outputs["StepFunctionsStateMachineArn"]):
+        return _start_standard_execution(platform, request)
+    stepfunctions = platform.client("stepfunctions")
+    try:
+        response = stepfunctions.start_execution(
+            stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
+            name=name_execution(request.transaction_id),
+            input=request.body,
+        )
+    except (stepfunctions.exceptions.StateMachineDoesNotExist, stepfunctions.exceptions.StateMachineDeleting):
+        # Payments go to the Standard workflow again, and this one was deleted.
+        platform.forget_outputs()
+        if is_express(platform.outputs["StepFunctionsStateMachineArn"]):
+            raise
+        return _start_standard_execution(platform, request)
+    # Each start of a name is another execution. What was recorded before was not sent.
+    return Result(request.transaction_id, execution=response["executionArn"], is_newly_sent=True)
+
+
+def _start_standard_execution(platform: Platform, request: Request) -> Result:
     """Start the first execution of an unrecorded payment, or the next after those that recorded nothing.
 
     The name may belong to an execution that is about to record the payment, that ended before it did, or that is

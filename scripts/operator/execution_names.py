@@ -1,4 +1,4 @@
-"""Names of executions, made of the payment's transaction id and nothing else of the request.
+"""Names and ARNs of executions. A name is made of the payment's transaction id and nothing else of the request.
 
 Names appear unmasked in ARNs, logs and metrics. Whatever is derived from a request alone, even a hash, can be found
 by trying all amounts.
@@ -7,6 +7,8 @@ by trying all amounts.
 import re
 import secrets
 import string
+
+from stacks import names
 
 # "To enable logging with CloudWatch Logs, the name should only contain 0-9, A-Z, a-z, - and _", 80 of them at most.
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
@@ -17,6 +19,10 @@ _REDRIVE = "_redrive"
 _REDRIVE_DIGITS = 6
 _SUFFIX = re.compile(rf"(_[0-9]+|{_REDRIVE}[0-9a-f]{{{_REDRIVE_DIGITS}}})?")
 _LONGEST_ID_PART = LONGEST_NAME - len(_REDRIVE) - _REDRIVE_DIGITS
+
+# The part of an ARN by which an Express execution is told from others.
+EXPRESS = ":express:"
+_EXPRESS_WORKFLOW = names.EXPRESS_WORKFLOW.removesuffix("${Environment}")
 
 _ALPHANUMERIC = string.digits + string.ascii_letters
 # No id begins with the first of these, so no number that an id stands for begins with a zero.
@@ -59,6 +65,25 @@ def is_named_after(name: str, transaction_id: str) -> bool:
         return True
     base, _, ending = name.removeprefix("redrive-").rpartition("-")
     return base == re.sub(r"[^A-Za-z0-9_-]", "-", transaction_id)[:50] and ending.isalnum()
+
+
+def is_express(arn: str) -> bool:
+    """Whether an ARN is that of the Express workflow, or of one of its executions.
+
+    An execution's is ``arn:PARTITION:states:REGION:ACCOUNT:express:WORKFLOW:NAME:ID``, as in
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
+    """
+    return f":{_EXPRESS_WORKFLOW}" in arn
+
+
+def name_of(execution_arn: str) -> str:
+    """Return the name of an execution of either workflow."""
+    return execution_arn.split(":")[7] if EXPRESS in execution_arn else execution_arn.rsplit(":", 1)[-1]
+
+
+def without_run(run_id: str) -> str:
+    """Return the ARN in the id of a run: the Express workflow appends what tells the runs of an execution apart."""
+    return run_id.partition("#")[0]
 
 
 def _as_number(transaction_id: str) -> str:

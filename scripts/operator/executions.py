@@ -1,4 +1,7 @@
-"""The history of an execution, from Step Functions alone. Of its input only the transaction id is kept."""
+"""The history of an execution, from Step Functions alone. Of its input only the transaction id is kept.
+
+That of an Express execution is in express_executions.py.
+"""
 
 import json
 from collections import Counter
@@ -9,6 +12,7 @@ from typing import Any
 from scripts.common.clients import SFNClient
 from scripts.common.states import BOOKKEEPING, shorten_name
 
+from .execution_names import name_of
 from .records import hide_card_numbers
 
 _MOMENT_KINDS = {
@@ -56,7 +60,7 @@ class Execution:
 
     @property
     def name(self) -> str:
-        return self.execution_arn.rsplit(":", 1)[-1]
+        return name_of(self.execution_arn)
 
     @property
     def path(self) -> str:
@@ -88,12 +92,13 @@ def read_execution(stepfunctions: SFNClient, execution_arn: str) -> Execution:
     pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
     events = [event for page in pages for event in page["events"]]
     for event in events:
-        _add_event(execution, event)
+        add_event(execution, event)
     execution.seconds = (events[-1]["timestamp"] - events[0]["timestamp"]).total_seconds() if events else 0.0
     return execution
 
 
-def _add_event(execution: Execution, event: Any) -> None:
+def add_event(execution: Execution, event: Any) -> None:
+    """Add an event of the history to the execution."""
     kind = event["type"]
     if "stateEnteredEventDetails" in event:
         execution.states.append(event["stateEnteredEventDetails"]["name"])

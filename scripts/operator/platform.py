@@ -33,6 +33,10 @@ class Platform:
         """The outputs of the parent stack. Raises ``UserError`` if it is not deployed."""
         return describe_environment(self.client("cloudformation"), self.environment).outputs
 
+    def forget_outputs(self) -> None:
+        """Read the outputs again when they are needed next, because a deployment has changed them."""
+        self.__dict__.pop("outputs", None)
+
     @property
     def client(self) -> ClientFactory:
         return self.target.client

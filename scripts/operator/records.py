@@ -14,6 +14,7 @@ from payments.request import CARD_NUMBER, PaymentRequest
 from scripts.common.errors import UserError
 from stacks.names import OPEN_INDEX
 
+from .execution_names import without_run
 from .platform import Platform
 
 # The limit of BatchGetItem.
@@ -112,9 +113,10 @@ def parse_item(item: dict[str, Any]) -> Record:
     """Return the record of an item of the table; attributes that are missing are empty."""
     values = {name: next(iter(typed.values())) for name, typed in item.items()}
     # With all of their digits, because ARNs need them.
-    texts = ("transaction_id", "status", "execution", "notified_status", "notifier")
+    texts = ("transaction_id", "status", "notified_status")
     converters: dict[tuple[str, ...], Callable[[Any], Any]] = {
         texts: lambda value: replace_control_characters(str(value or "")),
+        ("execution", "notifier"): lambda value: without_run(replace_control_characters(str(value or ""))),
         ("payment_method", "gateway_reference", "refund_reference", "failure"): lambda value: hide_card_numbers(
             value or ""
         ),

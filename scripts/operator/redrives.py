@@ -10,7 +10,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 from . import dead_letter_queue, records
 from .dead_letters import DeadLetter
-from .execution_names import name_redrive
+from .execution_names import is_express, name_redrive
 from .executions import NOT_FOUND_CODES
 from .platform import Platform
 from .statuses import SETTLED
@@ -61,10 +61,13 @@ class Redrives:
         return sent is None or _identify_request(letter, sent) in self.started
 
     def _read_sent_request(self, letter: DeadLetter) -> str | None:
-        """Return the request as it was sent, the input of the failed execution, or None if its history is deleted.
+        """Return the request as it was sent, the input of the failed execution, or None if there is no history.
 
         Step Functions keeps it for 90 days: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+        It keeps none of an Express execution.
         """
+        if is_express(letter.execution_arn):
+            return None
         stepfunctions = self._platform.client("stepfunctions")
         try:
             return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])

@@ -17,8 +17,9 @@ from scripts.common.states import shorten_name
 from stacks import names
 
 from . import logs, records
-from .execution_names import is_named_after
+from .execution_names import is_express, is_named_after, without_run
 from .executions import NOT_FOUND_CODES, Execution, Moment, read_execution
+from .express_executions import read_executions_of
 from .platform import Platform
 from .records import Record, format_time, format_timestamp, hide_card_numbers
 from .statuses import FAILED
@@ -68,14 +69,18 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
     with ThreadPoolExecutor(8) as pool:
         arns_by_name = pool.submit(_find_executions_by_name, platform, transaction_id)
         steps = _read_ledger(platform, transaction_id)
-        arns = dict.fromkeys(step["execution"] for step in steps if step.get("execution"))
+        arns = dict.fromkeys(without_run(step["execution"]) for step in steps if step.get("execution"))
         arns |= dict.fromkeys(arn for arn in (payment.execution, payment.notifier) if arn.startswith("arn:"))
         arns |= dict.fromkeys(arns_by_name.result())
-        kept_executions = pool.map(lambda arn: _read_execution_if_kept(platform, arn), arns)
+        standard_arns = [arn for arn in arns if not is_express(arn)]
+        kept_executions = pool.map(lambda arn: _read_execution_if_kept(platform, arn), standard_arns)
         # A former name may be another payment's, and anybody can choose any: the input decides.
         executions = [
             execution for execution in kept_executions if execution and execution.transaction_id == transaction_id
         ]
+        express_arns = [arn for arn in arns if is_express(arn)]
+        if express_arns or is_express(platform.outputs["StepFunctionsStateMachineArn"]):
+            executions += _read_express_executions(platform, payment, express_arns)
     never = datetime.max.replace(tzinfo=UTC)
     executions.sort(key=lambda execution: execution.moments[0].at if execution.moments else never)
     entries = [*chain.from_iterable(map(_describe_execution, executions)), *map(_describe_step, steps)]
@@ -101,9 +106,19 @@ def _read_ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]
 def _find_executions_by_name(platform: Platform, transaction_id: str) -> list[str]:
     """Return the ARNs of executions whose names `start` or `dlq redrive` may have derived from the payment."""
     limit = {"MaxItems": PAGES * 1000, "PageSize": 1000}
-    request = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "PaginationConfig": limit}
+    # Step Functions lists no executions of an Express workflow.
+    account = platform.outputs["StepFunctionsStateMachineArn"].rpartition(":")[0]
+    standard_arn = f"{account}:{names.in_environment(names.WORKFLOW, platform.environment)}"
+    request = {"stateMachineArn": standard_arn, "PaginationConfig": limit}
     executions = platform.read_pages("stepfunctions", "list_executions", "executions", **request)
     return [execution["executionArn"] for execution in executions if is_named_after(execution["name"], transaction_id)]
+
+
+def _read_express_executions(platform: Platform, payment: Record, arns: list[str]) -> list[Execution]:
+    """Return the payment's Express executions. Their log may lack the input, and then their names decide."""
+    since, end = _find_active_time(payment, payment.updated_at)
+    executions = read_executions_of(platform, payment.transaction_id, arns, since, end)
+    return [execution for execution in executions if execution.transaction_id in (payment.transaction_id, "")]
 
 
 def _read_execution_if_kept(platform: Platform, arn: str) -> Execution | None:
@@ -122,7 +137,8 @@ def _describe_execution(execution: Execution) -> list[Entry]:
 
 def _describe_moment(execution: Execution, moment: Moment) -> Entry | None:
     """Return the entry of an event of the execution, or None if it is not shown."""
-    label = shorten_name(moment.state)
+    # With a lower level, the log of the Express workflow has no state that was entered.
+    label = shorten_name(moment.state) or "a task"
     source, detail, bad = "workflow", "", False
     match moment.kind:
         case "started":
@@ -162,7 +178,7 @@ def _describe_step(step: dict[str, Any]) -> Entry:
     if " by way of " in actor:
         details.append(f"by {actor.split(' by way of ')[0]}")
     detail = hide_card_numbers(", ".join(details))
-    return Entry(format_timestamp(step["at"]), source, summary, detail, bad, step.get("execution", ""))
+    return Entry(format_timestamp(step["at"]), source, summary, detail, bad, without_run(step.get("execution", "")))
 
 
 def _describe_note(note: str) -> str:
@@ -186,12 +202,20 @@ def _describe_note(note: str) -> str:
 
 def _read_log_entries(platform: Platform, payment: Record, latest: str) -> list[Entry]:
     """Read the logs only of the payment's active time, because CloudWatch searches slowly."""
-    since = datetime.fromisoformat(payment.created_at).timestamp() - _MARGIN_SECONDS
-    last_second = None
-    if payment.status not in OPEN and not payment.is_notice_due:
-        last_second = datetime.fromisoformat(max(payment.updated_at, latest)).timestamp() + _LATE_SECONDS
+    since, last_second = _find_active_time(payment, latest)
     lines = logs.read_lines(platform, since, payment.transaction_id, last_second)
     return [Entry(line.at, line.function, line.summary, line.detail, line.bad) for line in lines]
+
+
+def _find_active_time(payment: Record, latest: str) -> tuple[float, float | None]:
+    """Return the times between which something may be logged of a payment, the second None for one that is open.
+
+    ``latest`` is the time of its latest event.
+    """
+    since = datetime.fromisoformat(payment.created_at).timestamp() - _MARGIN_SECONDS
+    if payment.status in OPEN or payment.is_notice_due:
+        return since, None
+    return since, datetime.fromisoformat(max(payment.updated_at, latest)).timestamp() + _LATE_SECONDS
 
 
 def _describe_notifications(payment: Record) -> tuple[str, ...]:

@@ -57,8 +57,9 @@ def draw_diagram(documents: Mapping[str, Template]) -> str:
 
 def _draw_boxes(documents: Mapping[str, Template], stack: str) -> Iterator[str]:
     template = documents[stack.lower()]
+    actors = set(_actors_by_role(documents).values())
     for kind, (_, service, shape) in ACTORS.items():
-        for title in of_type(template, kind):
+        for title in filter(actors.__contains__, of_type(template, kind)):
             label = f"<b>{words(title.removesuffix('Function'))}</b><br/>{service}"
             yield f"  {title}" + shape.format(label + _describe_schedule(template, title))
     for kind, (service, shape) in STORES.items():
@@ -110,15 +111,15 @@ def _boxes_of_stores(documents: Mapping[str, Template]) -> dict[str, str]:
 
 
 def _actors_by_role(documents: Mapping[str, Template]) -> dict[str, str]:
-    """Return the function or state machine of each role."""
-    return {
-        role: title
-        for stack in list_children(documents)
-        for kind, (property_name, _, _) in ACTORS.items()
-        for title, actor in of_type(documents[stack.lower()], kind).items()
-        for name, _ in references(actor["Properties"].get(property_name))
-        for _, role in resolve_reference(documents, stack, name)
-    }
+    """Return the function or state machine of each role: of two with the same role, which do the same, the first."""
+    actors: dict[str, str] = {}
+    for stack in list_children(documents):
+        for kind, (property_name, _, _) in ACTORS.items():
+            for title, actor in of_type(documents[stack.lower()], kind).items():
+                for name, _ in references(actor["Properties"].get(property_name)):
+                    for _, role in resolve_reference(documents, stack, name):
+                        actors.setdefault(role, title)
+    return actors
 
 
 def _describe_schedule(template: Template, function: str) -> str:

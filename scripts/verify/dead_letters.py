@@ -6,7 +6,7 @@ from scripts.common.errors import UserError
 from scripts.common.suggestion import suggest_payments_command
 from scripts.common.waiting import poll_with_backoff
 from scripts.operator import dead_letter_queue
-from scripts.operator.executions import read_execution
+from scripts.operator.express_executions import read_payment_execution
 from stacks import names
 
 from .results import Failed
@@ -45,7 +45,7 @@ def delete_letters(run: Run) -> None:
     """Delete the dead letters of this run. Raises ``UserError`` if an execution, which may leave one, still runs."""
     running = [run.executions[sample.name] for sample in make_samples(run.settings) if sample.name in run.executions]
     for _ in poll_with_backoff(LEFT_RUNNING_SECONDS):
-        running = [arn for arn in running if not read_execution(run.client("stepfunctions"), arn).has_ended]
+        running = [arn for arn in running if not read_payment_execution(run.platform, arn).has_ended]
         if not running:
             break
     with dead_letter_queue.hold_letters(

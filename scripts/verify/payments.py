@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from payments.status import UNSUCCESSFUL
 
 from scripts.operator import records
-from scripts.operator.executions import Execution, read_execution
+from scripts.operator.executions import Execution
+from scripts.operator.express_executions import read_payment_execution
 from stacks import names
 
 from . import dead_letters, notifications
@@ -125,7 +126,7 @@ def _wait_for_end(run: Run, name: str) -> Execution:
     arn = run.executions[name]
 
     def read_ended() -> Execution | None:
-        execution = read_execution(run.client("stepfunctions"), arn)
+        execution = read_payment_execution(run.platform, arn)
         return execution if execution.has_ended else None
 
     execution: Execution | None = run.wait_for(read_ended, LONGEST_SECONDS)

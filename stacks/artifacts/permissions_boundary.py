@@ -87,7 +87,10 @@ def _allowed_statements(environment: str) -> list[Statement]:
             "KeysOfExecutions",
             "kms:Decrypt GenerateDataKey",
             keys,
-            only_in_context("states", stateMachineArn=arns("states", f"stateMachine:{names.WORKFLOW}")),
+            only_in_context(
+                "states",
+                stateMachineArn=arns("states", *(f"stateMachine:{name}" for name in names.PAYMENT_WORKFLOWS)),
+            ),
         ),
         allow(
             "KeysOfLogDelivery",

@@ -154,7 +154,7 @@ def allow_workflow() -> list[Statement]:
             "ExecutionsOfTheWorkflow",
             ACCOUNT_ROOT,
             "kms:Decrypt GenerateDataKey",
-            only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
+            only_in_context("states", stateMachineArn=names.PAYMENT_WORKFLOW_ARNS),
         ),
         # The role generates the data key that the delivery service decrypts.
         _allow_use(
@@ -167,7 +167,7 @@ def allow_workflow() -> list[Statement]:
         _by_cloudformation(
             "CloudFormationMakesTheWorkflow",
             "kms:Decrypt GenerateDataKey",
-            only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
+            only_in_context("states", stateMachineArn=names.PAYMENT_WORKFLOW_ARNS),
         ),
         _allow_use(
             "LogDeliveryOfTheWorkflow",

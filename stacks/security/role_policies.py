@@ -78,7 +78,7 @@ def workflow_key_policy(keys: Keys) -> PolicyDocument:
             "UseWorkflowKeyForOwnExecutions",
             "kms:Decrypt GenerateDataKey",
             key,
-            only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
+            only_in_context("states", stateMachineArn=names.PAYMENT_WORKFLOW_ARNS),
         ),
         allow(
             "UseWorkflowKeyForLogDelivery",

@@ -59,7 +59,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     workflow = add_role(
         "Workflow",
         names.WORKFLOW_ROLE,
-        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": names.WORKFLOW_ARN})),
+        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": names.PAYMENT_WORKFLOW_ARNS})),
         names.WORKFLOW_POLICY,
         role_policies.workflow_policy(created_keys),
         _add_workflow_key_policy(template, created_keys),

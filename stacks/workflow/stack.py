@@ -1,15 +1,16 @@
 """The workflow stack: the state machines with their logs, and the schedule of reconciliation."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from troposphere import AWSHelperFn, Equals, If, Sub, Template, events, stepfunctions
+from troposphere import AWSHelperFn, Equals, If, Not, Sub, Template, events, stepfunctions
 from troposphere.logs import LogGroup
 
 from .. import log_groups, names
 from ..settings import Settings
 from ..wiring import ENVIRONMENT, Value, platform_tags
 from .reconciliation import define_reconciliation
-from .state_machine import define_states
+from .state_machine import EXPRESS, STANDARD, Profile, define_states
 
 # The maximum (60 to 900 seconds are allowed), because a payment waits for each call to KMS.
 DATA_KEY_REUSE_SECONDS = 900
@@ -29,6 +30,7 @@ class Inputs:
     topic_arn: Value
     workflow_key_arn: Value
     workflow_customer_key: Value = Settings.workflow_customer_key.ref
+    workflow_type: Value = Settings.workflow_type.ref
     logs_key_arn: Value
     log_retention_days: Value = Settings.log_retention_days.ref
     log_data_protection: Value = Settings.log_data_protection.ref
@@ -39,6 +41,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
+    # Those of the workflow that receives payments.
     state_machine_arn: Value
     state_machine_name: Value
     log_group_name: Value
@@ -48,13 +51,31 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     log_group = _add_log_group(template, inputs, "WorkflowLogs", names.WORKFLOW_LOG_GROUP)
     # Depends on the setting, because another stack's output is unknown while a change set is created.
     template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
-    state_machine = template.add_resource(
+    template.add_condition("HasExpress", Not(Equals(inputs.workflow_type, "standard")))
+    template.add_condition("ExpressReceivesPayments", Equals(inputs.workflow_type, "express"))
+    standard = _add_payment_workflow(template, inputs, "PaymentWorkflow", names.WORKFLOW, STANDARD, log_group)
+    express = _add_payment_workflow(
+        template, inputs, "ExpressWorkflow", names.EXPRESS_WORKFLOW, EXPRESS, log_group, Condition="HasExpress"
+    )
+    reconciliation = _add_reconciliation(template, inputs)
+    _add_schedule(template, inputs, reconciliation)
+    return Outputs(
+        state_machine_arn=If("ExpressReceivesPayments", express.ref(), standard.ref()),
+        state_machine_name=If("ExpressReceivesPayments", express.get_att("Name"), standard.get_att("Name")),
+        log_group_name=log_group.ref(),
+    )
+
+
+def _add_payment_workflow(
+    template: Template, inputs: Inputs, title: str, name: str, profile: Profile, log_group: LogGroup, **condition: Any
+) -> stepfunctions.StateMachine:
+    state_machine: stepfunctions.StateMachine = template.add_resource(
         stepfunctions.StateMachine(
-            "PaymentWorkflow",
-            StateMachineName=names.in_template(names.WORKFLOW),
-            StateMachineType="STANDARD",
+            title,
+            StateMachineName=names.in_template(name),
+            StateMachineType=profile.workflow_type,
             RoleArn=inputs.workflow_role_arn,
-            Definition=define_states(),
+            Definition=define_states(profile),
             DefinitionSubstitutions={
                 "Environment": inputs.environment,
                 "InvokeFunction": _integration_arn("lambda:invoke"),
@@ -78,15 +99,10 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             ),
             TracingConfiguration=stepfunctions.TracingConfiguration(Enabled=True),
             Tags=platform_tags(),
+            **condition,
         )
     )
-    reconciliation = _add_reconciliation(template, inputs)
-    _add_schedule(template, inputs, reconciliation)
-    return Outputs(
-        state_machine_arn=state_machine.ref(),
-        state_machine_name=state_machine.get_att("Name"),
-        log_group_name=log_group.ref(),
-    )
+    return state_machine
 
 
 def _add_reconciliation(template: Template, inputs: Inputs) -> stepfunctions.StateMachine:

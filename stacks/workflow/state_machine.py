@@ -11,8 +11,12 @@ reconciliation announces the failure, this execution only fails. Only ``Task`` s
 expression that can fail is in one; the expressions of other states and of catchers always succeed.
 AWS does not guarantee that ``States.DataLimitExceeded`` can be caught, so the input and the state data are small.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+
+Standard and Express workflows have the same states, but for their patience, and the first state IdentifyRun of Express:
+a ``Profile`` holds what differs.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from ..compute.stack import TIMEOUT_SECONDS as FUNCTION_TIMEOUT_SECONDS
@@ -80,43 +84,107 @@ _REQUEST = "$states.context.Execution.Input"
 COMPLETED = ("COMPLETED", "REFUNDING", "REFUNDED")
 UNSUCCESSFUL = ("REJECTED", "DECLINED", "ACTION_REQUIRED")
 
-EXECUTION = {
-    "id": "{% $states.context.Execution.Id %}",
-    "started_at": "{% $states.context.Execution.StartTime %}",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """What differs between the two types of workflow. Times are in seconds."""
+
+    workflow_type: str
+    # Whether an execution may run more than once, so that each run needs an id of its own.
+    identifies_runs: bool
+    # How long a call of the validation function, of one that records, and of the processing function may take.
+    record_timeout: int
+    process_timeout: int
+    integration_timeout: int
+    function_retry: list[dict[str, Any]]
+    record_retry: list[dict[str, Any]]
+    integration_retry: list[dict[str, Any]]
+    # The longest execution; None for as long as all attempts and waits may take.
+    timeout: int | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The expression for the id by which the functions know a run of an execution: a claim belongs to one run."""
+        return "$run_id" if self.identifies_runs else "$states.context.Execution.Id"
+
+    @property
+    def execution(self) -> dict[str, str]:
+        """The field of a function's event that identifies the run."""
+        return {"id": f"{{% {self.run_id} %}}", "started_at": "{% $states.context.Execution.StartTime %}"}
 
 
-def define_states() -> dict[str, Any]:
+STANDARD = Profile(
+    workflow_type="STANDARD",
+    identifies_runs=False,
+    record_timeout=TASK_TIMEOUT_SECONDS,
+    process_timeout=TASK_TIMEOUT_SECONDS,
+    integration_timeout=INTEGRATION_TIMEOUT_SECONDS,
+    function_retry=FUNCTION_RETRY,
+    record_retry=RECORD_RETRY,
+    integration_retry=INTEGRATION_RETRY,
+)
+# AWS ends an Express execution after five minutes. Within the timeout below, a payment that cannot be recorded leaves
+# its dead letter, however its attempts fail; of a recorded one, reconciliation takes up whatever was cut short.
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+_BRIEF_THROTTLED = {**THROTTLED, "MaxAttempts": 4, "MaxDelaySeconds": 8}
+_BRIEF_IN_PROGRESS = {**IN_PROGRESS, "MaxAttempts": 4}
+_BRIEF_NOT_READY = {**NOT_READY, "MaxAttempts": 2}
+_BRIEF_PATIENT = {**PATIENT, "MaxAttempts": 4, "MaxDelaySeconds": 8}
+EXPRESS = Profile(
+    workflow_type="EXPRESS",
+    # "In rare cases, the internal state of a workflow can be lost, and the workflow will be automatically restarted":
+    # https://docs.aws.amazon.com/step-functions/latest/dg/express-at-least-once-execution.html
+    identifies_runs=True,
+    # Two calls of DynamoDB at 21 s take longer; then the call is repeated.
+    record_timeout=30,
+    # The gateway may take 50 s of it.
+    process_timeout=75,
+    integration_timeout=10,
+    function_retry=[_BRIEF_THROTTLED, _BRIEF_IN_PROGRESS, TRANSIENT, CRASHED, _BRIEF_NOT_READY],
+    record_retry=[_BRIEF_THROTTLED, {**TRANSIENT, **_BRIEF_PATIENT}, CRASHED, _BRIEF_NOT_READY],
+    integration_retry=[{"ErrorEquals": ["States.ALL"], **_BRIEF_PATIENT}],
+    timeout=290,
+)
+
+
+def define_states(profile: Profile = STANDARD) -> dict[str, Any]:
     """Return the definition, with ``${...}`` for the ARNs of ``DefinitionSubstitutions``."""
     states: dict[str, Any] = {
         "ValidatePayment": {
-            **_function_task("${ValidationFunctionArn}", {"request": _bounded_request(), "execution": EXECUTION}),
-            "Catch": _caught_in("ValidatePayment"),
+            **_function_task(
+                profile, "${ValidationFunctionArn}", {"request": _bounded_request(), "execution": profile.execution}
+            ),
+            "Catch": _caught_in(profile, "ValidatePayment"),
             "Next": "ProcessPayment",
         },
         "ProcessPayment": {
             **_function_task(
+                profile,
                 "${ProcessingFunctionArn}",
                 {
                     "action": "process",
                     "transaction_id": "{% $states.input.transaction_id %}",
                     "record_id": "{% $states.input.record_id %}",
-                    "execution": EXECUTION,
+                    "execution": profile.execution,
                 },
             ),
-            "Catch": _caught_in("ProcessPayment"),
+            "TimeoutSeconds": profile.process_timeout,
+            "Catch": _caught_in(profile, "ProcessPayment"),
             "Next": "PaymentOutcome",
         },
         "PaymentOutcome": {
             "Type": "Choice",
             "Choices": _outcome_choices(),
             # No function answers anything else. If one did, it would be a failure like any other.
-            "Assign": _failure_states("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
+            "Assign": _failure_states(
+                profile, "PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"
+            ),
             "Default": "RecordFailure",
         },
         "PaymentComplete": {"Type": "Succeed"},
         "NotifyUnsuccessful": {
             **_publish_state(
+                profile,
                 subject="{% 'Payment ' & $states.input.status %}",
                 outcome="{% $states.input.status %}",
                 payment_status="{% $states.input.status %}",
@@ -139,6 +207,7 @@ def define_states() -> dict[str, Any]:
             "Next": "RecordUnsuccessful",
         },
         "RecordUnsuccessful": _record_notice(
+            profile,
             "{% $states.input.transaction_id %}",
             "{% $states.input.notice_id %}",
             is_dead_lettered=False,
@@ -147,13 +216,14 @@ def define_states() -> dict[str, Any]:
         "PaymentUnsuccessful": {"Type": "Succeed"},
         "RecordFailure": {
             **_function_task(
+                profile,
                 "${ProcessingFunctionArn}",
                 {
                     "action": "record_failure",
                     "transaction_id": "{% $failure.transaction_id %}",
                     "request": f"{{% {_is_bounded(_REQUEST)} ? {_REQUEST} : null %}}",
                     "error": "{% $failure.error %}",
-                    "execution": EXECUTION,
+                    "execution": profile.execution,
                 },
             ),
             "Assign": {
@@ -162,7 +232,7 @@ def define_states() -> dict[str, Any]:
                 "outcome": "{% $states.result.Payload.outcome %}",
                 "notice_id": "{% $states.result.Payload.notice_id %}",
             },
-            "Retry": RECORD_RETRY,
+            "Retry": profile.record_retry,
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "SendToDeadLetterQueue"}],
             "Next": "FailureOutcome",
         },
@@ -178,15 +248,16 @@ def define_states() -> dict[str, Any]:
         "SendToDeadLetterQueue": {
             "Type": "Task",
             "Resource": "${SendMessage}",
-            "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
+            "TimeoutSeconds": profile.integration_timeout,
             "Arguments": {"QueueUrl": "${QueueUrl}", "MessageBody": f"{{% $string({_DEAD_LETTER}) %}}"},
             "Assign": {"is_dead_lettered": True},
-            "Retry": INTEGRATION_RETRY,
+            "Retry": profile.integration_retry,
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "NotifyFailure"}],
             "Next": "NotifyFailure",
         },
         "NotifyFailure": {
             **_publish_state(
+                profile,
                 subject="{% $has_payment ? 'Payment ' & $outcome : 'Execution failed' %}",
                 outcome="{% $outcome %}",
                 payment_status="{% $has_payment ? $payment_status : 'NONE' %}",
@@ -199,6 +270,7 @@ def define_states() -> dict[str, Any]:
         },
         # A notice that was not sent stays due, and reconciliation sends it.
         "RecordNotice": _record_notice(
+            profile,
             "{% $failure.transaction_id %}",
             "{% $notice_id %}",
             is_dead_lettered="{% $is_dead_lettered %}",
@@ -210,11 +282,14 @@ def define_states() -> dict[str, Any]:
             "Cause": "{% $failure.cause %}",
         },
     }
+    if profile.identifies_runs:
+        run_id = "{% $states.context.Execution.Id & '#' & $uuid() %}"
+        states = {"IdentifyRun": {"Type": "Pass", "Assign": {"run_id": run_id}, "Next": "ValidatePayment"}, **states}
     return {
         "Comment": "Validates a payment, charges it once, and announces every other outcome",
         "QueryLanguage": "JSONata",
-        "StartAt": "ValidatePayment",
-        "TimeoutSeconds": longest_execution_seconds(states) + 60,
+        "StartAt": next(iter(states)),
+        "TimeoutSeconds": profile.timeout or longest_execution_seconds(states) + 60,
         "States": states,
     }
 
@@ -235,18 +310,20 @@ def _longest_wait_seconds(retrier: dict[str, Any]) -> int:
     return sum(min(delay, retrier.get("MaxDelaySeconds", delay)) for delay in delays)
 
 
-def _function_task(function_arn: str, payload: dict[str, Any]) -> dict[str, Any]:
+def _function_task(profile: Profile, function_arn: str, payload: dict[str, Any]) -> dict[str, Any]:
     return {
         "Type": "Task",
         "Resource": "${InvokeFunction}",
-        "TimeoutSeconds": TASK_TIMEOUT_SECONDS,
+        "TimeoutSeconds": profile.record_timeout,
         "Arguments": {"FunctionName": function_arn, "Payload": payload},
         "Output": "{% $states.result.Payload %}",
-        "Retry": FUNCTION_RETRY,
+        "Retry": profile.function_retry,
     }
 
 
-def _publish_state(subject: str, outcome: str, payment_status: str, message: str) -> dict[str, Any]:
+def _publish_state(
+    profile: Profile, *, subject: str, outcome: str, payment_status: str, message: str
+) -> dict[str, Any]:
     """Return a task that publishes a notice. Subscribers can filter by ``outcome`` and ``payment_status``.
 
     ``outcome`` is how the execution ends, ``payment_status`` the status in the ledger.
@@ -254,7 +331,7 @@ def _publish_state(subject: str, outcome: str, payment_status: str, message: str
     return {
         "Type": "Task",
         "Resource": "${Publish}",
-        "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
+        "TimeoutSeconds": profile.integration_timeout,
         "Arguments": {
             # RedriveExecution resumes an execution that may have ended days ago: its claim has expired and its notice
             # may be outdated. https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
@@ -268,7 +345,7 @@ def _publish_state(subject: str, outcome: str, payment_status: str, message: str
                 "environment": {"DataType": "String", "StringValue": "${Environment}"},
             },
         },
-        "Retry": INTEGRATION_RETRY,
+        "Retry": profile.integration_retry,
     }
 
 
@@ -287,11 +364,17 @@ def _outcome_choices() -> list[dict[str, Any]]:
 
 
 def _record_notice(
-    transaction_id: str, notice_id: str, *, is_dead_lettered: str | bool, next_state: str
+    profile: Profile,
+    transaction_id: str,
+    notice_id: str,
+    *,
+    is_dead_lettered: str | bool,
+    next_state: str,
 ) -> dict[str, Any]:
     """Return a task that confirms what the execution sent. A claim without confirmation expires, and is sent again."""
     return {
         **_function_task(
+            profile,
             "${ProcessingFunctionArn}",
             {
                 "action": "record_notice",
@@ -299,12 +382,12 @@ def _record_notice(
                 "notice_id": notice_id,
                 "is_sent": "{% $is_sent %}",
                 "is_dead_lettered": is_dead_lettered,
-                "execution": EXECUTION,
+                "execution": profile.execution,
             },
         ),
         # The execution's output stays the payment's outcome.
         "Output": "{% $states.input %}",
-        "Retry": RECORD_RETRY,
+        "Retry": profile.record_retry,
         "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": next_state}],
         "Next": next_state,
     }
@@ -326,19 +409,19 @@ def _bounded_request() -> str:
     )
 
 
-def _caught_in(state: str) -> list[dict[str, Any]]:
+def _caught_in(profile: Profile, state: str) -> list[dict[str, Any]]:
     # AWS guarantees no Cause, and limits the length of neither. Both must fit into a Fail state.
     cause = "$exists($states.errorOutput.Cause) ? $substring($string($states.errorOutput.Cause), 0, 1000) : ''"
     return [
         {
             "ErrorEquals": ["States.ALL"],
-            "Assign": _failure_states(state, "$substring($string($states.errorOutput.Error), 0, 256)", cause),
+            "Assign": _failure_states(profile, state, "$substring($string($states.errorOutput.Error), 0, 256)", cause),
             "Next": "RecordFailure",
         }
     ]
 
 
-def _failure_states(state: str, error: str, cause: str) -> dict[str, Any]:
+def _failure_states(profile: Profile, state: str, error: str, cause: str) -> dict[str, Any]:
     """Return the variables that describe a failure. Their expressions cannot fail: nothing would catch the error."""
     # Only an id that validation accepts: anything else may be payment data, or truncated to the id of another payment.
     transaction_id = (
@@ -357,7 +440,7 @@ def _failure_states(state: str, error: str, cause: str) -> dict[str, Any]:
         "has_payment": False,
         "payment_status": "NOT_READ",
         "outcome": "EXECUTION_FAILED",
-        "notice_id": "{% $states.context.Execution.Id %}",
+        "notice_id": f"{{% {profile.run_id} %}}",
         "is_dead_lettered": False,
         "is_sent": False,
     }

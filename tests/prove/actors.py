@@ -10,7 +10,6 @@ from handlers import reconciliation
 from payments.ports import Charge, NotCharged, Outcome
 
 from tests.asl import Interpreter, StatesError
-from tests.prove import world as worlds
 from tests.prove.faults import Fault
 from tests.prove.stage import Pause, Position, Stage, Stopped
 from tests.prove.troubles import OF_AN_INVOCATION, START, THROTTLED_RETRIES, TROUBLES, Directed, Trouble
@@ -57,10 +56,11 @@ class Resumable(Interpreter):
 
 
 class Execution(Actor):
-    """An execution of the state machine for ``sent_request``."""
+    """A run of an execution of the state machine for ``sent_request``; the execution has its name, or another one."""
 
-    def __init__(self, name: str, sent_request: dict[str, Any] | None = None) -> None:
+    def __init__(self, name: str, sent_request: dict[str, Any] | None = None, *, execution_name: str = "") -> None:
         super().__init__(name)
+        self.execution_name = execution_name or name
         self.sent_request = request() if sent_request is None else sent_request
 
     def first_position(self, stage: Stage) -> Position:
@@ -107,10 +107,11 @@ class _Run:
             "${SendMessage}": partial(self._run_attempt, "SQS", self._stage.send_from_workflow),
             "${Publish}": partial(self._run_attempt, "SNS", self._stage.publish_from_workflow),
         }
-        interpreter = Resumable(worlds.load_definition(), tasks, self._pass_time)
+        interpreter = Resumable(self._stage.definition, tasks, self._pass_time)
         try:
+            self._stage.run_name = self._execution.name
             ended = interpreter.run_from(
-                self._execution.name, self._execution.sent_request, self._at, self._enter_state
+                self._execution.execution_name, self._execution.sent_request, self._at, self._enter_state
             )
         except Pause:
             state, data, variables = self._place

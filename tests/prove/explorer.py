@@ -37,7 +37,7 @@ from tests.prove.actors import Actor, Jump, Late, Stop, charges_all
 from tests.prove.faults import Fault
 from tests.prove.stage import _DIGESTS, Position, Snapshot, Stage, _is_under_way
 from tests.prove.troubles import LATE_SECONDS, START, Directed, Trouble
-from tests.prove.truth import Finding, find_violations
+from tests.prove.truth import Finding, find_repetitions, find_violations
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,10 @@ class Scenario:
     preemptions: int | None = None
     # The only troubles to inject, unless None.
     only: frozenset[Fault | Directed] | None = None
+    # Whether the executions are those of the Express workflow.
+    is_express: bool = False
+    # Whether a notice or a dead letter that is sent twice is wrong, even if it has the same id.
+    announces_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Explorer:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.stage = Stage(scenario.behaviour)
+        self.stage = Stage(scenario.behaviour, is_express=scenario.is_express)
         self._steps: dict[tuple[int, int, int, Trouble], tuple[Snapshot, Position]] = {}
         self._judged: dict[int, tuple[list[Finding], str]] = {}
         for number, actor in enumerate(scenario.actors):
@@ -176,7 +180,10 @@ class Explorer:
         if judgement is None:
             self.stage.restore_snapshot(state.snapshot)
             self.stage.live_on()
-            judgement = list(find_violations(self.stage, self.stage.received_notices)), self._describe_end()
+            findings = list(find_violations(self.stage, self.stage.received_notices))
+            if self.scenario.announces_once:
+                findings += find_repetitions(self.stage, self.stage.received_notices)
+            judgement = findings, self._describe_end()
             self._judged[state.snapshot.digest] = judgement
         return judgement
 

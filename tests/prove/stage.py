@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from handlers import lambda_handler
 from payments.ports import Charge, Outcome, RefundOutcome, Unknown
 
 from tests.asl import StatesError
+from tests.asl.functions import AddedFunctions
 from tests.prove.faults import Crash, Fault
 from tests.prove.services import DAY, FakeGateway
 from tests.prove.troubles import LATE_SECONDS, QUIET, START, TIMEOUTS, WAITING_SECONDS, Directed, Trouble
@@ -150,9 +152,11 @@ class Observed:
 class Stage(World):
     """A world whose time, services, late effects and received notices can be restored."""
 
-    def __init__(self, behaviour: Callable[[Charge], Outcome | None]) -> None:
-        super().__init__(behaviour=behaviour)
+    def __init__(self, behaviour: Callable[[Charge], Outcome | None], *, is_express: bool = False) -> None:
+        super().__init__(behaviour=behaviour, is_express=is_express)
         self.seam = Seam(self)
+        # The actor that runs.
+        self.run_name = ""
         gateway = SavingGateway(self.faults, behaviour, lambda: self.time)
         self._services = (self.dynamodb, gateway, self.topic, self.queue)
         self._restorable_fields = [
@@ -175,8 +179,12 @@ class Stage(World):
 
     @contextmanager
     def install_ports(self) -> Iterator["Stage"]:
-        """Give the handlers this stage's ports until the block ends. They log nothing, because they run often."""
-        with super().install_ports():
+        """Give the handlers this stage's ports until the block ends. They log nothing, because they run often.
+
+        A run's id ends in the name of its actor, so that the same life is the same each time.
+        """
+        with super().install_ports(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(AddedFunctions, "new_uuid", lambda: self.run_name)
             lambda_handler.log.disabled = True
             try:
                 yield self

@@ -37,6 +37,7 @@ class Scenario:
     redrive: bool = False
     # How long the schedule is disabled before it reconciles.
     down_seconds: float = 0
+    is_express: bool = False
 
 
 SCENARIOS = {
@@ -56,13 +57,18 @@ SCENARIOS = {
     "refunded": Scenario(Status.REFUNDED, refund=True),
     "refunded, and no schedule for a day": Scenario(Status.REFUNDED, refund=True, down_seconds=DAY),
 }
+EXPRESS_SCENARIOS = {
+    "charged": Scenario(Status.COMPLETED, is_express=True),
+    "declined": Scenario(Status.DECLINED, lambda _: Declined("insufficient_funds"), is_express=True),
+    "away for good": Scenario(Status.FAILED, lambda _: NotCharged("away"), is_express=True),
+}
 
 
 def run_scenario(
     scenario: Scenario, plan: dict[int, Fault], outage: tuple[str, int] | None = None, outage_seconds: float = 0
 ) -> World:
     """Run a life. An ``outage`` begins at a call and lasts until ``outage_seconds`` after the execution."""
-    world = World(plan, scenario.behaviour)
+    world = World(plan, scenario.behaviour, is_express=scenario.is_express)
     world.faults.outage = outage
     event: dict[str, Any] = {"transaction_id": request()["transaction_id"], "operator": "alice"}
     with world.install_ports():
@@ -240,6 +246,22 @@ def check_restored_table() -> None:
 
 def test_a_restored_table_charges_nobody_again() -> None:
     check_restored_table()
+
+
+@pytest.mark.parametrize("name", EXPRESS_SCENARIOS)
+def test_no_fault_leaves_anything_wrong_in_the_express_workflow(name: str, record_figure: Any) -> None:
+    scenario = EXPRESS_SCENARIOS[name]
+    undisturbed = run_scenario(scenario, {})
+    undisturbed.check_payments()
+    assert [payment.status for payment in undisturbed.read_payments().values()] == [scenario.ends]
+    singles = list_plans(undisturbed)
+    for single in singles:
+        try:
+            run_scenario(scenario, dict([single])).check_payments()
+        except AssertionError as error:
+            raise AssertionError(f"{name}; {single}: {error}") from None
+    record_figure("crash points tested", len(singles))
+    assert len(singles) > 20
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -36,6 +36,7 @@ LATE = frozenset({Fault.TIMEOUT_LATE, Fault.CRASH_LATE, Directed.LATE})
 LOST_ANSWERS = frozenset({Fault.TIMEOUT_WITH_EFFECT, Fault.CRASH_AFTER, Directed.ANSWERS_LOST})
 SAVED = frozenset({Directed.SAVED_ERROR, Directed.SAVED_ERROR_WITH_EFFECT})
 A = frozenset({"a"})
+EXPRESS: dict[str, Any] = {"is_express": True, "announces_once": True}
 
 
 def declines_all(_charge: Charge) -> Outcome | None:
@@ -52,6 +53,7 @@ def away_at_first(charge: Charge) -> Outcome | None:
 
 
 pay_a, pay_b = partial(Execution, "a"), partial(Execution, "b")
+run_a_again = partial(Execution, "a restarted", execution_name="a")
 pay_other = partial(Execution, "another request", another_request())
 claim_over = partial(Jump, NOTIFIER_SECONDS + 1, "time, the claim of a notice is over")
 lease_over = partial(Jump, LEASE_SECONDS + 1, "time, the lease is over")
@@ -111,6 +113,23 @@ SCENARIOS = {
         (pay_a(), a_day(), schedule_run(), resolve_call(), schedule_run("next run")), never_answers, preemptions=1
     ),
     "everybody": Scenario((pay_a(), pay_b(), schedule_run(), refund_call(), claim_over()), preemptions=2),
+    # Express: an execution is restarted while its first run continues, and a name may be used again.
+    "Express, restarted": Scenario((pay_a(), run_a_again()), preemptions=3, **EXPRESS),
+    "Express, restarted, declined": Scenario((pay_a(), run_a_again()), declines_all, preemptions=3, **EXPRESS),
+    "Express, restarted, away": Scenario((pay_a(), run_a_again()), stays_away, preemptions=2, **EXPRESS),
+    "Express, cut short and restarted, declined": Scenario(
+        (pay_a(), Stop("a"), run_a_again(), claim_over(), schedule_run()), declines_all, preemptions=1, is_express=True
+    ),
+    "Express, restarted, one fault": Scenario(
+        (pay_a(), run_a_again()), declines_all, troubles=1, preemptions=1, is_express=True
+    ),
+    "Express, two faults": Scenario((pay_a(),), declines_all, troubles=2, is_express=True),
+    "Express, away, one fault": Scenario(
+        (pay_a(), schedule_run(), claim_over()), stays_away, troubles=1, preemptions=0, is_express=True
+    ),
+    "Express, redriven": Scenario(
+        (pay_a(), Redrive(), claim_over(), schedule_run()), away_at_first, preemptions=1, is_express=True
+    ),
 }
 
 

@@ -1,4 +1,7 @@
-"""A stateful property test: random steps in payments' lives, with what must hold after each step and at the end."""
+"""A stateful property test: random steps in payments' lives, with what must hold after each step and at the end.
+
+Payments run in both workflows, as while an environment changes from one to the other.
+"""
 
 from collections import Counter
 from contextlib import suppress
@@ -14,7 +17,7 @@ from payments.ports import Charge, Declined, NotCharged, Outcome
 from tests.asl import StatesError
 from tests.prove.faults import GATEWAY_FAULTS, Fault
 from tests.prove.services import SILENCE
-from tests.prove.world import World
+from tests.prove.world import World, load_definition
 from tests.workflow import request
 
 STEPS: Counter[str] = Counter()
@@ -60,15 +63,17 @@ class Life(RuleBasedStateMachine):
         finally:
             self.installation.__exit__(None, None, None)
 
-    @rule(transaction_id=IDS, amount=st.sampled_from([150.0, 150.0, 150.0, 99.5, -1]))
-    def run_payment(self, transaction_id: str, amount: float) -> None:
-        self.pay_again(request(transaction_id=transaction_id, payment_amount=amount))
+    @rule(transaction_id=IDS, amount=st.sampled_from([150.0, 150.0, 150.0, 99.5, -1]), is_express=st.booleans())
+    def run_payment(self, transaction_id: str, amount: float, is_express: bool) -> None:
+        self.pay_again(request(transaction_id=transaction_id, payment_amount=amount), is_express=is_express)
 
-    def pay_again(self, sent_request: dict[str, Any]) -> None:
+    def pay_again(self, sent_request: dict[str, Any], *, is_express: bool = False) -> None:
+        """Run an execution of one of the two workflows. Those of Express all have the same name."""
         self.runs += 1
-        STEPS["pay"] += 1
+        STEPS["pay, Express" if is_express else "pay"] += 1
         self.sent_request.append(sent_request)
-        self.world.run_payment(sent_request, name=str(self.runs))
+        name = sent_request["transaction_id"] if is_express else str(self.runs)
+        self.world.run_payment(sent_request, name, load_definition(is_express))
 
     @rule(transaction_id=IDS)
     def process_once(self, transaction_id: str) -> None:

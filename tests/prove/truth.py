@@ -5,6 +5,7 @@ executions state nothing about a payment and are left out.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +104,15 @@ def find_violations(world: Any, received_notices: list[Notice]) -> Iterator[Find
         letters = [letter for letter in world.queue.letters if letter.get("transaction_id") == transaction_id]
         if status in NEED_A_LETTER and not letters:
             yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, without a dead letter")
+
+
+def find_repetitions(world: Any, received_notices: list[Notice]) -> Iterator[Finding]:
+    """Yield each notice and each dead letter of a payment that was sent more than once."""
+    sent = Counter(f"notice {notice.notice_id}" for notice in received_notices)
+    sent.update(f"dead letter {letter['notice_id']}" for letter in world.queue.letters)
+    for name, count in sent.items():
+        if count > 1:
+            yield Finding(NOT_NOTIFIED, f"{name} was sent {count} times")
 
 
 def _check_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]:

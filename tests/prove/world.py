@@ -19,7 +19,7 @@ from handlers import processing, reconciliation, validation
 from payments.payment import TRANSITIONS, Payment, Status
 from payments.ports import Charge, Outcome
 
-from stacks.workflow.state_machine import define_states
+from stacks.workflow.state_machine import EXPRESS, STANDARD, define_states
 from tests.asl import Execution, Interpreter, StatesError
 from tests.prove.faults import CLOCK_FAULTS, Crash, Fault, Faults
 from tests.prove.services import DAY, FakeDynamoDB, FakeGateway, FakeQueue, FakeSecrets, FakeTopic
@@ -38,8 +38,13 @@ class World:
     """One platform: ``run_payment`` runs an execution, ``run_schedule`` reconciliation, ``check_payments`` judges."""
 
     def __init__(
-        self, plan: dict[int, Fault] | None = None, behaviour: Callable[[Charge], Outcome | None] = lambda _: None
+        self,
+        plan: dict[int, Fault] | None = None,
+        behaviour: Callable[[Charge], Outcome | None] = lambda _: None,
+        *,
+        is_express: bool = False,
     ) -> None:
+        self.definition = load_definition(is_express)
         self.faults = Faults(plan or {})
         self.time = START
         self.dynamodb = FakeDynamoDB(self.faults)
@@ -85,14 +90,17 @@ class World:
         self._secret.read_api_key()
         return self.gateway
 
-    def run_payment(self, request: dict[str, Any], name: str = "1") -> Execution:
+    def run_payment(
+        self, request: dict[str, Any], name: str = "1", definition: dict[str, Any] | None = None
+    ) -> Execution:
+        """Run an execution of this ``definition``, by default of the world's."""
         tasks = {
             "${InvokeFunction}": self._invoke_function,
             "${SendMessage}": self.queue.send_from_workflow,
             "${Publish}": self.topic.publish_from_workflow,
         }
         interpreter = Interpreter(
-            load_definition(), tasks, self._pass_time, catches_large_results=self.catches_large_results
+            definition or self.definition, tasks, self._pass_time, catches_large_results=self.catches_large_results
         )
         return interpreter.run(request, name)
 
@@ -188,8 +196,8 @@ class World:
 
 
 @functools.cache
-def load_definition() -> dict[str, Any]:
-    return define_states()
+def load_definition(is_express: bool = False) -> dict[str, Any]:
+    return define_states(EXPRESS if is_express else STANDARD)
 
 
 def _read_sequence(notice_id: str) -> int:

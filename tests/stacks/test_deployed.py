@@ -67,6 +67,7 @@ STORES = {
     "Workflow/WorkflowLogs-logs": (("KmsKeyId",), "LogsKey"),
     "Workflow/ReconciliationWorkflowLogs-logs": (("KmsKeyId",), "LogsKey"),
     "Workflow/PaymentWorkflow-executions": (("EncryptionConfiguration", "KmsKeyId"), "WorkflowKey"),
+    "Workflow/ExpressWorkflow-executions": (("EncryptionConfiguration", "KmsKeyId"), "WorkflowKey"),
 }
 
 # The algorithm that encrypts each bucket.
@@ -197,8 +198,10 @@ def test_logs_are_kept_for_more_than_a_year_and_masked(world: World) -> None:
         assert load_template(name)["Conditions"]["MasksLogs"] == {"Fn::Equals": [{"Ref": "LogDataProtection"}, "true"]}
 
 
-def test_the_workflow_logs_everything_but_payment_data(world: World) -> None:
-    logging = world.properties("Workflow/PaymentWorkflow")["LoggingConfiguration"]
+@pytest.mark.parametrize("title", ["PaymentWorkflow", "ExpressWorkflow"])
+def test_the_workflow_logs_everything_but_payment_data(title: str, world: World) -> None:
+    """Both write to one log group."""
+    logging = world.properties(f"Workflow/{title}")["LoggingConfiguration"]
     assert (logging["Level"], logging["IncludeExecutionData"]) == ("ALL", "false")
     (destination,) = logging["Destinations"]
     arn = destination["CloudWatchLogsLogGroup"]["LogGroupArn"]
@@ -206,7 +209,7 @@ def test_the_workflow_logs_everything_but_payment_data(world: World) -> None:
 
 
 def test_everything_is_traced(world: World) -> None:
-    for title in ("PaymentWorkflow", "ReconciliationWorkflow"):
+    for title in ("PaymentWorkflow", "ExpressWorkflow", "ReconciliationWorkflow"):
         assert world.properties(f"Workflow/{title}").get("TracingConfiguration") == {"Enabled": True}
     for title in FUNCTIONS:
         assert world.properties(f"Compute/{title}Function").get("TracingConfig") == {"Mode": "Active"}
@@ -254,8 +257,9 @@ def test_a_function_has_its_name_role_variables_and_alias(title: str, worlds: li
     assert live["FunctionVersion"] == f"${{Compute/{title}Version.Version}}"
 
 
-def test_the_workflow_calls_the_live_functions_the_queue_and_the_topic(world: World) -> None:
-    workflow = world.properties("Workflow/PaymentWorkflow")
+@pytest.mark.parametrize("title", ["PaymentWorkflow", "ExpressWorkflow"])
+def test_the_workflow_calls_the_live_functions_the_queue_and_the_topic(title: str, world: World) -> None:
+    workflow = world.properties(f"Workflow/{title}")
     substitutions = workflow["DefinitionSubstitutions"]
     assert workflow["RoleArn"] == world.roles["WorkflowRole"].arn
     for title in ("Validation", "Processing"):

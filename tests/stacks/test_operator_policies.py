@@ -19,7 +19,10 @@ TABLES = {f"{name}-prod": kms_via("dynamodb", {"aws:dynamodb:tableName": f"{name
     "dynamodb-transactions", "dynamodb-payment-ledger",
 )}  # fmt: skip
 QUEUES = [kms_via("sqs", {"aws:sqs:arn": queue}) for queue in (QUEUE, NOTIFICATION_QUEUE)]
-EXECUTIONS = [directly({"aws:states:stateMachineArn": STATE_MACHINE})]
+EXECUTIONS = [
+    directly({"aws:states:stateMachineArn": machine})
+    for machine in (STATE_MACHINE, STATE_MACHINE.replace("payment-workflow", "payment-express"))
+]
 READ_WRITE = {"kms:Decrypt", "kms:GenerateDataKey"}
 # Section -> key -> the actions that the services need for the section's commands.
 KEY_USES: dict[str, dict[str, set[str]]] = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals, StringEqualsIfExists
 from troposphere import AWSHelperFn, Output, Template
-from troposphere.iam import Role
+from troposphere.iam import ManagedPolicy, Role
 
 from ... import boundary_reference, names
 from ...policies import allow, trust_policy
@@ -12,7 +12,7 @@ from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
 from ...wiring import RETAINED, to_pascal_case
 from . import service_rights
-from .policy_terms import Environments, add_policies
+from .policy_terms import Environments, add_policies, policy_length
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAXIMUM_POLICIES = 10
@@ -31,9 +31,11 @@ def add_service_role(template: Template, environments: Environments) -> Role:
         *service_rights.allow_nested_stacks(environments),
         *_allow_roles(environments),
     ]
+    # The longest first, so that they fit into fewer policies.
+    statements.sort(key=lambda statement: policy_length([statement]), reverse=True)
     managed_policies = add_policies(template, "Service{}", "HasServiceRole", statements)
     suppress(
-        managed_policies[0],
+        next(policy for policy in managed_policies if "CompositeAlarmsCannotBePutByName" in _list_sids(policy)),
         "cloudwatch:PutCompositeAlarm is denied unless it is allowed on all resources (*)",
         checkov=("CKV_AWS_111",),
     )
@@ -55,6 +57,11 @@ def add_service_role(template: Template, environments: Environments) -> Role:
     )
     template.add_output(Output("ServiceRoleArn", Value=role.get_att("Arn"), Condition="HasServiceRole"))
     return role
+
+
+def _list_sids(managed_policy: ManagedPolicy) -> list[str]:
+    statements = managed_policy.properties["PolicyDocument"].properties["Statement"]
+    return [statement.properties["Sid"] for statement in statements]
 
 
 def _allow_roles(environments: Environments) -> list[Statement]:
