@@ -2,7 +2,6 @@
 
 # In the order of a payment's path.
 SHORT_NAMES = {
-    "IdentifyRun": "Identify run",
     "ValidatePayment": "Validate",
     "ProcessPayment": "Process",
     "PaymentOutcome": "Outcome",

@@ -72,15 +72,14 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
         arns = dict.fromkeys(without_run(step["execution"]) for step in steps if step.get("execution"))
         arns |= dict.fromkeys(arn for arn in (payment.execution, payment.notifier) if arn.startswith("arn:"))
         arns |= dict.fromkeys(arns_by_name.result())
-        standard_arns = [arn for arn in arns if not is_express(arn)]
-        kept_executions = pool.map(lambda arn: _read_execution_if_kept(platform, arn), standard_arns)
+        kept_executions = pool.map(
+            lambda arn: _read_execution_if_kept(platform, arn), [arn for arn in arns if not is_express(arn)]
+        )
         # A former name may be another payment's, and anybody can choose any: the input decides.
         executions = [
             execution for execution in kept_executions if execution and execution.transaction_id == transaction_id
         ]
-        express_arns = [arn for arn in arns if is_express(arn)]
-        if express_arns or is_express(platform.outputs["StepFunctionsStateMachineArn"]):
-            executions += _read_express_executions(platform, payment, express_arns)
+    executions += _read_express_executions(platform, payment, [arn for arn in arns if is_express(arn)])
     never = datetime.max.replace(tzinfo=UTC)
     executions.sort(key=lambda execution: execution.moments[0].at if execution.moments else never)
     entries = [*chain.from_iterable(map(_describe_execution, executions)), *map(_describe_step, steps)]
@@ -116,6 +115,8 @@ def _find_executions_by_name(platform: Platform, transaction_id: str) -> list[st
 
 def _read_express_executions(platform: Platform, payment: Record, arns: list[str]) -> list[Execution]:
     """Return the payment's Express executions. Their log may lack the input, and then their names decide."""
+    if not arns and not is_express(platform.outputs["StepFunctionsStateMachineArn"]):
+        return []
     since, end = _find_active_time(payment, payment.updated_at)
     executions = read_executions_of(platform, payment.transaction_id, arns, since, end)
     return [execution for execution in executions if execution.transaction_id in (payment.transaction_id, "")]

@@ -1,6 +1,7 @@
 """What the page shows, read from the platform. It shows no more of a payment than `scripts/payments.sh`."""
 
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from scripts.local.examples import Example
 from scripts.operator.batch import Batch
 from scripts.operator.dead_letter_queue import hold_letters, read_letters
 from scripts.operator.dead_letters import DeadLetter
-from scripts.operator.execution_names import is_redrive
+from scripts.operator.execution_names import is_express, is_redrive
 from scripts.operator.executions import Execution, read_execution
+from scripts.operator.express_executions import read_recent_executions
 from scripts.operator.json_output import to_json
 from scripts.operator.payment_lists import list_recent_payments
 from scripts.operator.payment_requests import read_arguments
@@ -34,6 +36,8 @@ MOST_REDRIVES = 5
 # Executions whose path is read; of those that run at once, fewer.
 MOST_EXECUTIONS = 100
 MOST_RUNNING = 30
+# How far back the log of the Express workflow is read.
+RECENT_SECONDS = 15 * 60
 
 
 class NotDeployedYet(UserError):
@@ -169,6 +173,8 @@ class Source:
     def _read_executions(self, platform: Platform) -> tuple[str, list[Execution]]:
         """Return the number of running executions, or "N or more"; and these and the newest ones, oldest first."""
         stepfunctions, machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
+        if is_express(machine):
+            return self._read_express_executions(platform)
         # One page of each: no paginator, which would read them all.
         response = stepfunctions.list_executions(
             stateMachineArn=machine, maxResults=MOST_EXECUTIONS, statusFilter="RUNNING"
@@ -191,6 +197,14 @@ class Source:
             execution.execution_arn for execution in executions if execution.status == "FAILED"
         )
         return count, executions
+
+    def _read_express_executions(self, platform: Platform) -> tuple[str, list[Execution]]:
+        """Return the same of Express executions, which no call lists: those of the last minutes of their log."""
+        executions = read_recent_executions(platform, time.time() - RECENT_SECONDS)
+        running = [execution for execution in executions if not execution.has_ended]
+        newest = sorted(executions, key=lambda execution: execution.moments[0].at)[-MOST_EXECUTIONS:]
+        self._failed_executions = tuple(execution.execution_arn for execution in newest if execution.status == "FAILED")
+        return str(len(running)), newest
 
 
 def _find_redrives(executions: list[Execution]) -> dict[str, str]:

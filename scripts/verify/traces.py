@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from scripts.operator import logs
+from scripts.operator.execution_names import is_express
 from stacks import names
 
 from .results import Check, Failed, Skipped, Status, run_check
@@ -83,7 +84,9 @@ def check_traces(run: Run) -> str:
     run.check_gap("X-Ray traces")
     sample = make_samples(run.settings)[0]
     trace = run.traces[sample.name]
-    required = {run.resource_name(name) for name in (names.WORKFLOW, names.VALIDATION.name)}
+    receives_express = is_express(run.platform.outputs["StepFunctionsStateMachineArn"])
+    workflow = names.EXPRESS_WORKFLOW if receives_express else names.WORKFLOW
+    required = {run.resource_name(name) for name in (workflow, names.VALIDATION.name)}
     if sample.status != "REJECTED":
         required.add(run.resource_name(names.PROCESSING.name))
 

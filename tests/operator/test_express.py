@@ -23,17 +23,12 @@ START = 1_795_437_640_000
 
 def list_unsupported() -> set[str]:
     """Return the methods of the client that the service model says do not support Express workflows."""
+    phrases = ("not supported by <code>EXPRESS</code>", "<code>EXPRESS</code> state machine aren't supported")
     model = botocore.session.get_session().get_service_model("stepfunctions")
     return {
         xform_name(name)
         for name in model.operation_names
-        if any(
-            words in model.operation_model(name).documentation
-            for words in (
-                "not supported by <code>EXPRESS</code>",
-                "<code>EXPRESS</code> state machine aren't supported",
-            )
-        )
+        if any(phrase in model.operation_model(name).documentation for phrase in phrases)
     }
 
 

@@ -16,7 +16,7 @@ from scripts.common.states import SHORT_NAMES
 from stacks.compute.stack import RECONCILIATION_TIMEOUT_SECONDS, TIMEOUT_SECONDS
 from stacks.workflow import errors as workflow_errors
 from stacks.workflow import state_machine
-from stacks.workflow.state_machine import EXPRESS, define_states, longest_execution_seconds
+from stacks.workflow.state_machine import define_states, longest_execution_seconds
 from tests.emitted import load_template
 from tests.stacks.test_states_language import list_targets
 from tests.stacks.test_workflow_errors import RETRIED
@@ -25,7 +25,6 @@ from tests.workflow import END_STATES, Workflow, request
 EMITTED: dict[str, Any] = load_template("workflow")["Resources"]["PaymentWorkflow"]["Properties"]
 DEFINITION: dict[str, Any] = EMITTED["Definition"]
 STATES: dict[str, Any] = DEFINITION["States"]
-EXPRESS_STATES: dict[str, Any] = define_states(EXPRESS)["States"]
 AWS_ERRORS = {*RETRIED, "States.ALL"}
 
 
@@ -42,7 +41,7 @@ def test_every_substitution_is_given_and_used() -> None:
 
 
 def test_every_state_has_a_short_name() -> None:
-    assert set(SHORT_NAMES) == set(STATES) | set(EXPRESS_STATES)
+    assert set(SHORT_NAMES) == set(STATES)
 
 
 def test_every_state_is_reachable() -> None:
