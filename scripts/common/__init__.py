@@ -4,6 +4,7 @@ The modules of the commands import what they work with, the SDK above all, insid
 it takes longer than all else that ``--help`` or a refused argument needs. tests/test_start.py lists what must be late.
 
 errors.py     UserError, the base of the errors that a user can act on, and AWS's errors in one line
+denials.py    denials of AWS: the policy at fault, and what helps against it
 files.py      files that a user names, written whole or not at all; JSON that may be anything
 command.py    how a command ends: errors in one line, exit codes, Ctrl-C
 connections.py  how long a command waits for an endpoint, and that it says so

@@ -5,6 +5,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
+from .denials import describe_denial
 from .suggestion import complete_aws_commands
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def _list_aws_errors() -> tuple[type[Exception], ...]:
     return (BotoCoreError, ClientError, ResponseParserError)
 
 
+_CLOCK_ADVICE = "set the clock of this machine"
 _ADVICE = {
     "NoCredentialsError": "configure them, or name a --profile",
     "ProfileNotFound": "see `aws configure list-profiles`",
@@ -42,9 +44,17 @@ _ADVICE = {
     "ProxyConnectionError": "check HTTPS_PROXY and HTTP_PROXY",
     "ExpiredToken": "sign in again",
     "ExpiredTokenException": "sign in again",
+    # https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    **dict.fromkeys(("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK_ADVICE),
+    **dict.fromkeys(
+        ("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"),
+        "check the access key and its session token, and that the account has enabled the Region",
+    ),
+    **dict.fromkeys(("SignatureDoesNotMatch", "InvalidSignatureException"), "check the secret access key"),
 }
-_DENIED = re.compile(r"not authorized to perform:? (\S+)(?: on resource:? (\S+))?")
-_EXPLICIT_DENIAL = re.compile(r"with an explicit deny in an? [\w -]+")
+# Of a signature from another time, which has the same codes as one with another key.
+_CLOCK_WORDS = ("Signature expired", "Signature not yet current")
 # The codes of refusals for a quota, except for that of throttling.
 _LIMITS = re.compile(r"(LimitExceeded|ServiceQuotaExceeded|QuotaExceeded)(Exception)?|TooManyBuckets")
 _LIMIT_ADVICE = {
@@ -94,7 +104,9 @@ def describe_error(error: BaseException) -> str:
     details: dict[str, Any] = dict(error.response["Error"])
     code, resource = str(details.get("Code", "")), str(details.get("Resource", ""))
     if is_denied(error):
-        return _describe_denial(error, details)
+        # AWS names the action and the resource in the message, or not at all, as for a HEAD request.
+        action = str(details.get("Action") or error.operation_name)
+        return describe_denial(str(details.get("Message", "")), action, resource)
     if _LIMITS.fullmatch(code):
         action = details.get("Action") or error.operation_name
         advice = complete_aws_commands(next((text for words, text in _LIMIT_ADVICE.items() if words in str(error)), ""))
@@ -123,16 +135,6 @@ def _is_client_error(error: BaseException) -> "TypeGuard[ClientError]":
     return isinstance(error, ClientError)
 
 
-def _describe_denial(error: "ClientError", details: dict[str, Any]) -> str:
-    """AWS names the action and the resource in the message, or not at all, as for a HEAD request."""
-    denied = _DENIED.search(str(error))
-    action = (denied[1] if denied else "") or details.get("Action") or error.operation_name
-    resource = (denied[2] if denied else "") or details.get("Resource", "")
-    explicit = _EXPLICIT_DENIAL.search(str(error))
-    reason = f"it is denied {explicit[0]}" if explicit else "your role needs this permission"
-    return f"not authorized: {_join_place(str(action).rstrip('.,'), resource)}; {reason}"
-
-
 def _join_place(action: str, resource: str) -> str:
     return f"{action} on {resource}" if resource else action
 
@@ -142,7 +144,8 @@ def _join_lines(error: BaseException) -> str:
 
 
 def _add_advice(text: str, code: str) -> str:
-    return f"{text.rstrip('.')}; {complete_aws_commands(_ADVICE[code])}" if code in _ADVICE else text
+    advice = _CLOCK_ADVICE if any(words in text for words in _CLOCK_WORDS) else _ADVICE.get(code)
+    return f"{text.rstrip('.')}; {complete_aws_commands(advice)}" if advice else text
 
 
 def raise_both(first: BaseException, second: str) -> NoReturn:

@@ -112,7 +112,7 @@ def _check_outcome(run: Run, sample: Sample, executions: list[Execution]) -> str
 
 
 def _describe_error(run: Run, execution: Execution, sample: Sample) -> str:
-    """Describe where the execution failed, and which role lacks a permission if that is why."""
+    """Describe where the execution failed, and which role was denied an action if that is why."""
     if not execution.error:
         return f"the execution succeeded, must fail with {sample.error}"
     failure = next((moment for moment in execution.moments if moment.kind == "failed"), None)
@@ -121,7 +121,7 @@ def _describe_error(run: Run, execution: Execution, sample: Sample) -> str:
     reason = f"{failure.state} failed: {failure.error}: {failure.cause}"
     if "AccessDenied" in failure.cause or "not authorized" in failure.cause:
         role = run.resource_name(_ROLES.get(failure.state, names.WORKFLOW_ROLE))
-        reason += f"; {role} lacks a permission, see 'policies of the roles'"
+        reason += f"; {role} was denied the action; see 'policies of the roles'"
     return reason
 
 

@@ -28,7 +28,7 @@ def test_a_denial_names_the_action_the_resource_and_what_was_changed(
     action, resource, changes = NEEDED[operation]
     (line,) = command("dev", "--yes", code=1).stderr.splitlines()
     assert line.startswith(f"deploy: not authorized: {action} on {resource}"), line
-    assert line.endswith(f"; your role needs this permission; {changes}"), line
+    assert line.endswith(f"; your role lacks this permission, or another policy denies it; {changes}"), line
     assert set(aws.find_writes()) <= ({"PutObject", "CreateChangeSet"} if changes.startswith("no stack") else set())
 
 
@@ -110,4 +110,6 @@ def test_a_saved_document_ends_with_the_same_words(command: Command, aws: Servic
     add_platform(aws, edit_harmlessly)
     aws.errors["GetTemplate"] = [DENIED] * 50
     records = command("dev", "--yes", "--json", code=1).read_records()
-    assert records[-1]["message"].endswith("your role needs this permission; nothing was changed")
+    assert records[-1]["message"].endswith(
+        "your role lacks this permission, or another policy denies it; nothing was changed"
+    )

@@ -280,7 +280,7 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
         ("access", "payments"),
         {
             "access: policies of the roles": "policy-lambda-validation-local: statement RecordPayments is missing",
-            "payments: completed": "role-lambda-validation-local lacks a permission, see 'policies of the roles'",
+            "payments: completed": "role-lambda-validation-local was denied the action; see 'policies of the roles'",
         },
     ),
     # The emulator does not enforce the permission, so only the policy shows the defect.

@@ -12,7 +12,6 @@ from botocore.exceptions import ClientError
 from payments.notification import Notification
 from payments.payment import Payment
 
-from scripts.common.errors import describe_error
 from scripts.operator import logs, records, story, tail
 from scripts.operator.batch import Result
 from scripts.operator.cli import views
@@ -121,14 +120,6 @@ def test_tail_shows_each_line_once_and_slows_down_while_nothing_happens(monkeypa
 
 def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert follow_looks(monkeypatch, [["1", THROTTLED]] * 50, 10)[0] == ["1"]
-
-
-def test_a_missing_permission_is_named() -> None:
-    words = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Scan on resource: arn:aws:t because no"
-    error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": words}}, "Scan")
-    assert describe_error(error) == "not authorized: dynamodb:Scan on arn:aws:t; your role needs this permission"
-    short = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
-    assert describe_error(short) == "not authorized: DescribeStacks; your role needs this permission"
 
 
 @pytest.mark.parametrize("text", ["2", "2 h", "yesterday", "2999-01-01", "-1h"])

@@ -50,7 +50,8 @@ def test_a_missing_permission_of_the_caller_is_named() -> None:
         raise make_client_error("AccessDenied")
 
     assert (
-        run_check("group", "name", fail).observation == "not authorized: iam:GetRole; your role needs this permission"
+        run_check("group", "name", fail).observation
+        == "not authorized: iam:GetRole; your role lacks this permission, or another policy denies it"
     )
 
 
@@ -77,7 +78,9 @@ def test_a_failed_undo_is_reported_and_the_rest_is_undone() -> None:
     cleanup.add_step("delete the queue q", fail)
     cleanup.undo_all()
     assert undone == ["first"]
-    assert cleanup.problems == ["delete the queue q: not authorized: iam:GetRole; your role needs this permission"]
+    assert cleanup.problems == [
+        "delete the queue q: not authorized: iam:GetRole; your role lacks this permission, or another policy denies it"
+    ]
 
 
 @pytest.fixture(autouse=True)
