@@ -79,8 +79,8 @@ def test_code_is_marked_before_it_changes(command: Command, aws: Service) -> Non
     aws.faults["lambda:UpdateFunctionCode"] = Fault("denied")
     refused = command("dev", "--code-only", code=1)
     assert refused.stderr == (
-        f"deploy: not authorized: lambda:UpdateFunctionCode on {PROCESSING}; your role lacks this permission, or another "
-        f"policy denies it; already requested: lambda:UpdateAlias on {PROCESSING}\n"
+        f"deploy: not authorized: lambda:UpdateFunctionCode on {PROCESSING}; your role lacks this permission, or "
+        f"another policy denies it; already requested: lambda:UpdateAlias on {PROCESSING}\n"
     )
     assert list_aliases(aws) == ["1", LATEST, "1"]
 
