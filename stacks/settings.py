@@ -417,8 +417,10 @@ def _read_file(path: Path) -> dict[str, Any]:
         file = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{shown_path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also of a character that is not UTF-8, and of a number with too many digits
         raise SettingsError(f"{shown_path}: not TOML: {error}") from error
+    except RecursionError:
+        raise SettingsError(f"{shown_path}: not TOML: nested too deeply") from None
     _refuse_mistakes(
         [
             f"{shown_path}: {name}: a key outside a table; put it under an environment such as [dev]"

@@ -51,7 +51,7 @@ def test_a_link_to_a_missing_folder_names_that_folder(tmp_path: Path) -> None:
 # What writes otherwise than by `write_file`, and why it may: nobody else reads the file, or nothing is in it.
 OTHER_WRITERS = {
     "scripts/common/files.py": "the function itself",
-    "scripts/common/command.py": "/dev/null, for a closed stream",
+    "scripts/common/streams.py": "/dev/null, for a closed stream",
     "scripts/deployer/offline.py": "in a temporary folder",
     "scripts/operator/result_files.py": "line by line, so that it shows how far an interrupted command came",
     "scripts/audit/recorded_runs.py": "in a folder of recordings that counts only with this file",

@@ -7,6 +7,8 @@ errors.py     UserError, the base of the errors that a user can act on, and AWS'
 denials.py    denials of AWS: the policy at fault, and what helps against it
 files.py      files that a user names, written whole or not at all; JSON that may be anything
 command.py    how a command ends: errors in one line, exit codes, Ctrl-C
+streams.py    standard input, output and error, whatever the caller has closed
+watch.py      the operation that continues if a command ends now
 connections.py  how long a command waits for an endpoint, and that it says so
 requests.py   what was requested of AWS: the action and the resource of a refusal, and what may have changed
 target.py     where a command finds AWS: session, endpoint, account, Region

@@ -5,8 +5,6 @@ SIGTERM or a closed terminal. Any other exception is a defect and keeps its trac
 is the command's own.
 """
 
-import errno
-import io
 import os
 import signal
 import sys
@@ -22,7 +20,8 @@ from click.exceptions import NoArgsIsHelpError
 
 from stacks.settings import SettingsError
 
-from .errors import UnwritableOutput, UserError, describe_error, is_aws_error
+from .errors import OutputError, UserError, describe_error, is_aws_error
+from .streams import prepare_streams
 from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -63,10 +62,9 @@ def report_errors(
     except Exception as error:
         if is_aws_error(error):
             _print_traceback(debug)
-            exit_with_error(name, describe_end(error))
-        if not isinstance(error, OSError) or not is_output_error(error):
+        elif not isinstance(error, OutputError):
             raise
-        exit_with_error(name, describe_end(UnwritableOutput(describe_output_error(error))))
+        exit_with_error(name, describe_end(error))
     finally:
         ignore_interrupts()
 
@@ -123,6 +121,7 @@ class GuardedCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         with _end_on_unwritable_output(ctx.find_root().info_name), self._shorten_usage_error(ctx):
+            _check_working_folder()
             return super().invoke(ctx)
 
     @contextmanager
@@ -141,38 +140,20 @@ class GuardedCommand(click.Command):
             raise shortened from None
 
 
+def _check_working_folder() -> None:
+    """Raise ``click.UsageError`` if the working folder is deleted: nothing could be found or written from there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise click.UsageError(f"the working folder cannot be used ({error.strerror}); change to another one") from None
+
+
 @contextmanager
 def _end_on_unwritable_output(script: str | None) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if not is_output_error(error):
-            raise
-        exit_with_error(Path(script or "").stem, describe_output_error(error))
-
-
-def is_output_error(error: OSError) -> bool:
-    """Whether the output can no longer be written: nobody reads it, or its device is full or gone."""
-    return error.filename is None and (
-        isinstance(error, BrokenPipeError) or error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF)
-    )
-
-
-def describe_output_error(error: OSError) -> str:
-    if isinstance(error, BrokenPipeError):
-        return "the output is no longer being read (broken pipe)"
-    return f"the output cannot be written: {error.strerror}"
-
-
-def prepare_streams() -> None:
-    """Make standard output and error usable, whatever the caller has closed, and whatever characters they lack."""
-    # A stream that is closed is None.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal whose encoding lacks a character shows a placeholder.
-            stream.reconfigure(errors="replace")
+    except OutputError as error:
+        exit_with_error(Path(script or "").stem, describe_error(error))
 
 
 def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:

@@ -1,7 +1,5 @@
 """The console of rich, safe for texts from elsewhere. ``terminal.create_console`` imports it when it is needed."""
 
-import errno
-import os
 import re
 from collections.abc import Iterable
 
@@ -39,7 +37,3 @@ class SafeConsole(Console):
             if rest != text:
                 spaces.append(Segment(text[len(rest) :], segment.style))
         yield from spaces
-
-    def on_broken_pipe(self) -> None:
-        """Raise the error, for the command to report; rich would end the process at once, without a message."""
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -1,5 +1,6 @@
 """Errors that a user can act on. The command prints the message and exits with 1."""
 
+import errno
 import re
 import sys
 from functools import cache
@@ -76,8 +77,13 @@ class StillRunning(UserError):
     exit_code = 3
 
 
-class UnwritableOutput(UserError):
-    """The output can no longer be written: nobody reads it, or its device is full or gone."""
+class OutputError(OSError):
+    """Standard output or error can no longer be written: nobody reads it, or its device is full or gone."""
+
+    def __str__(self) -> str:
+        if self.errno == errno.EPIPE:
+            return "the output is no longer being read (broken pipe)"
+        return f"the output cannot be written: {self.strerror}"
 
 
 class Aborted(UserError):

@@ -15,6 +15,7 @@ from .connections import Connections
 from .errors import UserError
 from .packaging import Destination, Runtime
 from .requests import RequestLog
+from .watch import Watch
 
 if TYPE_CHECKING:
     import boto3
@@ -37,6 +38,8 @@ class Target:
     gaps: Mapping[str, str] = field(default_factory=dict)
     # What its clients have requested.
     requests: RequestLog = field(default_factory=RequestLog, init=False, repr=False, compare=False)
+    # The operation that the command watches.
+    watch: Watch = field(default_factory=Watch, init=False, repr=False, compare=False)
     # How long they wait for an endpoint.
     connections: Connections = field(default_factory=Connections, repr=False, compare=False)
     # Clients may be shared between threads, but a session must not create them in several threads at the same time.
@@ -64,9 +67,12 @@ class Target:
         if self.endpoint_url:
             # Requests to this machine must not go through a proxy.
             usual = usual.merge(Config(proxies={}))
-        client = self.session.client(
-            service, endpoint_url=self.endpoint_url, config=usual.merge(config) if config else usual
-        )
+        try:
+            client = self.session.client(
+                service, endpoint_url=self.endpoint_url, config=usual.merge(config) if config else usual
+            )
+        except ValueError as error:  # of a variable or a profile
+            raise UserError(f"the AWS configuration has a value that cannot be used: {error}") from None
         self.requests.watch(client)
         self.connections.watch(client.meta.events, client.meta.service_model.service_id.hyphenize())
         return client

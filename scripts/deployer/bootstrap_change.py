@@ -12,8 +12,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.command import describe_output_error, is_output_error
-from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_denied, raise_both
+from scripts.common.errors import (
+    AWS_ERRORS,
+    OutputError,
+    StillRunning,
+    UserError,
+    describe_error,
+    is_denied,
+    raise_both,
+)
 from scripts.common.suggestion import suggest_command
 from stacks import emit
 
@@ -249,23 +256,20 @@ class BootstrapProposal:
             return self._keep_rights("an express deployment does not wait until the platform is ready")
         try:
             if self.change.steps.after:
-                self._execute_after()
+                with self.session.target.watch.report_continuation():
+                    self._execute_after()
         except StillRunning as error:
             return ArtifactsResult("continues", f"{describe_error(error)}; it removes permissions no longer needed")
         except DeploymentFailed as error:
             with suppress(OSError):
                 self.session.report.show_failure(error.failure)
             return self._keep_rights(describe_error(error), error.failure.next_step)
-        except (UserError, KeyboardInterrupt, *AWS_ERRORS) as error:
+        except (UserError, OutputError, KeyboardInterrupt, *AWS_ERRORS) as error:
             # Of a denial, what is said of the plan is beside the point.
             denial = (
                 error.__cause__ if isinstance(error.__cause__, ClientError) and is_denied(error.__cause__) else None
             )
             return self._keep_rights(describe_obstacle(denial or error))
-        except OSError as error:
-            if not is_output_error(error):
-                raise
-            return self._keep_rights(describe_output_error(error))
         if self.change.steps.after:
             self._tidy_up()
         return ArtifactsResult("updated", f"{ARTIFACTS_STACK} was deployed")

@@ -111,7 +111,10 @@ def execute_both(
         artifacts.execute_before()
     try:
         take_code_back(session, platform.before)
-        execute_plan(session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late)
+        with session.target.watch.report_continuation():
+            execute_plan(
+                session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late
+            )
     except _FAILURES as error:
         _raise_unfinished(session, artifacts, platform, error)
     try:
@@ -134,7 +137,7 @@ def _raise_unfinished(
     is_interrupted = isinstance(error, KeyboardInterrupt)
     notes = []
     if platform.proposal.is_executed and is_interrupted:
-        # While it runs, an interrupt is ``StillRunning``.
+        # While it runs, ``Watch`` makes it ``StillRunning``.
         notes.append(
             f"the deployment of {options.stack_name} has ended; see {suggest_command('status', options.environment)}"
         )

@@ -101,8 +101,9 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         except KeyboardInterrupt:
             see = f"see {suggest_command('status', options.environment)}"
             raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
-        with report.follow_events(plan, stack.name) as receive_events:
-            following = FollowOptions(options.environment, receive_events, target.poll_seconds)
+        watch = target.watch
+        with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
+            following = FollowOptions(options.environment, receive_events, target.poll_seconds, watch=watch)
             follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
     elif stack.status:
         _drop_review(cloudformation, stack, options.environment)

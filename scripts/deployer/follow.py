@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.command import describe_output_error, is_output_error
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
 from scripts.common.suggestion import suggest_command
 from scripts.common.target import POLL_SECONDS
 from scripts.common.templates import STACK
+from scripts.common.watch import Watch
 
 from .change_set import Proposal
 from .failure import DeploymentFailed, Event, describe_failure
@@ -40,6 +40,7 @@ class FollowOptions:
     receive_events: EventListener
     poll_seconds: float = POLL_SECONDS
     stack_name: str = ""
+    watch: Watch = field(default_factory=Watch)
 
 
 def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> None:
@@ -48,13 +49,10 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
     Raises ``DeploymentFailed`` if the deployment fails, and ``StillRunning`` if it cannot be followed.
     """
     reader = EventReader(proposal.cloudformation, proposal.stack_id, tree, token=proposal.token)
-    try:
+    options.watch.begin(_describe_continuation(options, "deployment"), lambda: proposal.is_executed)
+    with options.watch.report_continuation():
         proposal.execute()
         follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
-    except KeyboardInterrupt:
-        if not proposal.is_executed:
-            raise
-        raise StillRunning(f"interrupted; {_describe_continuation(options, 'deployment')}") from None
 
 
 def follow_running(cloudformation: CloudFormationClient, stack: Stack, options: FollowOptions) -> str:
@@ -70,20 +68,17 @@ def follow_until_ended(
 
     Raises ``DeploymentFailed`` for another status, and ``StillRunning`` if the operation cannot be followed.
     """
+    options.watch.begin(_describe_continuation(options, operation))
     try:
-        status, events = _poll_events(reader, options)
-    except KeyboardInterrupt:
-        raise StillRunning(f"interrupted; {_describe_continuation(options, operation)}") from None
+        with options.watch.report_continuation():
+            status, events = _poll_events(reader, options)
+            options.watch.end()
     except AWS_ERRORS as error:
         raise StillRunning(f"{describe_error(error)}; {_describe_continuation(options, operation)}") from error
     except TimeoutError:
         raise StillRunning(
             f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_describe_continuation(options, operation)}"
         ) from None
-    except OSError as error:
-        if not is_output_error(error):
-            raise
-        raise StillRunning(f"{describe_output_error(error)}; {_describe_continuation(options, operation)}") from None
     if status not in succeeded:
         raise DeploymentFailed(describe_failure(name, options.environment, status, events))
     return status

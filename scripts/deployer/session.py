@@ -39,5 +39,6 @@ class Session:
         """Report the events of an operation on the stack, which carries out ``plan`` if there is one."""
         # The commands that follow and cancel a deployment know the environments' stacks only.
         environment = self.options.environment if stack_name == self.options.stack_name else ""
-        with self.report.follow_events(plan, stack_name) as watching:
-            yield FollowOptions(environment, watching, self.target.poll_seconds, stack_name)
+        # What draws the progress, too, may fail when the output cannot be written.
+        with self.target.watch.report_continuation(), self.report.follow_events(plan, stack_name) as watching:
+            yield FollowOptions(environment, watching, self.target.poll_seconds, stack_name, self.target.watch)

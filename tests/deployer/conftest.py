@@ -143,9 +143,18 @@ class Command:
         )
 
     def run_on_terminal(
-        self, *arguments: str, types: str = "", columns: int = 100, script: str = "deploy", interrupts_at: str = ""
+        self,
+        *arguments: str,
+        types: str = "",
+        columns: int = 100,
+        script: str = "deploy",
+        interrupts_at: str = "",
+        closes_at: str = "",
     ) -> "Terminal":
-        """Run a command on a terminal whose user types ``types``, and Ctrl-C once ``interrupts_at`` is shown."""
+        """Run a command on a terminal whose user types ``types``, and Ctrl-C once ``interrupts_at`` is shown.
+
+        The user closes the terminal once ``closes_at`` is shown.
+        """
         leader, follower = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
@@ -177,8 +186,10 @@ class Command:
             if interrupts_at and interrupts_at in terminal.text:
                 os.write(leader, b"\x03")
                 interrupts_at = ""
+            if closes_at and closes_at in terminal.text:
+                break
         os.close(leader)
-        terminal.code = process.wait(timeout=10)
+        terminal.code = process.wait(timeout=LONGEST_SECONDS)
         return terminal
 
 

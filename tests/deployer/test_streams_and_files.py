@@ -1,15 +1,22 @@
 """Where the output and saved plans of a deployment go: unread pipes, full devices, files of others, the last record."""
 
+import errno
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.common.errors import OutputError
+from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.report.reporter import EventListener
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import LONGEST_SECONDS, Command, add_platform
@@ -41,6 +48,94 @@ def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(
         "deploy: the output is no longer being read (broken pipe); the deployment continues; watch it: "
         "scripts/deploy.sh dev --follow, or cancel it: scripts/deploy.sh dev --cancel\n"
     )
+
+
+def run_redirected(
+    command: Command, redirection: str, *arguments: str, script: str = "deploy"
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a shell, which closes or redirects its streams."""
+    line = f'exec "$0" -m scripts.deployer.cli.{script} "$@" {redirection}'
+    return subprocess.run(
+        ["bash", "-c", line, sys.executable, *arguments],
+        env=command.make_environment(),
+        cwd=command.folder,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("script", ["deploy", "destroy"])
+def test_nobody_can_answer_on_a_closed_input(command: Command, aws: Service, script: str) -> None:
+    add_platform(aws, edit_harmlessly)
+    result = run_redirected(command, "<&-", "dev", script=script)
+    assert (result.returncode, result.stderr) == (
+        1,
+        f"{script}: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n",
+    )
+    assert aws.find_requests("ExecuteChangeSet") + aws.find_requests("DeleteStack") == []
+
+
+def test_a_deployment_whose_output_grows_too_large_continues_and_says_so(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    needed = len(command("dev", "--plan", "--json", code=2).stdout) + 100
+    process = subprocess.run(
+        [sys.executable, "-m", "scripts.deployer.cli.deploy", "dev", "--yes", "--json"],
+        env=command.make_environment(),
+        cwd=command.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=(tmp_path / "output.jsonl").open("w"),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+        # Large enough for the plan, and not for the events.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (needed, needed)),
+    )
+    assert process.stderr.startswith("deploy: the output cannot be written: File too large; the deployment continues;")
+    assert (process.stderr.count("\n"), process.returncode) == (1, 3)
+
+
+@pytest.mark.parametrize("second", [KeyboardInterrupt(), OutputError(errno.EIO, "Input/output error")], ids=repr)
+@pytest.mark.parametrize("first", [KeyboardInterrupt(), OutputError(errno.EIO, "Input/output error")], ids=repr)
+def test_what_ends_the_command_while_it_is_being_ended_does_not_hide_that_the_deployment_continues(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, first: BaseException, second: BaseException
+) -> None:
+    """Such as a second Ctrl-C, or a terminal that closes: the signal, and then the progress that cannot be drawn."""
+
+    @contextmanager
+    def fail_twice(*_: object) -> Iterator[EventListener]:
+        def fail(_: object) -> None:
+            raise first
+
+        try:
+            yield fail
+        finally:
+            raise second
+
+    monkeypatch.setattr(ConsoleReporter, "follow_events", fail_twice)
+    add_platform(aws, edit_harmlessly)
+    result = command("dev", "--yes", code=3)
+    reason = "interrupted" if isinstance(second, KeyboardInterrupt) else str(second)
+    assert result.stderr == (
+        f"deploy: {reason}; the deployment continues; watch it: scripts/deploy.sh dev --follow, or cancel it: "
+        "scripts/deploy.sh dev --cancel\n"
+    )
+
+
+@pytest.mark.parametrize(("shown", "arguments", "code"), [("[y/N]", (), 130), ("UPDATE_IN_PROGRESS", ("--yes",), 3)])
+def test_a_closed_terminal_ends_a_command_as_ctrl_c_does(
+    command: Command, aws: Service, shown: str, arguments: tuple[str, ...], code: int
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    # Events that come only after the test.
+    aws.silent = 1000
+    assert command.run_on_terminal("dev", *arguments, closes_at=shown).code == code
+    assert len(aws.find_requests("ExecuteChangeSet")) == (code == 3)
+    assert aws.remaining_names == []
 
 
 def test_a_plan_whose_output_nobody_reads_says_that_nothing_was_changed(command: Command, aws: Service) -> None:

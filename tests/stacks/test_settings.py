@@ -95,6 +95,8 @@ def test_prod_can_be_deployed_to_a_new_account() -> None:
         ('function_log_level = "INFO"', 'function_log_level = "WARN"', ["function_log_level", '"DEBUG", "INFO"']),
         ("[dev]", "stray = 1\n[dev]", ["stray", "under an environment"]),
         ("[dev]", "[dev", ["not TOML"]),
+        ("[dev]", f"[dev]\nx = {'[' * 5000}{']' * 5000}", ["not TOML: nested too deeply"]),
+        ("[dev]", f"[dev]\nx = {'9' * 5000}", ["not TOML: "]),
         ("[dev]", "[prod]", ["no environment [dev]", "it has prod"]),
     ],
 )

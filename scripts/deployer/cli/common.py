@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.common import command
-from scripts.common.errors import StillRunning, UnwritableOutput, UserError, describe_error, is_aws_error
+from scripts.common.errors import OutputError, StillRunning, UserError, describe_error, is_aws_error
 from scripts.common.paths import ROOT
 from scripts.common.requests import NO_STACK, NOTHING
 from scripts.common.suggestion import pin_region, repeat_options, suggest_command
@@ -93,7 +93,8 @@ class CommonOptions:
             name, debug=self.debug, interrupt_message=interrupted, describe_end=self.describe_end
         ):
             try:
-                yield
+                with self.report_continuation():
+                    yield
             except (Exception, KeyboardInterrupt) as error:
                 if in_json and is_expected(error):
                     with suppress(OSError):  # nobody may read the output any more
@@ -112,7 +113,7 @@ class CommonOptions:
         is_unfinished = (
             isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
         )
-        ends_early = isinstance(error, UnwritableOutput) or is_aws_error(error)
+        ends_early = isinstance(error, OutputError) or is_aws_error(error)
         if ends_early or (is_explained and not is_unfinished):
             return f"{message}; {changes}"
         return message
@@ -122,6 +123,17 @@ class CommonOptions:
         changed = [target.requests for target in self._targets if target.requests.may_have_changed_stacks]
         changes = "; ".join(requests.describe_changes() for requests in changed)
         return f"interrupted; {changes}; see {suggest_command('status', self.environment)}" if changes else ""
+
+    @contextmanager
+    def report_continuation(self) -> Iterator[None]:
+        """Raise ``StillRunning`` for what ends the command while it watches an operation, which continues."""
+        try:
+            yield
+        except (KeyboardInterrupt, OutputError):
+            for target in self._targets:
+                with target.watch.report_continuation():
+                    raise
+            raise
 
     @property
     def may_have_begun_operation(self) -> bool:
@@ -136,7 +148,8 @@ class CommonOptions:
 
 def is_expected(error: BaseException) -> bool:
     """Whether a command reports the error, instead of failing with a traceback."""
-    return isinstance(error, (UserError, settings.SettingsError, KeyboardInterrupt)) or is_aws_error(error)
+    expected = (UserError, settings.SettingsError, OutputError, KeyboardInterrupt)
+    return isinstance(error, expected) or is_aws_error(error)
 
 
 def _explains_refusal(error: BaseException) -> bool:

@@ -3,10 +3,11 @@
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 import click
 
-from scripts.common.errors import UserError
+from scripts.common.errors import OutputError, UserError
 from scripts.common.terminal import echo
 
 
@@ -58,7 +59,8 @@ def confirm_question(question: str) -> bool:
 def _raise_interrupt(abort: click.Abort) -> None:
     """End the line of the question, and raise ``KeyboardInterrupt`` for Ctrl-C, which click turns into the same error
     as Ctrl-D, the end of the input."""
-    echo(err=True)
+    with suppress(OutputError):  # a closed terminal is an interrupt, too
+        echo(err=True)
     if isinstance(abort.__context__, KeyboardInterrupt):
         raise KeyboardInterrupt from None
 

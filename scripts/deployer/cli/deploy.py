@@ -127,6 +127,8 @@ def plan(
 
     Exit code 0: no changes, 2: changes, 1: error.
     """
+    if against == "":
+        raise click.UsageError("--against has no revision to compare with")
     offline = offline or bool(against)
     if as_json and as_markdown:
         raise click.UsageError("--json cannot be combined with --markdown")
@@ -401,7 +403,8 @@ def _explain_interrupt(common: CommonOptions) -> Iterator[None]:
     It is ``StillRunning`` if an operation may continue.
     """
     try:
-        yield
+        with common.report_continuation():
+            yield
     except KeyboardInterrupt as error:
         if message := common.describe_interrupt():
             raise (StillRunning if common.may_have_begun_operation else UserError)(message) from error

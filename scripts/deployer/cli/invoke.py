@@ -42,11 +42,13 @@ def main(function: str, event_file: IO[bytes], debug: bool) -> None:
 
 
 def read_event(file: IO[bytes]) -> bytes:
-    """Return the JSON of the file. Raises ``UserError`` if it is not JSON."""
-    content = file.read()
+    """Return the JSON of the file. Raises ``UserError`` if it cannot be read, or is not JSON."""
     try:
+        content = file.read()
         json.loads(content)
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(f"{file.name}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file.name}: not JSON: {error}") from None
     return content
 

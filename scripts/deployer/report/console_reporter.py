@@ -96,6 +96,8 @@ class ConsoleReporter:
                 for event in events:
                     if event.status.endswith("_FAILED"):
                         print_hanging(live.console, _event_line(event))
+                # The thread that draws would keep to itself that the terminal is gone.
+                live.refresh()
 
             yield update_tree
 

@@ -1,0 +1,43 @@
+"""What goes on if a command ends now: an operation that it has begun or joined, and whose end it has not seen."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .errors import OutputError, StillRunning, describe_error
+
+
+@dataclass
+class Watch:
+    """The operation that a command watches. Whatever ends the command asks here whether that continues.
+
+    An interrupt may arrive at any moment, also while another one is being reported, and would take its place.
+    """
+
+    _continuation: str = ""
+    _has_begun: Callable[[], bool] = lambda: True
+
+    def begin(self, continuation: str, has_begun: Callable[[], bool] = lambda: True) -> None:
+        """Watch an operation from now on, or from when ``has_begun`` is true.
+
+        ``continuation`` says that it continues and how to watch it, as the end of a sentence.
+        """
+        self._continuation, self._has_begun = continuation, has_begun
+
+    def end(self) -> None:
+        """Note that the operation has been seen to end."""
+        self._continuation = ""
+
+    @property
+    def continuation(self) -> str:
+        return self._continuation if self._continuation and self._has_begun() else ""
+
+    @contextmanager
+    def report_continuation(self) -> Iterator[None]:
+        """Raise ``StillRunning`` for what ends the command, an interrupt or its output, while the operation runs."""
+        try:
+            yield
+        except (KeyboardInterrupt, OutputError) as error:
+            if not self.continuation:
+                raise
+            raise StillRunning(f"{describe_error(error)}; {self.continuation}") from error
