@@ -55,6 +55,8 @@ class RequestLog:
     def __init__(self) -> None:
         # Each request that may have changed something: the action, and the resource.
         self._writes: list[tuple[str, str]] = []
+        # The stacks whose operations were seen to end.
+        self._ended: set[str] = set()
         # The stack of each change set, whose id does not name it.
         self._stacks: dict[str, str] = {}
 
@@ -87,7 +89,11 @@ class RequestLog:
 
         Whoever executes a change set reports whether it goes on.
         """
-        return any(action in _OPERATIONS for action, _ in self._select_changes())
+        return any(action in _OPERATIONS and resource not in self._ended for action, resource in self._select_changes())
+
+    def note_end(self, stack_id: str) -> None:
+        """Note that the operation which was requested of a stack has been seen to end."""
+        self._ended.add(stack_id)
 
     def _select_changes(self) -> list[tuple[str, str]]:
         """Return the writes that change a stack, or another resource; the deletion of a stack in review does not.

@@ -14,6 +14,7 @@ deploy.py      the steps in order
     archive.py     a folder as a zip of the same bytes everywhere
     sbom.py        the bill of materials of the functions, which is one of these files
   stack.py       what is deployed now, and whether it can be changed
+    remains.py     deletes what a failed creation has left, before a change set can create it anew
     statuses.py    every status of a stack: what it means, what CloudFormation accepts, and the next step
   layer.py       the requirements of the gateway's library -> its layer, the same bytes everywhere
   preflight/     what the account, the Region and the caller allow, before anything is changed

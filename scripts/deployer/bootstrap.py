@@ -25,12 +25,12 @@ from .package import Package
 from .plan.danger import check_confirmed_names, confirmation_names, find_dangers
 from .planning import compare_trees
 from .preflight.examine import Preflight
+from .remains import delete_remains
 from .session import Session
 from .stack import (
     Stack,
     check_owned,
     check_ready,
-    delete_failed_creation,
     describe_stack,
     is_failed_creation,
     read_original_template,
@@ -155,9 +155,8 @@ def _change_bootstrap(session: Session, stack: Stack, body: str, steps: Sequence
     A template that is too long for a request is read from the bucket. So the first deployment creates the bucket, and
     then, by a second change set, the boundaries and the roles that deploy.
     """
-    cloudformation = session.cloudformation
     if is_failed_creation(stack):
-        stack = delete_failed_creation(cloudformation, stack)
+        stack = delete_remains(session, stack)
     check_owned(stack)
     check_ready(stack)
     headings = [(f"Step {number} of {len(steps) + 1}:", step) for number, step in enumerate(steps, start=1)]

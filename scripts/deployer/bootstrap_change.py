@@ -108,6 +108,9 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
     options, cloudformation = session.options, session.cloudformation
     body = (options.templates / "artifacts.yaml").read_text(encoding="utf-8")
     parameters = complete_parameters(options.bootstrap, body)
+    if stack.keeps_failed:
+        # It is updated in part, whatever its template says.
+        check_ready(stack)
     if is_deployed(cloudformation, stack, body, parameters):
         return None
     pseudo = session.target.pseudo_parameters()

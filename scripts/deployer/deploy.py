@@ -33,6 +33,7 @@ from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan, StackChanges
 from .preflight.examine import Preflight
 from .preflight.importable import ImportedResource
+from .remains import delete_remains
 from .report.reporter import show_plans
 from .session import Session
 from .stack import (
@@ -40,7 +41,6 @@ from .stack import (
     Stack,
     check_owned,
     check_ready,
-    delete_failed_creation,
     describe_stack,
     is_failed_creation,
     read_snapshot,
@@ -251,8 +251,7 @@ def _prepare_stack(session: Session, preflight: Preflight) -> Stack:
         stack = wait_until_idle(cloudformation, options.stack_name, report)
     if is_failed_creation(stack) and not options.only_plan:
         preflight.run_checks()
-        report.announce_step("Deleting", f"{stack.name}, left over from a failed creation")
-        stack = delete_failed_creation(cloudformation, stack)
+        stack = delete_remains(session, stack)
     if not options.adopt:
         check_owned(stack)
     check_ready(stack, options.environment)

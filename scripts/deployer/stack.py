@@ -259,7 +259,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
 
     Without an ``environment``, the next step names the AWS CLI, because our commands work on environments.
     """
-    if stack.status and not statuses.is_accepted(stack.status, statuses.UPDATE):
+    if stack.status and not statuses.can_deploy(stack.status, environment):
         # The next deployment deletes the remains of a creation only if the stack is ours.
         is_foreign = stack.status == "ROLLBACK_COMPLETE" and not stack.owned
         environment = "" if is_foreign else environment

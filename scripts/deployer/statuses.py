@@ -24,6 +24,8 @@ DELETE = "DeleteStack"
 _EVENTS = "aws cloudformation describe-stack-events --stack-name {name}"
 _WAIT = "run {wait}, which deploys when it has ended, or watch it: {follow}"
 _GO_ON = "fix the cause, then run {deploy}, which goes on from here; or roll back: {rollback}"
+# Of a stack that is no environment's.
+_ROLL_BACK = "fix the cause, roll back: {rollback}; then run {deploy}"
 
 
 class Advice(NamedTuple):
@@ -149,7 +151,8 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
         "deploy": "the deployment again",
         "wait": "the deployment again with --wait",
         "follow": events,
-        "rollback": write_aws("rollback-stack"),
+        # What the failed operation has created is deleted even if its policy retains it: its names would stay taken.
+        "rollback": f"{write_aws('rollback-stack')} --retain-except-on-create",
         "continue_rollback": write_aws("continue-update-rollback"),
         "destroy": write_aws("delete-stack"),
         "purge": f"{write_aws('delete-stack')}, and by hand what it retains",
@@ -161,6 +164,16 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
 def is_accepted(status: str, operation: str) -> bool:
     """Whether CloudFormation accepts the operation, which is one of those of this module, on a stack in the status."""
     return status in STATUSES and operation in STATUSES[status].accepts
+
+
+def can_deploy(status: str, environment: str) -> bool:
+    """Whether a deployment can update a stack in the status.
+
+    A stack of no environment, such as that of the artifact bucket, is always updated with rollback, which
+    CloudFormation refuses where an operation has failed without.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html
+    """
+    return is_accepted(status, UPDATE) and (bool(environment) or status not in PRESERVING)
 
 
 def advise_next_step(
@@ -177,6 +190,8 @@ def advise_next_step(
     if row is None:
         return Advice(status, f"see {commands['events']}")
     meaning, next_step = row.meaning, row.next_step
+    if not environment and status in PRESERVING:
+        next_step = _ROLL_BACK
     if has_remains and row.next_step_with_remains:
         meaning, next_step = row.meaning_with_remains, row.next_step_with_remains
     option = "--skip" if environment else "--resources-to-skip"

@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+from collections.abc import Callable
 
 import click
 import pytest
@@ -11,7 +12,9 @@ from botocore import xform_name
 from scripts.deployer.statuses import STATUSES, UPDATE, advise_next_step
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.wire import load_model
+from tests.deployer.both_stacks import ARTIFACTS, PLATFORM, add_earlier_release, find_artifacts
 from tests.deployer.conftest import Command, add_platform
+from tests.deployer.releases import edit_harmlessly
 
 NAME = "payment-platform-dev"
 MODEL = load_model("cloudformation")
@@ -115,6 +118,54 @@ def test_the_status_command_prints_the_next_step(command: Command, aws: Service)
     add_platform(aws, status="IMPORT_ROLLBACK_FAILED")
     text = command("dev", script="status", code=2).stdout
     assert "an import failed, and so did its rollback; see which resources its events report: aws" in text
+
+
+@pytest.mark.parametrize("status", ["UPDATE_FAILED", "CREATE_FAILED"])
+@pytest.mark.parametrize("add_release", [add_platform, add_earlier_release], ids=["platform changes", "both change"])
+def test_an_artifacts_stack_that_kept_a_failure_is_rolled_back_first(
+    command: Command, aws: Service, add_release: Callable[[Service], object], status: str
+) -> None:
+    """It is updated with rollback, which CloudFormation refuses then."""
+    add_release(aws)
+    find_artifacts(aws).status = status
+    advice = (
+        f"payment-artifacts is {status}: {STATUSES[status].meaning.partition(' (')[0]}; fix the cause, roll back: aws "
+        "cloudformation rollback-stack --stack-name payment-artifacts --retain-except-on-create; then run the "
+        "deployment again\n"
+    )
+    for arguments in (("plan", "dev"), ("dev", "--yes")):
+        assert command(*arguments, code=1).stderr == f"deploy: {advice}"
+    assert aws.find_writes() == []
+    shown = command("dev", script="status", code=2).stdout
+    assert advice.replace("\n", "") in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("name", [ARTIFACTS, PLATFORM])
+def test_what_a_failed_creation_has_left_is_deleted_only_after_a_yes(command: Command, aws: Service, name: str) -> None:
+    add_platform(aws, edit_harmlessly)
+    (stack,) = [stack for stack in aws.stacks.values() if stack.name == name]
+    stack.status, aws.alarms = "ROLLBACK_COMPLETE", {}
+    aws.holdings.resources.clear()
+    question = f"Delete {name} (ROLLBACK_COMPLETE), which is empty: it is left over from a failed creation? [y/N]"
+    refused = command.run_on_terminal("dev", types="n\n", columns=200)
+    assert question in refused.text
+    assert refused.text.endswith(f"deploy: {name}: not deployed; nothing was deleted\n")
+    assert command("dev").stderr.startswith("deploy: cannot ask for confirmation without a terminal")
+    interrupted = command.run_on_terminal("dev", columns=200, interrupts_at=question)
+    assert (refused.code, interrupted.code, aws.find_writes()) == (1, 130, [])
+
+
+def test_an_interrupt_after_the_remains_are_deleted_says_so(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    stack = find_artifacts(aws)
+    stack.status = "ROLLBACK_COMPLETE"
+    interrupted = command.run_on_terminal("dev", types="y\n", columns=250, interrupts_at="Deploy payment-artifacts?")
+    last_line = interrupted.text.splitlines()[-1]
+    assert last_line.startswith("deploy: interrupted; already requested: cloudformation:DeleteStack on ")
+    assert stack.id in last_line
+    # Nothing goes on.
+    assert interrupted.code == 1
+    assert not stack.is_there
 
 
 def test_a_status_that_is_newer_than_the_table_names_the_events() -> None:

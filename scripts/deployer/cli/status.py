@@ -169,9 +169,9 @@ def _describe_drift_checks(status: "Status", environment: str) -> "Iterator[str]
 
 def _describe_artifacts(status: "Status") -> str:
     """Return why the artifacts stack can take no update, with the next step; empty if it can."""
-    from ..statuses import UPDATE, describe_refusal, is_accepted
+    from ..statuses import can_deploy, describe_refusal
 
-    if not status.artifacts or is_accepted(status.artifacts, UPDATE):
+    if not status.artifacts or can_deploy(status.artifacts, ""):
         return ""
     return describe_refusal(ARTIFACTS_STACK, status.artifacts, "")
 
