@@ -70,10 +70,8 @@ def run_redirected(
 def test_nobody_can_answer_on_a_closed_input(command: Command, aws: Service, script: str) -> None:
     add_platform(aws, edit_harmlessly)
     result = run_redirected(command, "<&-", "dev", script=script)
-    assert (result.returncode, result.stderr) == (
-        1,
-        f"{script}: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n",
-    )
+    refusal = f"{script}: cannot ask for confirmation without a terminal; run it in a terminal or add --yes"
+    assert (result.returncode, result.stderr.count("\n"), result.stderr.startswith(refusal)) == (1, 1, True)
     assert aws.find_requests("ExecuteChangeSet") + aws.find_requests("DeleteStack") == []
 
 
