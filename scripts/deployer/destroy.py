@@ -21,7 +21,7 @@ from .plan.recreation import find_fixed_name, list_identifiers
 from .purge.leftover import Leftover, describe_types, format_count
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
-from .stack import Stack, check_owned, describe_stack, read_snapshot
+from .stack import Stack, StackTree, check_owned, describe_stack, read_snapshot
 from .unneeded_artifacts import delete_unneeded_artifacts
 
 # Called before anything is deleted, with the questions by the names to be typed.
@@ -95,16 +95,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     _check_names(options, stack, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
     if stack.exists:
-        reader = EventReader(cloudformation, stack.id, tree)
-        try:
-            _delete_stack(cloudformation, stack)
-        except KeyboardInterrupt:
-            see = f"see {suggest_command('status', options.environment)}"
-            raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
-        watch = target.watch
-        with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
-            following = FollowOptions(options.environment, receive_events, target.poll_seconds, watch=watch)
-            follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
+        _delete_and_follow(options, target, report, tree, plan)
     elif stack.status:
         _drop_review(cloudformation, stack, options.environment)
     purged: list[str] = []
@@ -119,6 +110,20 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         raise UserError(f"interrupted; {stack.name} is deleted, {rest}") from None
     retained = _list_retained_types(deployed) if deployed and not store else ()
     return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours))
+
+
+def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporter, tree: StackTree, plan: Plan) -> None:
+    """Delete the stack of the tree, and follow that to its end."""
+    cloudformation, stack, watch = target.client("cloudformation"), tree.stack, target.watch
+    reader = EventReader(cloudformation, stack.id, tree)
+    try:
+        _delete_stack(cloudformation, stack)
+    except KeyboardInterrupt:
+        see = f"see {suggest_command('status', options.environment)}"
+        raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
+    with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
+        following = FollowOptions(options.environment, receive_events, target.poll_seconds, watch=watch)
+        follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
 
 
 def _check_ready(stack: Stack, options: DeletionOptions) -> None:
