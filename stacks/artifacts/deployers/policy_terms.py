@@ -81,9 +81,9 @@ def add_policy(template: Template, title: str, condition: str, statements: Seque
             **RETAINED,
         )
     )
+    resources = dict.fromkeys(map(flatten_for_nag, _list_resources(statements)))
     for reason, pattern in ACCEPTED_WILDCARDS.items():
-        accepted = {name: None for name in map(flatten_for_nag, _list_resources(statements)) if pattern.fullmatch(name)}
-        if accepted:
+        if accepted := [name for name in resources if pattern.fullmatch(name)]:
             suppress_wildcards(managed_policy, reason, *accepted)
     return managed_policy
 
