@@ -14,7 +14,7 @@ SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo page test test-fast prove compatible conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
-        lock lock-check sbom bench demands simulate reading deploy local-stop clean
+        lock lock-check sbom bench load demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -102,6 +102,9 @@ sbom: $(VENV)/installed  ## Write the bill of materials of what runs in Lambda t
 
 bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Measure what the README claims about speed, and what payments take; REFERENCE=FILE.md adds the reference
 	@scripts/python.sh scripts.bench $(REFERENCE)
+
+load: $(VENV)/installed  ## Measure payments a second and their durations on the emulator; REFERENCE=FILE.md adds the reference
+	@scripts/python.sh scripts.bench.load $(REFERENCE)
 
 simulate: $(VENV)/installed  ## Simulate payments through an outage of the gateway at four rates: ENV=dev; RECORD=1 keeps the figures
 	@scripts/python.sh scripts.simulation$(if $(RECORD),.recorded) $(ENV)

@@ -57,7 +57,7 @@ OTHER_WRITERS = {
     "scripts/audit/recorded_runs.py": "in a folder of recordings that counts only with this file",
     "scripts/audit/deployed.py": "in a temporary folder",
     "scripts/bench/deployments.py": "in a temporary folder",
-    "scripts/bench/payments.py": "in a temporary folder",
+    "scripts/bench/sides.py": "in a temporary folder",
     "scripts/local/emulator_process.py": "a lock without content",
     "scripts/local/recorder.py": "appends each request as it comes",
     "scripts/local/server.py": "a lock without content, and a log",

@@ -14,6 +14,7 @@ from scripts.deployer.validate import LINTED
 from scripts.local import server
 from stacks import settings
 
+from .generator import children_cpu_seconds
 from .proxy import Exchange, run_proxy
 
 AWS_CLI = ROOT / ".venv" / "awscli" / "bin" / "aws"
@@ -25,18 +26,20 @@ CHANGED_SETTING = {"LogRetentionDays": "7"}
 @dataclass(frozen=True)
 class Measurement:
     seconds: float
+    # Of the command alone, without the emulator.
+    cpu_seconds: float
     calls: int
 
     def __str__(self) -> str:
-        return f"{self.seconds:5.1f} s {self.calls:4} calls"
+        return f"{self.seconds:5.1f} s {self.cpu_seconds:5.1f} s CPU {self.calls:4} calls"
 
 
 def compare_deployments() -> Iterator[str]:
     """Yield a table row for each deployment: ours, and `aws cloudformation package` and `deploy`."""
     deployer, aws_cli = _measure_deployer(), _measure_aws_cli()
-    yield f"{'':18}{'ours':>18}{'AWS CLI':>18}"
+    yield f"{'':18}{'ours':>29}{'AWS CLI':>29}"
     for name in deployer:
-        yield f"{name:18}{deployer[name]!s:>18}{aws_cli[name]!s:>18}"
+        yield f"{name:18}{deployer[name]!s:>29}{aws_cli[name]!s:>29}"
 
 
 def _measure_deployer() -> dict[str, Measurement]:
@@ -86,12 +89,13 @@ class _CallCounter:
 
     def measure(self, commands: list[list[str]], environment: dict[str, str]) -> Measurement:
         emulator = server.emulator_environment(self.url)
-        before, started = self.calls, time.monotonic()
+        before, started, cpu_before = self.calls, time.monotonic(), children_cpu_seconds()
         for command in commands:
             process = subprocess.run(command, env=emulator | environment, capture_output=True, text=True, timeout=600)
             if process.returncode:
                 raise RuntimeError(f"{' '.join(command[:3])}: {(process.stdout + process.stderr)[-500:]}")
-        return Measurement(time.monotonic() - started, self.calls - before)
+        cpu_seconds = children_cpu_seconds() - cpu_before
+        return Measurement(time.monotonic() - started, cpu_seconds, self.calls - before)
 
 
 @contextmanager

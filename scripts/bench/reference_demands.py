@@ -20,8 +20,8 @@ from scripts.common.paths import ROOT
 from scripts.local import server, target
 
 from .demands import LOG_EVENT_OVERHEAD_BYTES, name_call
-from .payments import extract_functions
 from .proxy import Exchange, run_proxy
+from .sides import extract_functions
 
 _TABLE, _TOPIC = "reference-transactions", "reference-notifications"
 # What the reference's simulated gateway draws for each outcome.

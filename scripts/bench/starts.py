@@ -1,12 +1,13 @@
 """CPU time of commands that end before they do any work, against an interpreter that ends at once."""
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 
 from scripts.common.paths import ROOT
+
+from .generator import children_cpu_seconds
 
 RUNS = 15
 # A command of scripts/, as its script starts it: the module, and the arguments.
@@ -43,7 +44,6 @@ def compare_starts() -> Iterator[str]:
 
 def _measure_command(command: list[str], environment: dict[str, str]) -> float:
     """Return the CPU time in seconds. The exit code is the command's own: a plan with changes ends with 2."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children_cpu_seconds()
     subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return children_cpu_seconds() - before

@@ -1,5 +1,7 @@
 """Makes COUNT payments by one of the two sides and prints its figures as JSON.
 
+Prints ``ready`` when its connections are open, and begins when it reads a line.
+
 ``python -m scripts.bench.worker ours|reference FOLDER COUNT``, with the functions' variables in the environment.
 """
 
@@ -27,12 +29,17 @@ def main(side: str, folder: str, count: int) -> None:
     random.random = lambda: 0.5
     pay = {"ours": make_platform_payer, "reference": make_reference_payer}[side]()
     pay()  # open the connections
+    print("ready", flush=True)
+    sys.stdin.readline()
     calls.update(calls=0, bytes=0)
-    started = time.process_time()
+    milliseconds, cpu, started = [], time.process_time(), time.perf_counter()
     for _ in range(count):
+        before = time.perf_counter()
         pay()
-    spent = time.process_time() - started
-    print(json.dumps({"cpu_ms": spent / count * 1000, **{name: value / count for name, value in calls.items()}}))
+        milliseconds.append((time.perf_counter() - before) * 1000)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    averages = {"cpu_ms": cpu / count * 1000, **{name: value / count for name, value in calls.items()}}
+    print(json.dumps({**averages, "seconds": seconds, "milliseconds": milliseconds}))
 
 
 def make_platform_payer() -> Callable[[], None]:
