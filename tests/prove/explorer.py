@@ -64,6 +64,8 @@ class Scenario:
     is_express: bool = False
     # Whether a notice or a dead letter that is sent twice is wrong, even if it has the same id.
     announces_once: bool = False
+    # What happened before the life begins.
+    prepare: Callable[[Stage], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Explorer:
 
     @functools.cached_property
     def first_state(self) -> State:
+        self.scenario.prepare(self.stage)
         positions = tuple(actor.first_position(self.stage) for actor in self.scenario.actors)
         preemptions = -1 if self.scenario.preemptions is None else self.scenario.preemptions
         return State(self.stage.take_snapshot(), positions, self.scenario.troubles, preemptions=preemptions)

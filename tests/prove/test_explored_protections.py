@@ -12,6 +12,7 @@ from payments.ports import Charge, NotRefunded, RefundOutcome
 
 from tests.prove import test_explored_lives as lives
 from tests.prove import test_protections as protections
+from tests.prove import test_reconcilers as reconcilers
 from tests.prove import truth
 from tests.prove.actors import Execution, Late, schedule_run
 from tests.prove.explorer import Explorer, Scenario
@@ -67,6 +68,7 @@ PLANTED: dict[Plant, tuple[Scenario, str]] = {
     protections.confirm_before_sending: (NOT_NOTIFIED, truth.LAST_DIFFERS),
     announce_for_another_without_a_record: (SENT_TWICE, truth.LAST_DIFFERS),
     ignore_claims_of_notices: (lives.SCENARIOS["redriven"], truth.UNTRUE),
+    protections.drop_all_conditions: (reconcilers.SCENARIOS["crashed, not charged, every order"], truth.NOT_NOTIFIED),
 }
 
 
