@@ -13,7 +13,7 @@ PARALLEL := -n 4 --dist loadgroup
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-fast prove compatible conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
+.PHONY: help demo page test test-fast prove compatible backlog conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
         lock lock-check sbom bench load demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
@@ -37,6 +37,9 @@ prove: $(VENV)/installed  ## Inject every fault into the payment core, and print
 
 compatible: $(VENV)/installed  ## Make payments while the functions change from one release to another and back; WITH=COMMIT
 	COMPATIBLE_WITH=$(WITH) $(BIN)/python -m pytest tests/e2e/test_releases.py
+
+backlog: $(VENV)/installed  ## Settle 1,000 payments that an outage left open, by a run on the emulator, and 500 by two at once; COUNT=NUMBER
+	BACKLOG=$(or $(COUNT),1000) $(BIN)/python -m pytest tests/e2e/test_backlog.py -q -s
 
 conformance: $(VENV)/installed  ## Compare our doubles and readers of AWS with recordings of AWS, and 10,000 generated plans with their values
 	@scripts/python.sh tests.conformance

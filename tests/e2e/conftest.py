@@ -121,7 +121,7 @@ def deploy_platform(to: Target, bootstrap: dict[str, str] | None = None, **param
 
 
 @contextmanager
-def run_stripe_platform(stripe: Stripe, wait_scale: float) -> Iterator[Platform]:
+def run_stripe_platform(stripe: Stripe, wait_scale: float, **parameters: str) -> Iterator[Platform]:
     """Deploy a platform on an emulator of its own, whose functions reach this Stripe with its key in their secret."""
     with serve_stripe(stripe) as url, server.run_server(wait_scale=wait_scale) as running:
         to = target.emulator_target(running, GATEWAY_URL=url)
@@ -129,7 +129,8 @@ def run_stripe_platform(stripe: Stripe, wait_scale: float) -> Iterator[Platform]
         secret = to.client("secretsmanager").create_secret(
             Name="gateway", SecretString=json.dumps({"api_key": stripe.api_key}), KmsKeyId=key
         )
-        yield deploy_platform(to, Gateway="stripe", GatewaySecretArn=secret["ARN"], GatewaySecretKeyArn=key)
+        parameters |= {"Gateway": "stripe", "GatewaySecretArn": secret["ARN"], "GatewaySecretKeyArn": key}
+        yield deploy_platform(to, **parameters)
 
 
 @pytest.fixture(scope="session")

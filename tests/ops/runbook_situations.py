@@ -120,7 +120,11 @@ def fail_notification(desk: Desk) -> Situation:
 
 
 def run_reconciliation(desk: Desk) -> Situation:
-    reconcile(desk.platform)
+    """Start a run as the schedule does, and wait for its end."""
+    stepfunctions = desk.platform.client("stepfunctions")
+    machine = desk.platform.outputs["StepFunctionsStateMachineArn"].replace("workflow", "reconciliation")
+    run = stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+    assert wait_until(lambda: stepfunctions.describe_execution(executionArn=run)["status"] == "SUCCEEDED")
     return Situation()
 
 

@@ -29,6 +29,7 @@ from tests.ops.situations import create_composite_alarm, make_request
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 ALARMS = set(list_sections())
 PROCEDURES = {
+    "Run reconciliation by hand",
     "Reset a throttle alarm",
     "Redeploy",
     "Roll back",
@@ -113,6 +114,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             },
         )
         settings_lines = f'notification_protocol = "sqs"\nnotification_endpoint = "{notices_arn}"\n'
+        settings_lines += "reconciliation_workers = 2\n"
         change_settings(desk, settings_lines)
         code, output = desk.run_command(
             "scripts/deploy.sh local --yes && scripts/outputs.sh local --format json > .local/outputs.json"

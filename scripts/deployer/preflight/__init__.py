@@ -3,7 +3,7 @@
 examine.py         runs the checks in parallel, reports their findings, and stops for a certain failure
 situation.py       what every check reads
 resources.py       the declared resources, and which of them a stack already holds
-concurrency.py     Lambda's concurrency limits against the declared reservations
+concurrency.py     Lambda's concurrency limits against the declared reservations, and a run of reconciliation
 existing_names.py  resources outside the stack whose names are taken
 importable.py      what an import takes in of these, and what to do with the others
 name_lookups.py    the call of each service that tells whether a name exists

@@ -1,4 +1,4 @@
-"""Checks Lambda's concurrency limits against the reservations in the templates.
+"""Checks Lambda's concurrency limits against the reservations in the templates, and the workers of reconciliation.
 
 Lambda refuses a reservation that leaves less than 100 unreserved, so an account with a lower limit, such as a new one,
 cannot reserve anything. https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
@@ -19,6 +19,8 @@ SUBJECT = "concurrency"
 FUNCTION = "AWS::Lambda::Function"
 # What Lambda keeps for functions without a reservation.
 UNRESERVED = 100
+# Of a low limit, the workers of reconciliation may take one in so many: most are left for payments.
+_LIMIT_PER_WORKER = 5
 _QUOTA = "Lambda's quota L-B99A9384 (concurrent executions)"
 
 
@@ -40,7 +42,13 @@ def check_concurrency(situation: Situation) -> list[Finding]:
         return [unknown_finding(SUBJECT, "what the functions have reserved", "lambda:GetFunctionConcurrency", error)]
     available = max(unreserved + reserved - UNRESERVED, 0)
     if requested <= max(available, reserved):
-        return [_sufficient_finding(limit, sum(map(_requested_concurrency, functions)))]
+        if limit < UNRESERVED:
+            return [
+                _low_limit_finding(limit, int(situation.parameters[Settings.reconciliation_workers.parameter_name]))
+            ]
+        requested = sum(map(_requested_concurrency, functions))
+        text = f"{requested} of {limit} concurrent executions are reserved for the platform"
+        return [Finding(SUBJECT, Verdict.OK, text)]
     setting = Settings.reserved_concurrency.name
     required = limit - unreserved - reserved + requested + UNRESERVED
     return [
@@ -55,15 +63,16 @@ def check_concurrency(situation: Situation) -> list[Finding]:
     ]
 
 
-def _sufficient_finding(limit: int, requested: int) -> Finding:
-    if limit < UNRESERVED:
-        return Finding(
-            SUBJECT,
-            Verdict.WARNING,
-            f"the account runs at most {limit} functions at once, all of its functions together",
-            f"before you rely on it, request 1000 of {_QUOTA}",
-        )
-    return Finding(SUBJECT, Verdict.OK, f"{requested} of {limit} concurrent executions are reserved for the platform")
+def _low_limit_finding(limit: int, workers: int) -> Finding:
+    """Return the finding for a limit so low that payments and the workers of reconciliation take it from each other."""
+    text = f"the account runs at most {limit} functions at once, all of its functions together"
+    step = f"before you rely on it, request 1000 of {_QUOTA}"
+    if workers > limit // _LIMIT_PER_WORKER:
+        setting = Settings.reconciliation_workers.name
+        text += f"; {setting} = {workers} takes {min(workers, limit)} of them for each run of reconciliation"
+        step += f", and until it is granted set {setting} to {max(1, limit // _LIMIT_PER_WORKER)} in "
+        step += "stacks/environments.toml"
+    return Finding(SUBJECT, Verdict.WARNING, text, step)
 
 
 def _requested_concurrency(function: DeclaredResource) -> int:

@@ -31,6 +31,24 @@ def test_reservations_leave_100_unreserved(
     assert (actual, words in text, step in next_step) == (verdict, True, True)
 
 
+@pytest.mark.parametrize(
+    ("limit", "workers", "words", "step"),
+    [
+        (10, "8", "reconciliation_workers = 8 takes 8 of them", "set reconciliation_workers to 2 in"),
+        (10, "40", "reconciliation_workers = 40 takes 10 of them", "set reconciliation_workers to 2 in"),
+        (10, "2", "", ""),
+        (40, "8", "", ""),
+    ],
+)
+def test_workers_of_reconciliation_leave_a_new_account_room_for_payments(
+    situation_of: Reader, account: Account, limit: int, workers: str, words: str, step: str
+) -> None:
+    account.concurrency = limit
+    ((verdict, text, next_step),) = findings_of("concurrency", situation_of(ReconciliationWorkers=workers))
+    assert (verdict, words in text, step in next_step) == ("warning", True, True)
+    assert ("reconciliation_workers" in text, "reconciliation_workers" in next_step) == (bool(words), bool(step))
+
+
 def test_existing_reservations_count_as_available_to_their_functions(
     situation_of: Reader, account: Account, aws: Service
 ) -> None:
