@@ -74,6 +74,11 @@ class Settings:
         minimum=1,
         maximum=40,
     )
+    customer_data_days = Number(
+        "Days after its last step until a finished payment loses its customer; 0 keeps it until an operator erases it",
+        default=0,
+        maximum=3650,
+    )
     gateway = Choice("The payment gateway", among=("simulator", "stripe"))
     gateway_secret_arn = Text(
         "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",
@@ -431,6 +436,10 @@ def _read_file(path: Path) -> dict[str, Any]:
     return file
 
 
+# A dead letter can be redriven for as long, and needs the customer: MessageRetentionPeriod of stacks/data/stack.py.
+_DEAD_LETTER_DAYS = 14
+
+
 def _list_wrong_pairs(table: Mapping[str, Any]) -> Iterator[str]:
     """Yield the mistakes of settings that depend on each other, each of which is valid."""
     protocol = table.get("notification_protocol", Settings.notification_protocol.default)
@@ -440,6 +449,8 @@ def _list_wrong_pairs(table: Mapping[str, Any]) -> Iterator[str]:
         yield f"notification_endpoint: it must be one of protocol {protocol}"
     maximum = table.get("maximum_amounts", Settings.maximum_amounts.default)
     high = table.get("high_value_amounts", Settings.high_value_amounts.default)
+    if 0 < table.get("customer_data_days", 0) < _DEAD_LETTER_DAYS:
+        yield f"customer_data_days: it must be 0, or at least {_DEAD_LETTER_DAYS}, while a dead letter can be redriven"
     if (table.get("gateway") == "stripe") != bool(table.get("gateway_secret_arn")):
         yield "gateway_secret_arn: it must be set for stripe, and only then"
     if table.get("gateway_secret_key_arn") and not table.get("gateway_secret_arn"):

@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "DYNAMODB_TABLE_NAME": "transactions",
     "LEDGER_TABLE_NAME": "ledger",
     "OPEN_SHARDS": "8",
+    "CUSTOMER_DATA_DAYS": "0",
     "NOTIFY_BUSINESS_OUTCOMES": "true",
     "ENVIRONMENT": "test",
     "GATEWAY": "simulator",

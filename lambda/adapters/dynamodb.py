@@ -9,9 +9,10 @@ from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.payment import OPEN, Payment
 
 from adapters import clients
-from adapters.stored_items import MAXIMUM_SHARDS, from_item, to_item, to_seconds, to_step
+from adapters.stored_items import ERASURE_SHARDS, MAXIMUM_SHARDS, from_item, to_item, to_seconds, to_step
 
-# The index of the payments that are open or have a notice due. Other payments do not have its key.
+# The index of the payments that are open or have a notice due, and, in shards of their own, of those whose customer is
+# to be erased. Other payments do not have its key.
 OPEN_INDEX = "open-payments"
 # The most open payments whose age is read, in turn from each shard that has some left, the earliest overdue first.
 MEASURED_PAYMENTS = 10_000
@@ -38,16 +39,27 @@ class DynamoDBLedger:
     # The condition of a step, which is never overwritten.
     NEW_STEP = "attribute_not_exists(transaction_id)"
 
-    def __init__(self, table_name: str, ledger_table_name: str, dynamodb: Any, actor: str, open_shards: int) -> None:
+    def __init__(
+        self,
+        table_name: str,
+        ledger_table_name: str,
+        dynamodb: Any,
+        actor: str,
+        open_shards: int,
+        *,
+        erases_customers: bool = False,
+    ) -> None:
         """``actor`` is recorded with each step: a function with its version, or an operator by way of one.
 
-        ``open_shards`` is the number of shards of the index to which this ledger writes. It reads all.
+        ``open_shards`` is the number of shards of the index to which this ledger writes. It reads all. With
+        ``erases_customers``, finished payments are written so that ``list_erasable_ids`` finds them.
         """
         self._table_name = table_name
         self._ledger_table_name = ledger_table_name
         self._dynamodb = dynamodb
         self._actor = actor
         self._open_shards = open_shards
+        self._erases_customers = erases_customers
 
     def find_payment(self, transaction_id: str) -> Payment | None:
         answer = self._call_dynamodb(
@@ -71,7 +83,7 @@ class DynamoDBLedger:
             }
         state = {
             "TableName": self._table_name,
-            "Item": to_item(after, self._open_shards),
+            "Item": to_item(after, self._open_shards, erases_customers=self._erases_customers),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             **condition,
         }
@@ -103,9 +115,18 @@ class DynamoDBLedger:
         shards = range(MAXIMUM_SHARDS)[worker::workers]
         first = int(current_time // 300)
         for n in range(len(shards)):
-            upper_bound = {":now": to_seconds(current_time)}
-            condition = "open_shard = :shard AND overdue_at <= :now"
-            yield from self._list_ids_of_shard(shards[(first + n) % len(shards)], condition, upper_bound)
+            yield from self._list_ids_until(shards[(first + n) % len(shards)], current_time)
+
+    def list_erasable_ids(self, until: float, worker: int = 0, workers: int = 1) -> Iterator[str]:
+        """Yield the ids of finished payments with a customer whose last step was at ``until`` (seconds since 1970) or
+        before, of the shards of a worker as in ``list_overdue_ids``. The payment may have changed.
+        """
+        for shard in range(MAXIMUM_SHARDS)[worker::workers]:
+            yield from self._list_ids_until(ERASURE_SHARDS + shard, until)
+
+    def _list_ids_until(self, shard: int, until: float) -> Iterator[str]:
+        condition = "open_shard = :shard AND overdue_at <= :now"
+        return self._list_ids_of_shard(shard, condition, {":now": to_seconds(until)})
 
     def read_open_times(self, is_time_left: Callable[[], bool]) -> list[float]:
         """Return the times (seconds since 1970) at which the open payments entered their status, unordered.

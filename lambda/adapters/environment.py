@@ -23,13 +23,24 @@ def notifies_outcomes() -> bool:
     return read_variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
 
 
+def read_customer_data_seconds() -> float:
+    """Return after how long without a step a finished payment loses its customer; 0 for never."""
+    return int(read_variable("CUSTOMER_DATA_DAYS")) * 24 * 60 * 60
+
+
 def build_ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
     """Return the ledger. Its steps record this function with its version, and the ``operator`` if there is one."""
     function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "unknown")
     version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "unknown")
     actor = f"{function}:{version}" if operator is None else f"{operator} by way of {function}:{version}"
     tables = read_variable("DYNAMODB_TABLE_NAME"), read_variable("LEDGER_TABLE_NAME")
-    return dynamodb.DynamoDBLedger(*tables, dynamodb.create_client(), actor, int(read_variable("OPEN_SHARDS")))
+    return dynamodb.DynamoDBLedger(
+        *tables,
+        dynamodb.create_client(),
+        actor,
+        int(read_variable("OPEN_SHARDS")),
+        erases_customers=read_customer_data_seconds() > 0,
+    )
 
 
 def build_gateway() -> "Gateway":

@@ -16,6 +16,8 @@ from payments.money import Money
 from payments.notification import NOTIFIER_SECONDS, Notification
 from payments.payment import Payment, Status
 
+# The first shard of the payments in the same index that need nothing but to lose their customer in time.
+ERASURE_SHARDS = 1_000
 # The most shards of the index of open payments. Writers use as many as the setting ``open_shards`` says; readers read
 # all of these, so a payment is found whatever the setting was when it was written.
 MAXIMUM_SHARDS = 64
@@ -95,20 +97,23 @@ _PLACES = tuple((*field.path.rpartition(".")[::2], field) for field in STORED_FI
 _REQUIRED = tuple(field.attribute for field in STORED_FIELDS if field.is_required)
 
 
-def to_item(payment: Payment, open_shards: int) -> dict[str, Any]:
+def to_item(payment: Payment, open_shards: int, *, erases_customers: bool = False) -> dict[str, Any]:
     """Return the payment as a DynamoDB item, with the key of the index of open payments if it belongs there.
 
-    ``open_shards`` is the number of shards over which new keys are spread, at most ``MAXIMUM_SHARDS``.
+    ``open_shards`` is the number of shards over which new keys are spread, at most ``MAXIMUM_SHARDS``. With
+    ``erases_customers``, a finished payment has a key in the shards from ``ERASURE_SHARDS`` on, until it is erased.
     """
     item = {}
     for holder, name, field in _PLACES:
         value = getattr(getattr(payment, holder) if holder else payment, name, None)
         if value is not None and (field.is_required or value != field.omitted):
             item[field.attribute] = field.codec.encode(value)
-    overdue_at = payment.overdue_at
+    overdue_at, shard = payment.overdue_at, zlib.crc32(payment.transaction_id.encode()) % open_shards
     if overdue_at is not None:
-        item["open_shard"] = {"N": str(zlib.crc32(payment.transaction_id.encode()) % open_shards)}
-        item["overdue_at"] = to_seconds(overdue_at)
+        item |= {"open_shard": INTEGER.encode(shard), "overdue_at": to_seconds(overdue_at)}
+    elif erases_customers and payment.is_erasable:
+        # By the last step, so that a change of the setting holds for what was recorded before.
+        item |= {"open_shard": INTEGER.encode(ERASURE_SHARDS + shard), "overdue_at": to_seconds(payment.updated_at)}
     return item
 
 

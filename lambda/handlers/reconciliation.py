@@ -1,6 +1,7 @@
-"""The reconciliation function: settles and announces what the workflow left behind, and serves the operators.
+"""The reconciliation function: settles and announces what the workflow left behind, erases, and serves the operators.
 
-``{"action": "reconcile", "worker", "workers"}``       -> the counts ``{"overdue", "settled", "open", "errors"}``
+``{"action": "reconcile", "worker", "workers"}``       -> the counts ``{"overdue", "settled", "open", "errors",
+    "erased"}``
 ``{"action": "measure", "counts": [COUNTS, ...]}``     -> their sums, after the measurement of the payments left open
 ``{"action": "reconcile"}``, and an event without an action: one worker for all payments, and then the measurement
 ``{"action": "refund", "transaction_id", "operator"}`` -> ``{"transaction_id", "status", "failure"}``
@@ -15,6 +16,7 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from adapters import environment
@@ -32,7 +34,7 @@ from payments.errors import (
 from payments.operator_actions import RESOLUTIONS, erase_customer, refund_payment, reopen_payment, resolve_payment
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
-from payments.settle import needs_gateway, send_due_notice, settle_overdue_payment
+from payments.settle import erase_due_customer, needs_gateway, send_due_notice, settle_overdue_payment
 
 from .events import read_text, read_transaction_id
 from .lambda_handler import clock, log
@@ -49,8 +51,9 @@ READ_SECONDS = 30
 UNANSWERED_SECONDS = 30
 # After this time no further call is made to measure the backlog, so that the slowest one still ends in time.
 MEASURE_SECONDS = 370
-# What a run counts: the overdue payments that it found, those with a final status, those still open, and the failures.
-COUNTS = ("overdue", "settled", "open", "errors")
+# What a run counts: the overdue payments that it found, those with a final status, those still open, the failures, and
+# the payments whose customer it erased.
+COUNTS = ("overdue", "settled", "open", "errors", "erased")
 REFUSALS = (IdempotencyConflict, MalformedRequest, NotAllowed, PaymentNotRecorded)
 
 
@@ -121,7 +124,25 @@ def _settle_share(started: float, worker: int, workers: int) -> Counter[str]:
         except Exception as error:  # one payment must not block the others
             counts["errors"] += 1
             log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
+    _erase_customers(started, worker, workers, counts)
     return counts
+
+
+def _erase_customers(started: float, worker: int, workers: int, counts: Counter[str]) -> None:
+    """Erase who paid from the finished payments of one worker that are old enough, while there is time; count them."""
+    keep_seconds = environment.read_customer_data_seconds()
+    if not keep_seconds:
+        return
+    transaction_id = ""
+    try:
+        for transaction_id in get_ledger().list_erasable_ids(started - keep_seconds, worker, workers):
+            if clock() - started > BUDGET_SECONDS:
+                return
+            with suppress(PaymentChanged):  # it has a new step, and is not due
+                counts["erased"] += erase_due_customer(transaction_id, keep_seconds, ledger=get_ledger(), clock=clock)
+    except PaymentError as error:  # the next run goes on, because what it does not find erased stays in the index
+        counts["errors"] += 1
+        log.error("customers not erased", extra={"transaction_id": transaction_id, "error": type(error).__name__})
 
 
 def _sum_counts(event: Mapping[str, Any]) -> Counter[str]:

@@ -151,7 +151,7 @@ def erase_customer(transaction_id: str, *, ledger: Ledger, clock: Callable[[], f
     payment = _find_recorded(transaction_id, ledger)
     if payment.is_erased:
         return payment
-    if payment.status is Status.REVIEW or payment.overdue_at is not None:
+    if not payment.is_erasable:
         raise NotAllowed(
             f"transaction {transaction_id} is {payment.status} and not finished: erase its customer once it is"
         )

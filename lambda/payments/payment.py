@@ -130,6 +130,11 @@ class Payment:
     def is_erased(self) -> bool:
         return self.fingerprint == ERASED
 
+    @property
+    def is_erasable(self) -> bool:
+        """Whether nothing and nobody needs the customer any more, and the customer is still on record."""
+        return not self.is_erased and self.overdue_at is None and self.status is not Status.REVIEW
+
     def build_request(self) -> dict[str, Any]:
         """Return the request of a validated payment that is not erased, for the workflow. It has its fingerprint."""
         if self.amount is None or self.payment_method is None or self.customer_id is None:

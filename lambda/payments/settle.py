@@ -1,4 +1,7 @@
-"""Settles and announces the overdue payments that the workflow left behind. It looks outcomes up and never charges."""
+"""Settles and announces the overdue payments that the workflow left behind. It looks outcomes up and never charges.
+
+It also erases who paid from payments that have been finished for long enough.
+"""
 
 from collections.abc import Callable
 
@@ -86,6 +89,19 @@ def send_due_notice(
     if not is_sent or (payment.needs_dead_letter and not is_dead_lettered):
         raise NoticeNotSent(f"transaction {payment.transaction_id}: {', '.join(sorted(broken))} failed")
     return payment if confirmed is None else confirmed
+
+
+def erase_due_customer(transaction_id: str, keep_seconds: float, *, ledger: Ledger, clock: Callable[[], float]) -> bool:
+    """Erase the customer of a payment that has been finished for ``keep_seconds``; return whether this call did.
+
+    A payment that is open, in REVIEW, or due for a notice or a cancellation keeps its customer. Raises
+    ``PaymentChanged`` if somebody else wrote the payment at the same time.
+    """
+    payment, current_time = ledger.find_payment(transaction_id), clock()
+    if payment is None or not payment.is_erasable or current_time < payment.updated_at + keep_seconds:
+        return False
+    write_step(payment, payment.without_customer(current_time), ledger)
+    return True
 
 
 def _is_accepted(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from payments.payment import Status
+from adapters.stored_items import ERASURE_SHARDS
+from payments.payment import ERASED, Status
 
 from . import records
 from .platform import Platform
@@ -45,6 +46,22 @@ def list_ids_of_customer(platform: Platform, customer_id: str) -> list[str]:
     """Return the ids of the payments that name the customer. Scans the table."""
     condition, values = "customer_id = :customer", {":customer": {"S": customer_id}}
     # A payment that was recorded a moment ago must not be missed.
+    items = _scan_table(platform, condition, values, ("transaction_id",), ConsistentRead=True)
+    return sorted(item["transaction_id"]["S"] for item in items)
+
+
+def list_erasable_ids(platform: Platform, until: float) -> list[str]:
+    """Return the ids of finished payments that name a customer and had no step since ``until``. Scans the table."""
+    condition = (
+        "#updated_at <= :until AND #fingerprint <> :erased AND #status <> :review"
+        " AND (attribute_not_exists(#open_shard) OR #open_shard >= :erasable)"
+    )
+    values = {
+        ":until": {"N": f"{until:.6f}"},
+        ":erased": {"S": ERASED},
+        ":review": {"S": Status.REVIEW},
+        ":erasable": {"N": str(ERASURE_SHARDS)},
+    }
     items = _scan_table(platform, condition, values, ("transaction_id",), ConsistentRead=True)
     return sorted(item["transaction_id"]["S"] for item in items)
 

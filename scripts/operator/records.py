@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.stored_items import MAXIMUM_SHARDS
+from adapters.stored_items import ERASURE_SHARDS, MAXIMUM_SHARDS
 from payments.money import Money
 from payments.request import CARD_NUMBER, PaymentRequest
 
@@ -31,6 +31,7 @@ _ATTRIBUTES = {
     "is_confirmed": ("notification_confirmed", "told_id"),
     "idempotency_key_closed": ("closed",),
     "amount": ("amount_minor", "currency"),
+    "overdue_at": ("overdue_at", "open_shard"),
 }
 
 
@@ -112,6 +113,9 @@ def read_payments(
 def parse_item(item: dict[str, Any]) -> Record:
     """Return the record of an item of the table; attributes that are missing are empty."""
     values = {name: next(iter(typed.values())) for name, typed in item.items()}
+    # In the index only until its customer is erased, it needs nothing.
+    if int(values.pop("open_shard", 0)) >= ERASURE_SHARDS:
+        values.pop("overdue_at", None)
     # With all of their digits, because ARNs need them.
     texts = ("transaction_id", "status", "notified_status")
     converters: dict[tuple[str, ...], Callable[[Any], Any]] = {

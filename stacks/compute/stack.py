@@ -50,6 +50,7 @@ class Inputs:
     function_log_level: Value = Settings.function_log_level.ref
     reserved_concurrency: Value = Settings.reserved_concurrency.ref
     open_shards: Value = Settings.open_shards.ref
+    customer_data_days: Value = Settings.customer_data_days.ref
     gateway: Value = Settings.gateway.ref
     gateway_secret_arn: Value = Settings.gateway_secret_arn.ref
     notify_business_outcomes: Value = Settings.notify_business_outcomes.ref
@@ -200,6 +201,7 @@ def _add_function(
                     "DYNAMODB_TABLE_NAME": inputs.table_name,
                     "LEDGER_TABLE_NAME": inputs.ledger_table_name,
                     "OPEN_SHARDS": inputs.open_shards,
+                    "CUSTOMER_DATA_DAYS": inputs.customer_data_days,
                     **variables,
                 }
             ),
@@ -227,7 +229,12 @@ def _add_function(
     )
     suppress(function, "The Python version that the tests run this code on", nag=("AwsSolutions-L1",))
     # Sorted by name, so that reordering the variables here publishes no version.
-    values = [*(variables[name] for name in sorted(variables)), inputs.open_shards, inputs.function_log_level]
+    values = [
+        *(variables[name] for name in sorted(variables)),
+        inputs.open_shards,
+        inputs.customer_data_days,
+        inputs.function_log_level,
+    ]
     parameters = [str(value.data["Ref"]) for value in values]
     resources = {**_resource_names(), f"{title}Logs": named.log_group}
     version = template.add_resource(

@@ -52,7 +52,7 @@ def put_abandoned_payment(platform: Platform, status: Status, cents: int, age: f
         first_claimed_at=updated_at,
     )
     platform.client("dynamodb").put_item(
-        TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment, MAXIMUM_SHARDS)
+        TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment, MAXIMUM_SHARDS, erases_customers=True)
     )
     return payment.transaction_id
 

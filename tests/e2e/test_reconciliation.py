@@ -48,7 +48,7 @@ def test_reconciliation_settles_every_abandoned_payment(
 
 
 def test_a_run_ends_with_a_summary(platform: Platform) -> None:
-    assert set(reconcile(platform)) == {"overdue", "settled", "open", "errors"}
+    assert set(reconcile(platform)) == {"overdue", "settled", "open", "errors", "erased"}
     events = platform.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{RECONCILIATION}")["events"]
     lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
     (line, *_) = [line for line in lines if line.get("message") == "reconciliation finished"]
@@ -124,3 +124,18 @@ def test_a_dead_letter_that_could_not_be_sent_is_sent_later(platform: Platform) 
     # A repeated run does nothing.
     assert platform.receive_notices() == []
     assert "notification_due" not in platform.read_item(transaction_id)
+
+
+def test_a_run_erases_who_paid_from_finished_payments_that_are_old_enough(platform: Platform) -> None:
+    """The tests' settings keep a customer for 30 days."""
+    ages = {Status.COMPLETED: 31 * DAY, Status.REFUNDED: 29 * DAY, Status.REVIEW: 400 * DAY}
+    ids = {status: put_abandoned_payment(platform, status, 0, age) for status, age in ages.items()}
+    assert reconcile(platform)["erased"] == 1
+    assert {status: "customer_id" in platform.read_item(name) for status, name in ids.items()} == {
+        Status.COMPLETED: False,
+        Status.REFUNDED: True,
+        Status.REVIEW: True,
+    }
+    (step,) = read_ledger(platform, ids[Status.COMPLETED])
+    assert step["note"]["S"].endswith("customer erased: True")
+    assert reconcile(platform)["erased"] == 0

@@ -122,6 +122,7 @@ def releases(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> It
         server.emulator_environment(platform.target.endpoint_url or "")
         | ENVIRONMENT
         | {
+            "CUSTOMER_DATA_DAYS": "30",
             "DYNAMODB_TABLE_NAME": platform.outputs["DynamodbTableName"],
             "LEDGER_TABLE_NAME": "dynamodb-payment-ledger-local",
             "SNS_TOPIC_ARN": platform.outputs["SnsTopicArn"],

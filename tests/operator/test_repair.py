@@ -199,7 +199,15 @@ def test_a_payment_that_is_not_erased_is_named_and_the_others_are_erased(monkeyp
     assert answer.stderr == "payments: transaction T-1 is PENDING and not finished\n" * 2
 
 
-@pytest.mark.parametrize("arguments", [[], ["T-1", "--customer", "C-1"]])
+def test_erase_finds_the_payments_that_are_older_than_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = FakeTarget({"transaction_id": "T-3", "status": "COMPLETED", "failure": ""})
+    asked: list[float] = []
+    monkeypatch.setattr(payment_lists, "list_erasable_ids", lambda _, until: asked.append(until) or ["T-3"])
+    answer = run_command(monkeypatch, target, "COMPLETED", "erase", "--older-than", "2026-01-01", "--yes")
+    assert (answer.exit_code, answer.output, asked) == (0, "T-3: erased\n", [1767225600.0])
+
+
+@pytest.mark.parametrize("arguments", [[], ["T-1", "--customer", "C-1"], ["T-1", "--older-than", "365d"]])
 def test_erase_needs_ids_or_a_customer(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     answer = run_command(monkeypatch, FakeTarget(ANSWER), "COMPLETED", "erase", *arguments)
     assert (answer.exit_code, "give transaction ids, or --customer ID" in answer.output) == (2, True)

@@ -1,7 +1,7 @@
 """A finished payment loses who paid, and nothing else. The request of any other one can be built from its record."""
 
 import pytest
-from adapters.stored_items import from_item, to_item, to_step
+from adapters.stored_items import ERASURE_SHARDS, MAXIMUM_SHARDS, from_item, to_item, to_step
 from hypothesis import given
 from hypothesis import strategies as st
 from payments.errors import IdempotencyConflict, NotAllowed
@@ -10,11 +10,13 @@ from payments.operator_actions import erase_customer
 from payments.payment import ERASED, Payment, Status
 from payments.ports import Declined, NotCharged, Unknown
 from payments.request import read_request
+from payments.settle import erase_due_customer
 
 from tests.payments.life import Life
 from tests.workflow import request
 
 CUSTOMER = "CUST-12345"
+DAY = 24 * 60 * 60
 
 
 def erase(life: Life) -> Payment:
@@ -71,13 +73,57 @@ def test_an_erased_failure_is_not_reopened(life: Life) -> None:
             life.reopen_for(sent)
 
 
+def erase_if_due(life: Life) -> bool:
+    return erase_due_customer(life.payment.transaction_id, 30 * DAY, ledger=life.ledger, clock=lambda: life.time)
+
+
+def is_listed_for_erasure(payment: Payment) -> bool:
+    item = to_item(payment, MAXIMUM_SHARDS, erases_customers=True)
+    return int(item.get("open_shard", {"N": "0"})["N"]) >= ERASURE_SHARDS
+
+
+def test_a_customer_is_erased_a_time_after_the_last_step_of_a_finished_payment(life: Life) -> None:
+    complete(life)
+    ended_at = life.payment.updated_at
+    life.time = ended_at + 30 * DAY - 1
+    assert not erase_if_due(life)
+    life.refund()
+    life.time = ended_at + 30 * DAY
+    assert not erase_if_due(life)
+    assert life.payment.customer_id == CUSTOMER
+    life.time = life.payment.updated_at + 30 * DAY
+    assert erase_if_due(life)
+    assert (life.payment.customer_id, life.payment.status) == (None, Status.REFUNDED)
+    sequence = life.payment.sequence
+    life.time += 30 * DAY
+    assert not erase_if_due(life)
+    assert life.payment.sequence == sequence
+
+
+def test_a_finished_payment_is_in_the_index_until_its_customer_is_erased(life: Life) -> None:
+    life.validate()
+    assert not is_listed_for_erasure(life.payment)
+    life.process()
+    item = to_item(life.payment, MAXIMUM_SHARDS, erases_customers=True)
+    open_item = to_item(life.payment.with_status(Status.REFUNDING, at=1.0), MAXIMUM_SHARDS)
+    assert int(item["open_shard"]["N"]) == ERASURE_SHARDS + int(open_item["open_shard"]["N"])
+    assert item["overdue_at"] == item["updated_at"]
+    assert from_item(item) == life.payment
+    assert "open_shard" not in to_item(life.payment, MAXIMUM_SHARDS)
+    erase(life)
+    assert "open_shard" not in to_item(life.payment, MAXIMUM_SHARDS, erases_customers=True)
+
+
 def test_a_payment_that_may_need_its_customer_is_not_erased(life: Life) -> None:
-    """While it is open, in review, to be announced, or to be closed at the gateway."""
+    """While it is open, in review, to be announced, or to be closed at the gateway; not even after years."""
     life.validate()
 
     def assert_refused() -> None:
         with pytest.raises(NotAllowed, match=f"is {life.payment.status} and not finished"):
             erase(life)
+        before, life.time = life.time, life.time + 1000 * DAY
+        assert (erase_if_due(life), is_listed_for_erasure(life.payment)) == (False, False)
+        life.time = before
 
     assert_refused()
     life.gateway.script = [Declined("card_declined", is_closed=False)]

@@ -159,9 +159,10 @@ def test_a_run_that_cannot_measure_the_backlog_counts_an_error_and_does_not_fail
         raise LedgerUnavailable("batch_get_item: ThrottlingException")
 
     monkeypatch.setenv("GATEWAY_REQUESTS_PER_SECOND", "0")
+    monkeypatch.setenv("CUSTOMER_DATA_DAYS", "0")
     tables = SimpleNamespace(list_overdue_ids=lambda *_: iter(()), read_open_times=read_open_times)
     monkeypatch.setattr(reconciliation, "get_ledger", lambda: tables)
-    assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1}
+    assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1, "erased": 0}
     assert "reconciliation finished" in caplog.messages
     assert list_metric_values(caplog, "ReconciliationErrors") == [(1.0,)]
     # A missing age is not an age of 0.

@@ -5,6 +5,7 @@ in every order, alone and with every fault of troubles.py at every call; of two 
 interruptions. Without a fault, each notice has to be sent once.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,9 +15,10 @@ import pytest
 from handlers import processing, reconciliation, validation
 
 from tests.asl import StatesError
-from tests.prove.actors import Jump, schedule_run
+from tests.prove.actors import Jump, Redrive, schedule_run
 from tests.prove.explorer import Explorer, Scenario
 from tests.prove.faults import Fault
+from tests.prove.services import DAY
 from tests.prove.stage import Stage
 from tests.prove.test_explored_lives import claim_over, declines_all, never_answers
 from tests.prove.test_races import HOUR
@@ -90,6 +92,15 @@ def leave(*names: str) -> Callable[[Stage], None]:
     return prepare
 
 
+def leave_customer_due(stage: Stage) -> None:
+    """Leave a payment that was not charged, whose customer is due to be erased."""
+    os.environ["CUSTOMER_DATA_DAYS"] = "14"  # restored with the stage's ports
+    leave("crashed, not charged")(stage)
+    stage.live_on()
+    stage.pass_time(15 * DAY)
+    assert stage.read_payments()["TXN-0"].is_erasable
+
+
 RUNS = (schedule_run("first run"), schedule_run("second run"))
 # After a crash nobody knows whether the notice was sent, so it is sent again.
 SENT_AGAIN = {"announced by a run that crashed", "without the dead letter of a run that crashed"}
@@ -117,6 +128,10 @@ SCENARIOS = {
     "two payments, and a third run": Scenario(
         (*RUNS, claim_over(), schedule_run("third run")),
         **{"preemptions": 1, "prepare": leave("crashed, not charged", "not claimed"), "announces_once": True},
+    ),
+    "a customer is due, one fault": Scenario(RUNS, troubles=1, prepare=leave_customer_due),
+    "a customer is due, redriven": Scenario(
+        (*RUNS, Redrive(sent_request=request(transaction_id="TXN-0"))), preemptions=2, prepare=leave_customer_due
     ),
     "two faults": Scenario(RUNS, troubles=2, preemptions=2, prepare=leave("crashed, not charged")),
 }

@@ -7,14 +7,16 @@ from functools import partial
 from typing import Any
 
 import pytest
+from adapters.dynamodb import DynamoDBLedger
 from handlers import reconciliation
-from payments.errors import GatewayUnavailable, MalformedRequest
+from payments.errors import GatewayUnavailable, LedgerUnavailable, MalformedRequest
 from payments.payment import Status
 from payments.ports import Charge, Charged, Outcome, Unknown
 
 from tests.payments.test_dynamodb import PAYMENT
-from tests.prove.services import SILENCE
+from tests.prove.services import DAY, SILENCE
 from tests.prove.world import START, World
+from tests.workflow import request
 
 HOUR = 60 * 60
 SLOW_SECONDS = 48.0
@@ -143,7 +145,7 @@ def test_each_payment_is_settled_by_one_worker_and_the_measurement_adds_up_what_
     # The state machine gives a worker that failed this count.
     event = {"action": "measure", "counts": [*answers, {"errors": 1}]}
     sums = open_world.invoke_handler(reconciliation.handler, event)
-    assert sums == {"overdue": 40, "settled": 40, "open": 0, "errors": 1}
+    assert sums == {"overdue": 40, "settled": 40, "open": 0, "errors": 1, "erased": 0}
     (line,) = [vars(record) for record in caplog.records if record.message == "reconciliation finished"]
     metrics = {"OverduePayments": 40, "ReconciliationErrors": 1, "OpenPayments": 0, "OldestOpenPaymentAge": 0}
     assert {name: line[name] for name in metrics} == metrics
@@ -197,3 +199,72 @@ def test_a_worker_that_does_not_exist_is_refused(open_world: SlowWorld, share: d
 def test_a_measurement_without_counts_is_refused(open_world: SlowWorld, counts: Any) -> None:
     with pytest.raises(MalformedRequest, match="counts must be"):
         reconciliation.handler({"action": "measure", "counts": counts}, None)
+
+
+# The customers of finished payments
+
+
+@pytest.fixture
+def finished_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Yield a world that keeps customers for 30 days, with three charged payments, and one in review."""
+    world = World(behaviour=lambda charge: SILENCE if charge.transaction_id == "T-3" else None)
+    with world.install_ports():
+        monkeypatch.setenv("CUSTOMER_DATA_DAYS", "30")
+        # A day passes until a person has to find out about the one that the gateway does not answer for.
+        world.run_payment(request(transaction_id="T-3"), "3")
+        world.run_schedule()
+        for number in range(3):
+            world.run_payment(request(transaction_id=f"T-{number}"), str(number))
+        yield world
+
+
+def list_named(world: World) -> set[str]:
+    return {key for key, payment in world.read_payments().items() if payment.customer_id is not None}
+
+
+def test_a_run_erases_who_paid_after_the_days_of_the_setting(finished_world: World) -> None:
+    world = finished_world
+    assert world.read_payments()["T-3"].status is Status.REVIEW
+    world.time += 29 * DAY
+    assert world.invoke_handler(reconciliation.handler, {})["erased"] == 0
+    refund = {"action": "refund", "transaction_id": "T-0", "operator": "alice"}
+    assert world.invoke_handler(reconciliation.handler, refund)["status"] == "REFUNDED"
+    world.time += 2 * DAY
+    assert world.invoke_handler(reconciliation.handler, {})["erased"] == 2
+    # One was refunded since, and a person still needs to know the customer of the other.
+    assert list_named(world) == {"T-0", "T-3"}
+    assert world.invoke_handler(reconciliation.handler, {})["erased"] == 0
+    world.time += 1000 * DAY
+    assert world.invoke_handler(reconciliation.handler, {})["erased"] == 1
+    assert list_named(world) == {"T-3"}
+    steps = [step for (key, _), step in sorted(world.dynamodb.steps.items()) if key == "T-1"]
+    assert (steps[-1]["status"]["S"], steps[-1]["note"]["S"].endswith("customer erased: True")) == ("COMPLETED", True)
+    assert world.gateway.count_moves("charge", "T-1") == 1
+
+
+@pytest.mark.parametrize(("days", "erased"), [("0", 0), ("1000", 0), ("14", 3)])
+def test_a_changed_setting_holds_for_what_was_recorded_before(
+    finished_world: World, monkeypatch: pytest.MonkeyPatch, days: str, erased: int
+) -> None:
+    finished_world.time += 20 * DAY
+    monkeypatch.setenv("CUSTOMER_DATA_DAYS", days)
+    assert finished_world.invoke_handler(reconciliation.handler, {})["erased"] == erased
+
+
+def test_two_runs_divide_the_customers(finished_world: World) -> None:
+    finished_world.time += 31 * DAY
+    shares = [{"action": "reconcile", "worker": worker, "workers": 2} for worker in range(2)]
+    counts = [finished_world.invoke_handler(reconciliation.handler, share)["erased"] for share in shares]
+    assert sum(counts) == 3
+
+
+def test_what_cannot_be_erased_is_an_error_of_a_run_that_goes_on(
+    finished_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_none(*_: object) -> Iterator[str]:
+        raise LedgerUnavailable("query: ThrottlingException")
+
+    finished_world.time += 31 * DAY
+    monkeypatch.setattr(DynamoDBLedger, "list_erasable_ids", list_none)
+    answer = finished_world.invoke_handler(reconciliation.handler, {})
+    assert (answer["errors"], answer["erased"]) == (1, 0)

@@ -24,6 +24,8 @@ NOT_CHARGED = frozenset({"REJECTED", "DECLINED", "ACTION_REQUIRED", "FAILED"})
 FINAL = NOT_CHARGED | {"COMPLETED", "REFUNDED", "REVIEW"}
 # Statuses that need no notice unless an earlier notice stated another status.
 SILENT = frozenset({"COMPLETED", "REFUNDED"})
+# Statuses whose payments a function or a person may still have to send or to find by its customer.
+NEED_A_CUSTOMER = OPEN - {"REFUNDING"} | {"REVIEW"}
 NEED_A_LETTER = frozenset({"FAILED", "REVIEW"})
 
 
@@ -101,6 +103,8 @@ def find_violations(world: Any, received_notices: list[Notice]) -> Iterator[Find
         status = item["status"]["S"] if item else "nothing"
         yield from _check_money(transaction_id, status, world)
         yield from _check_last_notice(transaction_id, status, received_notices)
+        if item and status in NEED_A_CUSTOMER and "customer_id" not in item:
+            yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, and its customer is erased")
         letters = [letter for letter in world.queue.letters if letter.get("transaction_id") == transaction_id]
         if status in NEED_A_LETTER and not letters:
             yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, without a dead letter")

@@ -4,6 +4,7 @@ services.py has the services of others, which fail as faults.py says. ``World.ch
 """
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -76,7 +77,14 @@ class World:
             yield self
 
     def build_ledger(self, operator: str | None = None) -> DynamoDBLedger:
-        return DynamoDBLedger("transactions", "ledger", self.dynamodb, operator or "function:1", SHARDS)
+        return DynamoDBLedger(
+            "transactions",
+            "ledger",
+            self.dynamodb,
+            operator or "function:1",
+            SHARDS,
+            erases_customers=os.environ.get("CUSTOMER_DATA_DAYS", "0") != "0",
+        )
 
     def clock(self) -> float:
         self.faults.next("clock", CLOCK_FAULTS)

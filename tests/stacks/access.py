@@ -48,7 +48,7 @@ ENVIRONMENT = "prod"
 
 # The functions, by the beginning of their logical ids, with their variables beyond EVERY_VARIABLE. A function that is
 # added to stacks/names.py is added here, and all tests of the stacks know it.
-EVERY_VARIABLE = {"ENVIRONMENT", "DYNAMODB_TABLE_NAME", "LEDGER_TABLE_NAME", "OPEN_SHARDS"}
+EVERY_VARIABLE = {"ENVIRONMENT", "DYNAMODB_TABLE_NAME", "LEDGER_TABLE_NAME", "OPEN_SHARDS", "CUSTOMER_DATA_DAYS"}
 _GATEWAY = {"GATEWAY", "GATEWAY_SECRET_ARN"}
 FUNCTIONS = {
     "Validation": {"NOTIFY_BUSINESS_OUTCOMES", "MAXIMUM_AMOUNTS", "HIGH_VALUE_AMOUNTS", "FRAUD_SCORE_LIMIT"},

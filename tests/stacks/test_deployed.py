@@ -246,6 +246,7 @@ def test_a_function_has_its_name_role_variables_and_alias(title: str, worlds: li
         "DYNAMODB_TABLE_NAME": "dynamodb-transactions-prod",
         "LEDGER_TABLE_NAME": "dynamodb-payment-ledger-prod",
         "OPEN_SHARDS": "8",
+        "CUSTOMER_DATA_DAYS": "0",
         "SNS_TOPIC_ARN": TOPIC,
         "DLQ_URL": QUEUE_URL,
         "GATEWAY_REQUESTS_PER_SECOND": "25",

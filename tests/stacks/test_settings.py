@@ -83,6 +83,7 @@ def test_prod_can_be_deployed_to_a_new_account() -> None:
         ("[dev]", "[dev]\nmaximum_amounts = { USD = 0 }", ["maximum_amounts", "above 0"]),
         ("[dev]", "[dev]\nmaximum_amounts = 7", ["maximum_amounts = 7: it must be a table, not a number"]),
         ("[dev]", '[dev]\nmaximum_amounts = { USD = "5" }', ["USD: it must be a number, not text"]),
+        ("[dev]", "[dev]\ncustomer_data_days = 13", ["customer_data_days: it must be 0, or at least 14"]),
         ("[dev]", "[dev]\nmaximum_amounts = { EUR = 5 }", ["high_value_amounts", "currencies of maximum_amounts, EUR"]),
         ("[dev]", '[dev]\nnotification_endpoint = "nobody"', ["notification_endpoint", "e-mail address"]),
         ("[dev]", '[dev]\nnotification_endpoint = "arn:aws:sqs:x"', ["notification_endpoint", "protocol email"]),

@@ -150,8 +150,8 @@ def make_console() -> "Console":
     return create_console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
-def parse_since(text: str | None) -> float:
-    """Return the time in seconds since 1970, 0 for None. Raises ``UsageError``."""
+def parse_since(text: str | None, option: str = "--since") -> float:
+    """Return the time in seconds since 1970, 0 for None. Raises ``UsageError``, which names the ``option``."""
     if text is None:
         return 0.0
     if span := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
@@ -159,8 +159,8 @@ def parse_since(text: str | None) -> float:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--since {text}: give 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
+        raise UsageError(f"{option} {text}: give 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
     seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     if seconds > time.time():
-        raise UsageError(f"--since {text}: this time is in the future; times are in UTC")
+        raise UsageError(f"{option} {text}: this time is in the future; times are in UTC")
     return max(0.0, seconds)

@@ -12,7 +12,7 @@ from scripts.common.errors import UserError
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import echo
 
-from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main
+from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main, parse_since
 
 
 @main.command()
@@ -81,23 +81,38 @@ def resolve(
 @main.command()
 @click.argument("transaction_ids", metavar="[TRANSACTION_ID]...", nargs=-1)
 @click.option("--customer", metavar="ID", help="Erase this customer from all payments; reads the whole table.")
+@click.option(
+    "--older-than",
+    metavar="TIME",
+    help="Erase the customers of finished payments older than 365d; reads the whole table.",
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 @click.pass_obj
 def erase(
-    reach_platform: ReachPlatform, transaction_ids: tuple[str, ...], customer: str | None, yes: bool, as_json: bool
+    reach_platform: ReachPlatform,
+    transaction_ids: tuple[str, ...],
+    customer: str | None,
+    older_than: str | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Erase who paid from finished payments. Their amounts, statuses and steps stay.
 
     This cannot be undone. An erased payment can be refunded, but not sent again. docs/payments.md names the other
     places that hold personal data.
     """
-    if bool(transaction_ids) == (customer is not None):
-        raise UsageError("give transaction ids, or --customer ID")
+    if [bool(transaction_ids), customer is not None, older_than is not None].count(True) != 1:
+        raise UsageError("give transaction ids, or --customer ID, or --older-than 365d")
+    until = parse_since(older_than, "--older-than")
     platform = reach_platform()
-    from ..payment_lists import list_ids_of_customer
+    from .. import payment_lists
 
-    ids = list(transaction_ids) if customer is None else list_ids_of_customer(platform, customer)
+    ids = list(transaction_ids)
+    if customer is not None:
+        ids = payment_lists.list_ids_of_customer(platform, customer)
+    elif older_than is not None:
+        ids = payment_lists.list_erasable_ids(platform, until)
     if ids and not yes:
         payments = f"{len(ids):,} payments" if len(ids) > 1 else f"the payment {ids[0]}"
         ask_confirmation(f"Erase the customer from {payments} in {platform.environment}? That is final.")
@@ -115,7 +130,9 @@ def erase(
     if as_json:
         echo_json([{name: answer[name] for name in ("transaction_id", "status")} for answer in answers])
     elif not ids:
-        echo("no payment of this customer is recorded")
+        echo(
+            "no payment of this customer is recorded" if customer is not None else "no such payment names its customer"
+        )
     if has_failed:
         sys.exit(1)
 
