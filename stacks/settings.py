@@ -84,8 +84,8 @@ class Settings:
         "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",
         default="",
         # The description of a version contains it, and has 256 characters.
-        pattern=r"|arn:[a-z-]{3,10}:secretsmanager:\S{1,160}",
-        wording="the ARN of a Secrets Manager secret, of at most 190 characters, or empty",
+        pattern=r"|arn:[a-z-]{3,10}:secretsmanager:\S{1,150}",
+        wording="the ARN of a Secrets Manager secret, of at most 180 characters, or empty",
     )
     gateway_secret_key_arn = Text(
         "The customer-managed KMS key of the gateway's secret; empty if the secret uses aws/secretsmanager",

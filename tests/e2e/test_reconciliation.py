@@ -1,11 +1,14 @@
 """Reconciliation of abandoned payments, refunds and redrives on the deployed platform."""
 
 import json
+import time
 
 import pytest
 from payments.payment import TRANSITIONS, Status
 
-from tests.e2e.conftest import Platform
+from scripts.operator import payment_lists
+from scripts.operator import platform as operator_platform
+from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.e2e.situations import (
     DAY,
     HOUR,
@@ -139,3 +142,22 @@ def test_a_run_erases_who_paid_from_finished_payments_that_are_old_enough(platfo
     (step,) = read_ledger(platform, ids[Status.COMPLETED])
     assert step["note"]["S"].endswith("customer erased: True")
     assert reconcile(platform)["erased"] == 0
+
+
+def test_an_operator_finds_the_old_payments_whose_customer_no_run_erases(platform: Platform) -> None:
+    """What was recorded while the setting was 0 is in no index."""
+    recorded, waiting = (put_abandoned_payment(platform, Status.COMPLETED, 0, age * DAY) for age in (31, 31.5))
+    others = [(Status.COMPLETED, 29 * DAY), (Status.UNKNOWN, 40 * DAY), (Status.REVIEW, 40 * DAY)]
+    kept = {put_abandoned_payment(platform, status, 6, age) for status, age in others}
+    platform.client("dynamodb").update_item(
+        TableName=platform.outputs["DynamodbTableName"],
+        Key={"transaction_id": {"S": recorded}},
+        UpdateExpression="REMOVE open_shard, overdue_at",
+    )
+    operator = operator_platform.Platform(ENVIRONMENT, platform.target, "operator")
+    listed = set(payment_lists.list_erasable_ids(operator, time.time() - 30 * DAY))
+    assert listed & {recorded, waiting, *kept} == {recorded, waiting}
+    assert reconcile(platform)["erased"] == 1
+    erased = call_function(platform, "reconciliation", action="erase", transaction_id=recorded, operator="alice")
+    assert erased["status"] == "COMPLETED"
+    assert payment_lists.list_erasable_ids(operator, time.time() - 30 * DAY) == []

@@ -169,7 +169,7 @@ class Stage(World):
         tables = ("get_item", "query", "batch_get_item", "transact_write_items")
         observed: dict[str, Any] = {
             "dynamodb": Observed(self.dynamodb, "dynamodb", tables, self.seam),
-            "gateway": Observed(gateway, "gateway", ("charge", "lookup", "close", "refund"), self.seam),
+            "gateway": Observed(gateway, "gateway", ("charge", "lookup", "refund"), self.seam),
             "queue": Observed(self.queue, "sqs", ("send_message",), self.seam),
             "topic": Observed(self.topic, "sns", (), self.seam),
         }

@@ -39,7 +39,6 @@ TROUBLES: Mapping[str, tuple[Fault | Directed, ...]] = {
     "gateway.charge": MONEY_TROUBLES,
     "gateway.refund": MONEY_TROUBLES,
     "gateway.lookup": (Fault.TIMEOUT_WITH_EFFECT, Fault.TIMEOUT, Fault.CRASH_AFTER),
-    "gateway.close": (Fault.TIMEOUT_WITH_EFFECT, Fault.TIMEOUT, Fault.CRASH_AFTER),
     "sns.publish": WRITE_TROUBLES,
     "sqs.send_message": WRITE_TROUBLES,
     "workflow.publish": (Fault.TIMEOUT_WITH_EFFECT, Directed.LATE, Directed.REFUSED, Directed.SLOW, Directed.UNLISTED),

@@ -216,7 +216,7 @@ def test_the_longest_description_fits_lambdas_limit(monkeypatch: pytest.MonkeyPa
     change = Change(monkeypatch, tmp_path)
     parameters = build_documents("json")["parent"]["Parameters"]
     amounts = ",".join(f"USD={'9' * 9}" for _ in range(10))[: parameters["MaximumAmounts"]["MaxLength"]]
-    secret = "arn:aws-us-gov:secretsmanager:" + "s" * 160
+    secret = "arn:aws-us-gov:secretsmanager:" + "s" * 150
     assert settings.Settings.gateway_secret_arn.accepts(secret)
     assert not settings.Settings.gateway_secret_arn.accepts(secret + "s")
     change.parameters |= {"MaximumAmounts": amounts, "HighValueAmounts": amounts, "FraudScoreLimit": "100"}
@@ -226,6 +226,7 @@ def test_the_longest_description_fits_lambdas_limit(monkeypatch: pytest.MonkeyPa
         "NotifyBusinessOutcomes": "false",
         "OpenShards": "64",
         "GatewayRequestsPerSecond": "10000",
+        "CustomerDataDays": "3650",
     }
     longest = max(len(description) for description, _ in describe_versions(change, "stripe").values())
     limit = SERVICE.operation_model("PublishVersion").input_shape.members["Description"].metadata["max"]
