@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import UsageError
@@ -13,6 +13,9 @@ from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import echo
 
 from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main, parse_since
+
+if TYPE_CHECKING:
+    from ..platform import Platform
 
 
 @main.command()
@@ -106,13 +109,7 @@ def erase(
         raise UsageError("give transaction ids, or --customer ID, or --older-than 365d")
     until = parse_since(older_than, "--older-than")
     platform = reach_platform()
-    from .. import payment_lists
-
-    ids = list(transaction_ids)
-    if customer is not None:
-        ids = payment_lists.list_ids_of_customer(platform, customer)
-    elif older_than is not None:
-        ids = payment_lists.list_erasable_ids(platform, until)
+    ids = list(transaction_ids) or _find_ids_to_erase(platform, customer, until)
     if ids and not yes:
         payments = f"{len(ids):,} payments" if len(ids) > 1 else f"the payment {ids[0]}"
         ask_confirmation(f"Erase the customer from {payments} in {platform.environment}? That is final.")
@@ -130,11 +127,18 @@ def erase(
     if as_json:
         echo_json([{name: answer[name] for name in ("transaction_id", "status")} for answer in answers])
     elif not ids:
-        echo(
-            "no payment of this customer is recorded" if customer is not None else "no such payment names its customer"
-        )
+        echo("no such payment names its customer")
     if has_failed:
         sys.exit(1)
+
+
+def _find_ids_to_erase(platform: "Platform", customer: str | None, until: float) -> list[str]:
+    """Return the ids of the payments of a customer; without one, of the finished payments without a step since."""
+    from .. import payment_lists
+
+    if customer is not None:
+        return payment_lists.list_ids_of_customer(platform, customer)
+    return payment_lists.list_erasable_ids(platform, until)
 
 
 @main.command()
