@@ -259,7 +259,10 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
     ways = replace(options, express=proposal.is_express, keep_failed=proposal.keeps_failed and not stack.keeps_failed)
     check_options(ways)
     check_continuation(ways, stack)
-    read_nested = _make_reader(session)
+    artifacts = describe_stack(cloudformation, ARTIFACTS_STACK)
+    if artifacts.state != saved_plan.artifacts_state:
+        raise UserError(f"{ARTIFACTS_STACK} has changed since the plan was made; create a new plan")
+    read_nested = _make_reader(session, artifacts)
     tree = templates.read_tree(change_set.read_proposed_template(proposal), read_nested)
     pseudo = session.target.pseudo_parameters()
     compared = compare_trees(stack.name, before.source, (tree, proposal.parameters), pseudo)
@@ -278,7 +281,7 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
         expected = find_late_protection(complete, tree, parameters, pseudo)
         if (expected.parameters, expected.paths) != (late.parameters, late.paths):
             raise UserError(_CHANGED)
-    return PlatformPlan(proposal, before, plan, planned.remarks, late)
+    return PlatformPlan(proposal, before, plan, planned.remarks, late, saved_plan.artifacts_state)
 
 
 def _states_execution(proposal: change_set.Proposal, stack: Stack, plan: Plan, remarks: Collection[str]) -> bool:
@@ -290,10 +293,10 @@ def _states_execution(proposal: change_set.Proposal, stack: Stack, plan: Plan, r
     return {*describe_execution(execution, stack, plan.stack)} <= {*remarks}
 
 
-def _make_reader(session: Session) -> Callable[[str], str]:
+def _make_reader(session: Session, artifacts: Stack) -> Callable[[str], str]:
     """Return what reads a nested template by its location: in the bucket, where a key names its content."""
     target, s3 = session.target, session.target.client("s3")
-    bucket = describe_stack(session.cloudformation, ARTIFACTS_STACK).outputs.get("BucketName", "")
+    bucket = artifacts.outputs.get("BucketName", "")
     prefix = target.destination(bucket, session.options.environment).object_url("")
 
     def read_nested(url: str) -> str:

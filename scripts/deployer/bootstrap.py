@@ -44,9 +44,9 @@ from .validate import check_lint
 
 @dataclass(frozen=True)
 class Bootstrapped:
-    """The outputs of the artifacts stack, and how it still differs from its template and settings."""
+    """The artifacts stack, and how it still differs from its template and settings."""
 
-    outputs: dict[str, str]
+    stack: Stack
     change: BootstrapChange | None
 
 
@@ -79,7 +79,7 @@ def bootstrap(session: Session, preflight: Preflight) -> Bootstrapped | None:
     if "BucketName" not in stack.outputs:
         check_ready(stack)
         raise UserError(f"{ARTIFACTS_STACK} has no output BucketName; inspect the stack first")
-    return Bootstrapped(stack.outputs, find_change(session, stack))
+    return Bootstrapped(stack, find_change(session, stack))
 
 
 def _describe_missing(session: Session, stack: Stack) -> str:

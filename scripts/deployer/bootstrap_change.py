@@ -79,7 +79,7 @@ class BootstrapChange:
     problem: str = ""
     # The environments whose rights of an earlier release stay.
     kept_for: tuple[str, ...] = ()
-    # The deployed template, and the states of the other environments (``read_environments``): what the change rests on.
+    # The deployed template, and the states of all environments (``read_environments``): what the change rests on.
     deployed_text: Any = ""
     environments: dict[str, str] = field(default_factory=dict)
 
@@ -119,7 +119,7 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
     deployed = transition.Release.from_template(old, stack.parameters, pseudo)
     new = transition.Release.from_template(templates.parse_template(body), parameters, pseudo)
     environments = read_environments(session, transition.list_environments(old))
-    other_environments = tuple(name for name, state in environments.items() if state)
+    other_environments = tuple(name for name, state in environments.items() if state and name != options.environment)
     end = transition.add_kept_rights(deployed, new, transition.keep_of(other_environments))
     compared = _compare(session, (old, stack.parameters), (end, parameters))
     if compared.is_empty:
@@ -145,6 +145,10 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
     return replace(change, steps=steps, text_during=emit.to_yaml(during) if steps.after else text)
 
 
+class _ChangedMeanwhile(UserError):
+    """Somebody else has changed the artifacts stack while the platform was deployed."""
+
+
 # A template with its parameters.
 _Source = tuple[templates.Template, dict[str, str]]
 
@@ -163,15 +167,11 @@ def _choose_steps(session: Session, before: _Source, during: templates.Template,
 
 
 def read_environments(session: Session, environments: Iterable[str]) -> dict[str, str]:
-    """Return the state of each environment but that of the session: its stack's id and last change, or an empty text.
-
-    The text is empty if the stack does not exist. Any deployment of the environment makes it another text.
-    """
-    states = {}
-    for environment in sorted({*environments} - {session.options.environment}):
-        stack = describe_stack(session.cloudformation, stack_name(environment))
-        states[environment] = f"{stack.id} {stack.changed_at}" if stack.exists else ""
-    return states
+    """Return the state (``Stack.state``) of the platform in each environment, that of the session included."""
+    return {
+        environment: describe_stack(session.cloudformation, stack_name(environment)).state
+        for environment in sorted({*environments, session.options.environment})
+    }
 
 
 @dataclass
@@ -191,9 +191,12 @@ class BootstrapProposal:
     sets: ExitStack = field(default_factory=ExitStack)
     # The stack and its template before this deployment, and then as the first change set has left it.
     expected: tuple[Stack, Any] = field(init=False)
+    # The states of the environments as the plan saw them, and then of that which this deployment has deployed.
+    expected_environments: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.expected = (self.change.stack, self.change.deployed_text)
+        self.expected_environments = {**self.change.environments}
 
     def join_platform(self) -> None:
         """Prepare for a deployment of the platform between the steps. Raises ``UserError`` if that is not possible."""
@@ -226,7 +229,7 @@ class BootstrapProposal:
     def execute_alone(self) -> ArtifactsResult:
         """Execute the whole change at once, without a deployment of the platform.
 
-        Raises ``Overtaken`` if another environment was deployed since the plan was made: it may need what is removed.
+        Raises ``Overtaken`` if an environment was deployed since the plan was made: it may need what is removed.
         """
         if reason := self.find_deployed_environment():
             raise Overtaken(f"{reason}; {NOT_EXECUTED}")
@@ -236,8 +239,6 @@ class BootstrapProposal:
 
     def execute_before(self) -> None:
         """Add what the deployment of the platform needs."""
-        if not self.change.steps.before:
-            return
         options = self.session.options
         try:
             self._execute(self.first or self.require_final())
@@ -251,16 +252,20 @@ class BootstrapProposal:
     def narrow(self, *, is_ready: bool) -> ArtifactsResult:
         """Take away what nothing needs after the deployment of the platform, and return what became of the stack.
 
-        The change is executed only if the stack is as this deployment left it, the other environments are as the plan
-        saw them, and the platform is ready: until then, its earlier code may still run. No expected error is raised,
-        because the platform is deployed.
+        The change is executed only if the stack is as this deployment left it, all environments are as the plan or this
+        deployment left them, and the platform is ready: until then, its earlier code may still run. Because the
+        platform is deployed, the only expected error that is raised is ``UserError`` if it lacks rights.
         """
         if self.change.steps.after and not is_ready:
             return self._keep_rights("an express deployment does not wait until the platform is ready")
         try:
             if self.change.steps.after:
+                self._expect_platform()
                 with self.session.target.watch.report_continuation():
                     self._execute_after()
+        except _ChangedMeanwhile as error:
+            self._check_rights(error)
+            return self._keep_rights(describe_error(error))
         except StillRunning as error:
             return ArtifactsResult("continues", f"{describe_error(error)}; it removes permissions no longer needed")
         except DeploymentFailed as error:
@@ -282,6 +287,14 @@ class BootstrapProposal:
         next_run = f"the next {command} removes those no longer needed"
         steps = "; then ".join(filter(None, (next_step, next_run)))
         return ArtifactsResult("kept", f"{KEEPS_RIGHTS}, because {reason}; {steps}")
+
+    def _expect_platform(self) -> None:
+        """Take the platform as this deployment has left it. Raises ``UserError`` if another one has begun."""
+        options = self.session.options
+        platform = describe_stack(self.session.cloudformation, options.stack_name)
+        if platform.is_busy:
+            raise UserError(f"another deployment of {options.stack_name} has begun ({platform.status})")
+        self.expected_environments[options.environment] = platform.state
 
     def _execute_after(self) -> None:
         if not self.change.steps.before:
@@ -306,16 +319,36 @@ class BootstrapProposal:
         (expected, expected_text), (stack, text) = self.expected, self._read_stack()
         # What this deployment has executed, whatever the stack had when it was read again.
         expected_text = self.change.text_during if self.change.steps.before else expected_text
-        is_same = all(getattr(stack, name) == getattr(expected, name) for name in ("id", "changed_at", "parameters"))
+        is_same = (stack.state, stack.parameters) == (expected.state, expected.parameters)
         if not is_same or templates.parse_template(text) != templates.parse_template(expected_text):
-            raise UserError(f"{ARTIFACTS_STACK} was changed while {self.session.options.stack_name} was deployed")
+            platform = self.session.options.stack_name
+            raise _ChangedMeanwhile(f"{ARTIFACTS_STACK} was changed while {platform} was deployed")
         if reason := self.find_deployed_environment():
             raise UserError(reason)
 
+    def _check_rights(self, change: Exception) -> None:
+        """Raise ``UserError`` unless the stack, which somebody has changed, allows all that the new release needs."""
+        options, pseudo = self.session.options, self.session.target.pseudo_parameters()
+        stack, text = self._read_stack()
+        deployed, new = (
+            transition.Release.from_template(templates.parse_template(body), parameters, pseudo)
+            for body, parameters in ((text, stack.parameters), (self.change.text, self.change.parameters))
+        )
+        # What a change from the new release to the deployed one would take from this environment.
+        lacks_rights = True
+        with suppress(UserError):  # there is something to add, and no room for it
+            complete = transition.add_kept_rights(new, deployed, transition.keep_of([options.environment]))
+            lacks_rights = complete != deployed.template
+        if lacks_rights:
+            raise UserError(
+                f"{options.stack_name} is deployed, but {describe_error(change)}, and lacks permissions that this "
+                f"release needs; add them with {suggest_command('deploy', options.environment)}"
+            )
+
     def find_deployed_environment(self) -> str:
-        """Return the other environment that was deployed since the plan was made, as a sentence, or an empty text."""
-        for environment, state in read_environments(self.session, self.change.environments).items():
-            if state != self.change.environments[environment]:
+        """Return the environment that was deployed since the plan was made, as a sentence, or an empty text."""
+        for environment, state in read_environments(self.session, self.expected_environments).items():
+            if state != self.expected_environments.get(environment):
                 return f"{stack_name(environment)} was deployed since the plan was made"
         return ""
 

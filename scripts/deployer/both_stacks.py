@@ -9,7 +9,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, raise_both
 from scripts.common.suggestion import suggest_command
 
 from .bootstrap_change import KEEPS_RIGHTS, BootstrapProposal
-from .change_set import Overtaken, Proposal, describe_obstacle
+from .change_set import NOT_EXECUTED, Overtaken, Proposal, describe_obstacle
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import execute_plan, finish_deployment
@@ -18,7 +18,7 @@ from .plan.danger import Danger
 from .plan.model import Plan
 from .saved_plan import PlannedStack, SavedPlan, save_plan
 from .session import Session
-from .stack import Snapshot
+from .stack import Snapshot, describe_stack
 
 _FAILURES = (UserError, KeyboardInterrupt, *AWS_ERRORS)
 
@@ -33,6 +33,8 @@ class PlatformPlan:
     plan: Plan
     remarks: list[str]
     late: LateProtection
+    # The artifacts stack when it was found to allow what this change set needs (``Stack.state``).
+    artifacts_state: str
 
     @property
     def complete_plan(self) -> Plan:
@@ -66,6 +68,7 @@ def save_both(session: Session, path: Path, artifacts: BootstrapProposal | None,
             platform=_plan_platform(platform) if platform else None,
             artifacts=_plan_artifacts(artifacts) if artifacts else None,
             environments=artifacts.change.environments if artifacts else {},
+            artifacts_state=platform.artifacts_state if platform else "",
             runs_before=artifacts.change.steps.before if artifacts else False,
             runs_after=artifacts.change.steps.after if artifacts else False,
             first_change_set_id=artifacts.first.change_set_id if artifacts and artifacts.first else "",
@@ -107,8 +110,11 @@ def execute_both(
     Raises ``DeploymentFailed`` and ``UserError`` as ``execute_plan`` does; the rights of both releases then stay. Once
     the platform is deployed and complete, the result is so, whatever becomes of the artifacts stack.
     """
-    if artifacts is not None:
+    if artifacts is not None and artifacts.change.steps.before:
+        # CloudFormation refuses the change set if the stack has changed since.
         artifacts.execute_before()
+    else:
+        _check_artifacts(session, platform)
     try:
         take_code_back(session, platform.before)
         with session.target.watch.report_continuation():
@@ -126,6 +132,12 @@ def execute_both(
     if artifacts is None:
         return deployed
     return replace(deployed, artifacts=artifacts.narrow(is_ready=not platform.proposal.is_express))
+
+
+def _check_artifacts(session: Session, platform: PlatformPlan) -> None:
+    """Raise ``Overtaken`` if the artifacts stack has changed since the plan: it may allow less than the plan needs."""
+    if describe_stack(session.cloudformation, ARTIFACTS_STACK).state != platform.artifacts_state:
+        raise Overtaken(f"{ARTIFACTS_STACK} was deployed since the plan was made; {NOT_EXECUTED}")
 
 
 def _raise_unfinished(

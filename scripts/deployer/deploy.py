@@ -63,7 +63,9 @@ class _Packaged:
     template_url: str
     # The location of the template of the second change set after an import; empty without one.
     late_template_url: str
+    # What it rests on: the role and the state of the artifacts stack.
     role_arn: str
+    artifacts_state: str
     imported: Sequence[ImportedResource]
 
 
@@ -95,7 +97,7 @@ def _deploy_once(session: Session) -> Deployed:
     artifacts = bootstrap(session, preflight)
     if artifacts is None:
         return Deployed({}, changed=True)
-    destination = target.destination(artifacts.outputs["BucketName"], options.environment)
+    destination = target.destination(artifacts.stack.outputs["BucketName"], options.environment)
     packaged = package_templates(options.templates / "parent.yaml", destination, target.runtime)
     stack = _prepare_stack(session, preflight)
     is_same, before = _compare_deployed(session, stack, packaged)
@@ -108,8 +110,7 @@ def _deploy_once(session: Session) -> Deployed:
             deployed = _deploy_bootstrap(session, stack, bootstrap_proposal)
         else:
             imported = _find_imported_resources(session, preflight)
-            role_arn = artifacts.outputs.get("ServiceRoleArn", "")
-            after = _upload_package(session, packaged, imported, role_arn, is_same=is_same)
+            after = _upload_package(session, packaged, imported, artifacts.stack, is_same=is_same)
             before = before or read_snapshot(session.cloudformation, stack)
             deployed = _deploy_changes(session, before, after, bootstrap_proposal)
     if is_same and not deployed.changed:
@@ -118,7 +119,7 @@ def _deploy_once(session: Session) -> Deployed:
 
 
 def _upload_package(
-    session: Session, packaged: Package, imported: Sequence[ImportedResource], role_arn: str, *, is_same: bool
+    session: Session, packaged: Package, imported: Sequence[ImportedResource], artifacts: Stack, *, is_same: bool
 ) -> _Packaged:
     """Upload the files that a change set needs. ``is_same``: whether the tree is the deployed one."""
     first = copy_for_import(packaged, imported) if imported else packaged
@@ -128,7 +129,9 @@ def _upload_package(
     uploaded = first if needs_all else repackage_for_plan(first)
     _upload_files(session, uploaded)
     late_template_url = packaged.template_url if imported else ""
-    return _Packaged(planning.parse_package(first), uploaded.template_url, late_template_url, role_arn, imported)
+    role_arn = artifacts.outputs.get("ServiceRoleArn", "")
+    tree = planning.parse_package(first)
+    return _Packaged(tree, uploaded.template_url, late_template_url, role_arn, artifacts.state, imported)
 
 
 def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: BootstrapProposal | None) -> Deployed:
@@ -331,7 +334,8 @@ def _deploy_changes(
             *describe_full_stacks(session.cloudformation, before.tree),
             *filter(None, [look_for_changed_code(session, before.tree)[1]]),
         )
-        platform = PlatformPlan(proposal, before, plan, [*ways, *drift, *detected, *notices, *late.notices], late)
+        remarks = [*ways, *drift, *detected, *notices, *late.notices]
+        platform = PlatformPlan(proposal, before, plan, remarks, late, packaged.artifacts_state)
         plans = join_plans(bootstrap_proposal, platform)
         show_plans(report, plans)
         if bootstrap_proposal is not None:

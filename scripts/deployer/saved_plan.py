@@ -51,8 +51,10 @@ class SavedPlan:
     stack_name: str
     platform: PlannedStack | None
     artifacts: PlannedStack | None = None
-    # The states of the other environments that the artifacts stack has rights of (bootstrap_change.py).
+    # The states of the environments that the artifacts stack has rights of (bootstrap_change.py).
     environments: dict[str, str] = field(default_factory=dict)
+    # The state of the artifacts stack that the platform's change set rests on (both_stacks.py).
+    artifacts_state: str = ""
     # Whether the artifacts stack is updated before the platform, and after it; if both, the change set of the former.
     runs_before: bool = False
     runs_after: bool = False

@@ -58,6 +58,11 @@ class Stack:
         return self.status not in ("", "REVIEW_IN_PROGRESS")
 
     @property
+    def state(self) -> str:
+        """The id and the time of the last change: another text after any deployment, and empty without a stack."""
+        return f"{self.id} {self.changed_at}" if self.exists else ""
+
+    @property
     def keeps_failed(self) -> bool:
         """Whether the last operation failed without a rollback, so that it can be continued, or rolled back.
 

@@ -1,0 +1,114 @@
+"""One deployment takes rights away while another one relies on them: none of both loses what its release needs."""
+
+from datetime import timedelta
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.stacks import Stack
+from tests.deployer.both_stacks import EARLIER, PLATFORM, add_earlier_release, find_artifacts, list_ledgers
+from tests.deployer.conftest import Command, add_platform
+from tests.deployer.releases import edit_harmlessly
+
+
+def put_earlier_release_back(aws: Service, status: str) -> None:
+    """Deploy the earlier release of dev again, as another deployer does to whom the artifacts stack need not change."""
+    earlier = Service()
+    add_platform(earlier, edit_harmlessly)
+    texts = {path: stack.text for path, stack in find_platform(earlier).walk()}
+    for path, stack in find_platform(aws).walk():
+        stack.text = texts[path]
+    find_platform(aws).updated += timedelta(minutes=5)
+    find_platform(aws).status = status
+
+
+def find_platform(aws: Service) -> Stack:
+    (stack,) = [stack for stack in aws.stacks.values() if stack.name == PLATFORM]
+    return stack
+
+
+def test_a_plan_of_the_artifacts_stack_alone_takes_no_right_from_a_release_that_came_back(
+    command: Command, aws: Service
+) -> None:
+    artifacts = add_earlier_release(aws)
+    command("dev", "--yes", "--express")
+    command("plan", "dev", "--out", "plan.json", code=2)
+    put_earlier_release_back(aws, "UPDATE_COMPLETE")
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    reason = f"{PLATFORM} was deployed since the plan was made; create a new plan"
+    assert refused.stderr.startswith(f"deploy: plan.json: {reason}; the plan is still saved; delete it with scripts/")
+    assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
+
+
+def test_a_change_of_the_artifacts_stack_alone_stops_if_the_platform_is_deployed_meanwhile(
+    command: Command, aws: Service
+) -> None:
+    artifacts = add_earlier_release(aws)
+    command("dev", "--yes", "--express")
+
+    def deploy() -> None:
+        aws.before = {}
+        put_earlier_release_back(aws, "UPDATE_IN_PROGRESS")
+
+    aws.before["CreateChangeSet"] = deploy
+    refused = command("dev", "--yes", code=1)
+    assert refused.stderr.startswith(f"deploy: {PLATFORM} was deployed since the plan was made; nothing of this ")
+    assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
+
+
+def test_a_platform_is_not_deployed_if_the_artifacts_stack_changes_after_the_plan(
+    command: Command, aws: Service
+) -> None:
+    add_platform(aws, edit_harmlessly)
+
+    def change_artifacts() -> None:
+        aws.before = {}
+        find_artifacts(aws).updated += timedelta(minutes=5)
+
+    aws.before["CreateChangeSet"] = change_artifacts
+    refused = command("dev", "--yes", code=1)
+    assert refused.stderr.startswith("deploy: payment-artifacts was deployed since the plan was made; nothing of this ")
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+def test_a_saved_plan_of_the_platform_is_refused_after_a_change_of_the_artifacts_stack(
+    command: Command, aws: Service
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    find_artifacts(aws).updated += timedelta(minutes=5)
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    reason = "payment-artifacts has changed since the plan was made; create a new plan"
+    assert refused.stderr.startswith(f"deploy: plan.json: {reason}; the plan is still saved; delete it with scripts/")
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+def test_a_right_of_the_new_release_that_is_taken_away_meanwhile_is_named_as_missing(
+    command: Command, aws: Service
+) -> None:
+    artifacts = add_earlier_release(aws)
+
+    def take_away() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == 2:
+            aws.before = {}
+            artifacts.text = EARLIER
+            artifacts.updated += timedelta(minutes=5)
+
+    aws.before["CreateChangeSet"] = take_away
+    result = command("dev", "--yes", code=1)
+    assert result.stderr == (
+        f"deploy: {PLATFORM} is deployed, but payment-artifacts was changed while {PLATFORM} was deployed, and lacks "
+        "permissions that this release needs; add them with scripts/deploy.sh dev\n"
+    )
+
+
+def test_a_deployment_that_begins_before_the_rights_are_taken_away_keeps_them(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+
+    def deploy() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == 2:
+            aws.before = {}
+            put_earlier_release_back(aws, "UPDATE_IN_PROGRESS")
+
+    aws.before["CreateChangeSet"] = deploy
+    result = command("dev", "--yes")
+    assert f"payment-artifacts keeps the permissions of both releases, because {PLATFORM} was deployed" in result.stdout
+    assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
