@@ -16,12 +16,12 @@ from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .plan.compare import compare_stacks
-from .plan.model import Plan
+from .plan.model import Plan, StackChanges, count_changes
 from .plan.recreation import find_fixed_name, list_identifiers
 from .purge.leftover import Leftover, describe_types, format_count
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
-from .stack import Stack, StackTree, check_owned, describe_stack, read_snapshot
+from .stack import RELEASED, Stack, StackTree, check_owned, describe_stack, read_snapshot
 from .unneeded_artifacts import delete_unneeded_artifacts
 
 # Called before anything is deleted, with the questions by the names to be typed.
@@ -79,23 +79,16 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     stack = describe_stack(cloudformation, options.stack_name)
     _check_ready(stack, options)
     snapshot = read_snapshot(cloudformation, stack)
-    tree, deployed = snapshot.tree, None
-    if snapshot.source:
-        deployed = evaluate(*snapshot.source, target.pseudo_parameters())
-        plan = Plan(compare_stacks(stack.name, deployed, None))
-        # Each retained resource is named once: with what to do about it, or as what to purge.
-        report.show_plan(plan, lists_retained=False)
-        can_import = "import" not in target.gaps
-        for advice, lines in group_retained(deployed, options.environment, can_import=can_import).items():
-            for title, detail in [] if options.purge else [("Retained:", advice), *lines]:
-                report.announce_step(title, detail)
-    store, leftovers, not_ours = _find_leftovers(
-        options, target, deployed, {nested.id for _, nested in tree.walk()}, report
-    )
+    tree = snapshot.tree
+    deployed = evaluate(*snapshot.source, target.pseudo_parameters()) if snapshot.source else None
+    plan = _show_plan(options, target, report, tree, deployed)
+    store, leftovers, not_ours = _find_leftovers(options, target, deployed, tree, report)
+    if store and deployed:
+        report.announce_step("In all:", _count_deletions(plan, leftovers))
     _check_names(options, stack, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
     if stack.exists:
-        _delete_and_follow(options, target, report, tree, plan)
+        _delete_and_follow(options, target, report, plan, tree)
     elif stack.status:
         _drop_review(cloudformation, stack, options.environment)
     purged: list[str] = []
@@ -112,18 +105,55 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours))
 
 
-def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporter, tree: StackTree, plan: Plan) -> None:
-    """Delete the stack of the tree, and follow that to its end."""
-    cloudformation, stack, watch = target.client("cloudformation"), tree.stack, target.watch
+def _show_plan(
+    options: DeletionOptions, target: Target, report: Reporter, tree: StackTree, deployed: Evaluated | None
+) -> Plan:
+    """Show what is deleted with the stack and, without a purge, what is retained; nothing if there is no stack."""
+    name = options.stack_name
+    if deployed is None:
+        return Plan(StackChanges(name))
+    plan = Plan(_drop_deleted(compare_stacks(name, deployed, None), tree))
+    # Each retained resource is named once: with what to do about it, or as what to purge.
+    report.show_plan(plan, lists_retained=False)
+    can_import = "import" not in target.gaps
+    groups = {} if options.purge else group_retained(deployed, options.environment, can_import=can_import)
+    for advice, lines in groups.items():
+        for title, detail in [("Retained:", advice), *lines]:
+            report.announce_step(title, detail)
+    return plan
+
+
+def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporter, plan: Plan, tree: StackTree) -> None:
+    """Delete the stack, and show its events until it is deleted. Raises ``DeploymentFailed`` if it is not."""
+    cloudformation, stack = target.client("cloudformation"), tree.stack
     reader = EventReader(cloudformation, stack.id, tree)
     try:
         _delete_stack(cloudformation, stack)
     except KeyboardInterrupt:
         see = f"see {suggest_command('status', options.environment)}"
         raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
+    watch = target.watch
     with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
         following = FollowOptions(options.environment, receive_events, target.poll_seconds, watch=watch)
         follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
+
+
+def _drop_deleted(changes: StackChanges, tree: StackTree) -> StackChanges:
+    """Return the changes without what an earlier deletion, which has failed, has deleted or retained already."""
+    released = {resource.logical_id for resource in tree.resources if resource.status in RELEASED}
+    kept = []
+    for change in changes.changes:
+        child = tree.nested.get(change.logical_id)
+        nested = _drop_deleted(change.nested, child) if change.nested and child else change.nested
+        kept += [] if change.logical_id in released else [replace(change, nested=nested)]
+    return replace(changes, changes=tuple(kept))
+
+
+def _count_deletions(plan: Plan, leftovers: Collection[Leftover]) -> str:
+    """Return how many resources are deleted with their stack and how many by the purge, of all that exist."""
+    count = count_changes(plan.stack)
+    purged = describe_types(leftover.resource_type for leftover in leftovers) if leftovers else "nothing"
+    return f"{format_count(count.destroy, 'resource')} deleted with {plan.stack.name}; {purged} purged after it"
 
 
 def _check_ready(stack: Stack, options: DeletionOptions) -> None:
@@ -137,13 +167,13 @@ def _check_ready(stack: Stack, options: DeletionOptions) -> None:
 
 
 def _find_leftovers(
-    options: DeletionOptions, target: Target, deployed: Evaluated | None, stack_ids: Collection[str], report: Reporter
+    options: DeletionOptions, target: Target, deployed: Evaluated | None, tree: StackTree, report: Reporter
 ) -> tuple[Leftovers | None, list[Leftover], list[str]]:
     """Report each resource to purge with what is lost, and each that is kept; without a purge, there are none."""
     if not options.purge:
         return None, [], []
     store = Leftovers(options.purge, target)
-    leftovers, not_ours = store.find_all(deployed, stack_ids)
+    leftovers, not_ours = store.find_all(deployed, {stack.id for _, stack in tree.walk()})
     for leftover in leftovers:
         report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
     for line in not_ours:

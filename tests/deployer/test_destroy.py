@@ -165,6 +165,34 @@ def test_a_failed_deletion_names_the_next_step(command: Command, aws: Service) -
     assert f"next: {blocked}\n" in result.stdout
 
 
+def test_a_second_deletion_names_only_what_the_first_has_left(command: Command, aws: Service) -> None:
+    """CloudFormation lists what a failed deletion has deleted or retained, with its last status."""
+    add_platform(aws)
+    (platform,) = [stack for stack in aws.stacks.values() if stack.name == NAME]
+    platform.status, data = "DELETE_FAILED", platform.nested["Data"]
+    for name, stack in platform.nested.items():
+        stack.status = "DELETE_FAILED" if stack is data else "DELETE_COMPLETE"
+        platform.released |= {} if stack is data else {name: "DELETE_COMPLETE"}
+    data.released = {
+        name: "DELETE_SKIPPED" if resource.get("DeletionPolicy") == "Retain" else "DELETE_COMPLETE"
+        for name, resource in data.resources.items()
+        if name != "Notifications"
+    }
+    shown = command("dev", script="destroy", code=1).stdout
+    assert "Plan: 0 to add, 0 to change, 1 to destroy.\n" in shown
+    assert "is deleted" not in shown
+    assert [line for line in shown.splitlines() if "- " in line] == [
+        "└── - Data AWS::CloudFormation::Stack (and everything in it)",
+        "    └── - Notifications AWS::SNS::Topic",
+    ]
+
+
+def test_a_purge_says_in_all_what_is_deleted(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    shown = command("dev", "--purge", script="destroy", code=1).stdout
+    assert f"resources deleted with {NAME}; {RETAINED} purged after it\n" in shown
+
+
 def test_a_stack_in_review_is_deleted_unless_it_contains_a_saved_plan(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
     command("dev", "--plan", "--out", "plan.json", code=2)

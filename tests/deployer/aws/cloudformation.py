@@ -212,7 +212,9 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             {
                 "LogicalResourceId": logical_id,
                 "ResourceType": resource["Type"],
-                "ResourceStatus": "DELETE_SKIPPED" if logical_id in self.skipped else "CREATE_COMPLETE",
+                "ResourceStatus": stack.released.get(
+                    logical_id, "DELETE_SKIPPED" if logical_id in self.skipped else "CREATE_COMPLETE"
+                ),
                 "PhysicalResourceId": self.functions.identify_resource(stack, logical_id)
                 or identify_resource(logical_id, resource, stack),
                 "LastUpdatedTimestamp": START,

@@ -35,6 +35,8 @@ class Stack:
     # to return to.
     mode: str = "STANDARD"
     missing: set[str] = field(default_factory=set)
+    # The statuses of resources that a failed deletion has deleted or retained.
+    released: dict[str, str] = field(default_factory=dict)
     stable: "Stack | None" = None
 
     @property
