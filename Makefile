@@ -19,9 +19,9 @@ SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 help:  ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: $(VENV)/installed  ## Deploy to the AWS emulator and run sample payments, with a live page; KEEP=1 leaves it running
+demo: $(VENV)/installed  ## Deploy to the AWS emulator and run sample payments, with a live page; KEEP=1 leaves it running, EXPRESS=1 takes Express
 	@$(BIN)/python generate.py
-	@scripts/python.sh scripts.demo $(if $(KEEP),--keep)
+	@scripts/python.sh scripts.demo $(if $(KEEP),--keep) $(if $(EXPRESS),--express)
 
 page: $(VENV)/installed  ## Open the live page of a running emulator; PORT=NUMBER
 	@scripts/python.sh scripts.page $(if $(PORT),--port $(PORT))

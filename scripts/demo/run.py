@@ -41,7 +41,8 @@ ENVIRONMENT = "local"
     is_flag=True,
     help="Leave the emulator running and print commands to explore it; on a terminal, also keep the page until Ctrl-C.",
 )
-def main(keep: bool) -> None:
+@click.option("--express", is_flag=True, help="Send the payments through the Express workflow.")
+def main(keep: bool, express: bool) -> None:
     """Deploy the platform to an AWS emulator on this machine and run sample payments.
 
     While it runs, a web page on 127.0.0.1 shows the payments in progress; its address is printed first.
@@ -61,17 +62,18 @@ def main(keep: bool) -> None:
             console.print(f"[bold]{page.url}[/] shows the run live until this command ends", soft_wrap=True)
             # Two at once would deploy the same stacks, and receive each other's notifications.
             with emulator.take_turn(lambda: console.print("waiting for the end of another demonstration on it")):
-                run_demonstration(platform, console, page)
+                run_demonstration(platform, console, page, **({"WorkflowType": "express"} if express else {}))
             if keep:
-                _print_next_steps(target, console)
+                _print_next_steps(platform, console)
             if keep and sys.stdout.isatty():
                 _keep_page_until_interrupt(page, console)
 
 
-def run_demonstration(platform: Platform, console: Console, page: Page) -> None:
+def run_demonstration(platform: Platform, console: Console, page: Page, **changes: str) -> None:
     """Deploy, run payments, and show their outcomes; the dead letters stay in the queue. ``page`` leaves those alone.
 
-    Raises ``UserError`` if the deployment fails or a payment does not end.
+    ``changes`` are parameters that differ from the settings. Raises ``UserError`` if the deployment fails or a payment
+    does not end.
     """
     console.rule("Deploying the same templates with the same deployer to a local AWS emulator")
     if notice := describe_interpreter():
@@ -79,7 +81,8 @@ def run_demonstration(platform: Platform, console: Console, page: Page) -> None:
     target, sqs = platform.target, platform.client("sqs")
     topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:{_name_in_environment(names.TOPIC)}"
     queue_url, queue_arn = subscriber.create_queue(sqs, topic_arn)
-    parameters = settings.load(ENVIRONMENT) | {"NotificationProtocol": "sqs", "NotificationEndpoint": queue_arn}
+    subscription = {"NotificationProtocol": "sqs", "NotificationEndpoint": queue_arn}
+    parameters = settings.load(ENVIRONMENT) | subscription | changes
     _deploy_quietly(target, parameters, console)
     # Asynchronously: one alarm stays in ALARM until reconciliation has run once.
     platform.client("lambda").invoke(
@@ -137,9 +140,9 @@ def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console
     console.print(summary_line if deployed.changed else f"{options.stack_name} is deployed already")
 
 
-def _print_next_steps(target: Target, console: Console) -> None:
+def _print_next_steps(platform: Platform, console: Console) -> None:
     console.rule("The emulator is still running")
-    machine = f"arn:aws:states:{server.REGION}:{server.ACCOUNT}:stateMachine:{_name_in_environment(names.WORKFLOW)}"
+    machine = platform.outputs["StepFunctionsStateMachineArn"]
     logs = _name_in_environment(names.PROCESSING.log_group)
     for line in (
         "scripts/payments.sh --env local list    # also show, tail, start, dlq list; see --help",
@@ -147,7 +150,7 @@ def _print_next_steps(target: Target, console: Console) -> None:
         "make local-stop    # stops the emulator",
         "",
         "# with the AWS CLI:",
-        f"export AWS_ENDPOINT_URL={target.endpoint_url} AWS_DEFAULT_REGION={server.REGION}",
+        f"export AWS_ENDPOINT_URL={platform.target.endpoint_url} AWS_DEFAULT_REGION={server.REGION}",
         "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
         "aws stepfunctions list-state-machines",
         f"aws dynamodb scan --table-name {_name_in_environment(names.TABLE)}",

@@ -194,19 +194,26 @@ def log_express_executions() -> None:
         event = add(execution, kind, details)
         if ":express:" in execution["executionArn"]:
             machine = stepfunctions._state_machines.get(execution["stateMachineArn"], {})
-            _log_event(machine.get("loggingConfiguration", {}), execution, event)
+            _log_event(_as_in_calls(machine.get("loggingConfiguration", {})), execution, event)
         return event
 
     stepfunctions._add_event = add_and_log
 
 
+def _as_in_calls(value: Any) -> Any:
+    """Return a configuration with the keys of CreateStateMachine; MiniStack keeps those of a template."""
+    if isinstance(value, dict):
+        return {key[0].lower() + key[1:]: _as_in_calls(item) for key, item in value.items()}
+    return [_as_in_calls(item) for item in value] if isinstance(value, list) else value
+
+
 def _log_event(configuration: dict[str, Any], execution: dict[str, Any], event: dict[str, Any]) -> None:
-    """Write an event to the log group of a state machine, whose configuration is that of its template."""
-    level = configuration.get("Level", "OFF")
+    """Write an event to the log group of a state machine with this logging configuration."""
+    level = configuration.get("level", "OFF")
     if event["type"] not in {"OFF": set(), "FATAL": _FATAL, "ERROR": _ERRORS}.get(level, {event["type"]}):
         return
     details: dict[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
-    if str(configuration.get("IncludeExecutionData")).lower() != "true":
+    if str(configuration.get("includeExecutionData")).lower() != "true":
         details = {name: value for name, value in details.items() if name not in ("input", "output", "parameters")}
     moment = int(datetime.fromisoformat(event["timestamp"]).timestamp() * 1000)
     line = {
@@ -217,7 +224,7 @@ def _log_event(configuration: dict[str, Any], execution: dict[str, Any], event: 
         "event_timestamp": str(moment),
         "execution_arn": execution["executionArn"],
     }
-    group = configuration["Destinations"][0]["CloudWatchLogsLogGroup"]["LogGroupArn"].split(":")[6]
+    group = configuration["destinations"][0]["cloudWatchLogsLogGroup"]["logGroupArn"].split(":")[6]
     stream = {"logGroupName": group, "logStreamName": f"states/{execution['executionArn'].split(':')[6]}"}
     cloudwatch_logs._create_log_stream(stream)
     cloudwatch_logs._put_log_events(stream | {"logEvents": [{"timestamp": moment, "message": json.dumps(line)}]})

@@ -390,6 +390,46 @@ def test_a_task_that_is_over_its_time_has_no_cause(client: Clients, is_corrected
     assert (failure["Cause"] == "") is is_corrected
 
 
+def test_express_executions_share_a_name_and_have_their_history_in_the_log(client: Clients, is_corrected: bool) -> None:
+    stepfunctions, logs = client("stepfunctions"), client("logs")
+    logs.create_log_group(logGroupName="history")
+    group = {"logGroupArn": f"arn:aws:logs:{server.REGION}:{server.ACCOUNT}:log-group:history:*"}
+    machine = stepfunctions.create_state_machine(
+        name="m",
+        type="EXPRESS",
+        roleArn=create_role(client, "machine"),
+        definition=json.dumps({"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}),
+        loggingConfiguration={"level": "ALL", "destinations": [{"cloudWatchLogsLogGroup": group}]},
+    )["stateMachineArn"]
+    start = {"stateMachineArn": machine, "name": "n", "input": '{"card": 1}'}
+    arn = stepfunctions.start_execution(**start)["executionArn"]
+    assert (":express:m:n:" in arn) is is_corrected
+    if not is_corrected:
+        with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+            stepfunctions.start_execution(**start)
+        stepfunctions.describe_execution(executionArn=arn)
+        stepfunctions.list_executions(stateMachineArn=machine)
+        assert logs.filter_log_events(logGroupName="history")["events"] == []
+        return
+    assert stepfunctions.start_execution(**start)["executionArn"] != arn
+    for name in ("describe_execution", "get_execution_history", "stop_execution"):
+        with pytest.raises(ClientError, match="InvalidArn"):
+            getattr(stepfunctions, name)(executionArn=arn)
+    with pytest.raises(ClientError, match="StateMachineTypeNotSupported"):
+        stepfunctions.list_executions(stateMachineArn=machine)
+    events: list[dict[str, Any]] = []
+    for _ in range(100):
+        lines = logs.filter_log_events(logGroupName="history")["events"]
+        events = [event for line in lines if (event := json.loads(line["message"]))["execution_arn"] == arn]
+        if events and events[-1]["type"] == "ExecutionSucceeded":
+            break
+        time.sleep(0.1)
+    kinds = ["ExecutionStarted", "PassStateEntered", "PassStateExited", "ExecutionSucceeded"]
+    assert [event["type"] for event in events] == kinds
+    # Without includeExecutionData.
+    assert "card" not in json.dumps(events)
+
+
 def test_the_dead_letter_of_a_function_is_its_event(client: Clients, is_corrected: bool, tmp_path: Path) -> None:
     """A destination still gets a record of the failure."""
     sqs, lambda_ = client("sqs"), client("lambda")
