@@ -10,6 +10,7 @@ from payments import failure, notification
 from payments.payment import OPEN
 from payments.ports import Charge, NotRefunded, RefundOutcome
 
+from stacks.workflow.state_machine import EXPRESS, define_states
 from tests.prove import test_explored_lives as lives
 from tests.prove import test_protections as protections
 from tests.prove import test_reconcilers as reconcilers
@@ -49,6 +50,12 @@ def ignore_claims_of_notices(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(notification.Notification, "is_claimed", lambda *_: False)
 
 
+def know_executions_by_their_id(patch: pytest.MonkeyPatch) -> None:
+    """Both runs of an execution that is restarted hold the same claim."""
+    definition = define_states(replace(EXPRESS, identifies_runs=False))
+    patch.setattr("tests.prove.world.load_definition", lambda *_: definition)
+
+
 ONE_EXECUTION = Scenario((Execution("a"),), troubles=1)
 LATE = Scenario((Execution("a"), Late()), troubles=1, only=frozenset({Fault.TIMEOUT_LATE}))
 SAVED = replace(lives.SCENARIOS["refunded, saved errors"], troubles=1, preemptions=0)
@@ -61,12 +68,15 @@ NOT_NOTIFIED = Scenario(
 )
 SENT_TWICE = replace(lives.SCENARIOS["two executions, one fault"], only=frozenset({Directed.REFUSED}))
 
+RESTARTED = replace(lives.SCENARIOS["Express, restarted, away"], preemptions=1)
+
 PLANTED: dict[Plant, tuple[Scenario, str]] = {
     protections.use_a_key_per_attempt: (ONE_EXECUTION, truth.DOUBLE),
     protections.trust_a_lookup_that_is_not_final: (LATE, truth.LOST_OR_STUCK),
     trust_a_saved_error_of_a_refund: (SAVED, truth.LOST_OR_STUCK),
     protections.confirm_before_sending: (NOT_NOTIFIED, truth.LAST_DIFFERS),
     announce_for_another_without_a_record: (SENT_TWICE, truth.LAST_DIFFERS),
+    know_executions_by_their_id: (RESTARTED, truth.NOT_NOTIFIED),
     ignore_claims_of_notices: (lives.SCENARIOS["redriven"], truth.UNTRUE),
     protections.drop_all_conditions: (reconcilers.SCENARIOS["crashed, not charged, every order"], truth.NOT_NOTIFIED),
 }
