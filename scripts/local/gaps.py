@@ -17,7 +17,7 @@ PROPERTIES = {
 }
 # By the name of the check.
 SERVICES = {
-    "workflow log": "writes no log of Step Functions",
+    "workflow log": "writes no log of a Standard workflow",
     "X-Ray traces": "has no X-Ray",
     "rule fired": "counts no invocations of EventBridge rules",
     "undeliverable event": "sends no event of a rule to a dead-letter queue",

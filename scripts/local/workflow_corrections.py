@@ -223,6 +223,7 @@ def _log_event(configuration: dict[str, Any], execution: dict[str, Any], event: 
         "previous_event_id": str(event["id"] - 1),
         "event_timestamp": str(moment),
         "execution_arn": execution["executionArn"],
+        "redrive_count": "0",
     }
     group = configuration["destinations"][0]["cloudWatchLogsLogGroup"]["logGroupArn"].split(":")[6]
     stream = {"logGroupName": group, "logStreamName": f"states/{execution['executionArn'].split(':')[6]}"}

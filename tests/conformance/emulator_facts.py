@@ -252,6 +252,24 @@ def _read_scheduled_event(emulator: Emulator) -> dict[str, Any]:
     return {"members": sorted(event)} | {name: event[name] for name in ("version", "detail-type", "source", "detail")}
 
 
+def _read_log_record(emulator: Emulator) -> dict[str, Any]:
+    """Read the log of an Express workflow, the only one that the emulator writes."""
+    logs, stepfunctions = emulator.client("logs"), emulator.client("stepfunctions")
+    logs.create_log_group(logGroupName="history")
+    group = {"logGroupArn": f"arn:aws:logs:{_PLACE}:log-group:history:*"}
+    machine = stepfunctions.create_state_machine(
+        name="express",
+        type="EXPRESS",
+        roleArn=emulator.role,
+        definition=json.dumps({"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}),
+        loggingConfiguration={"level": "ALL", "destinations": [{"cloudWatchLogsLogGroup": group}]},
+    )["stateMachineArn"]
+    stepfunctions.start_execution(stateMachineArn=machine)
+    # The first record is written before the call returns.
+    record = logs.filter_log_events(logGroupName="history")["events"][0]
+    return {"members": sorted(json.loads(record["message"]))}
+
+
 # By the name of the fact, the function that returns the values that facts.yaml has for it.
 ON_EMULATOR: dict[str, Callable[[Emulator], dict[str, Any]]] = {
     "a task that takes too long": _catch_timeout,
@@ -269,4 +287,5 @@ ON_EMULATOR: dict[str, Callable[[Emulator], dict[str, Any]]] = {
     "the physical ids of a function": _refer_to_function,
     "the notification of an alarm": _read_alarm_notification,
     "the event of a schedule": _read_scheduled_event,
+    "a record in the log of a state machine": _read_log_record,
 }

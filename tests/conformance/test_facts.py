@@ -2,7 +2,6 @@
 
 import pytest
 
-from scripts.local import gaps
 from tests.conformance.double_facts import ON_INTERPRETER, ON_PLAN
 from tests.conformance.emulator_facts import ON_EMULATOR
 from tests.conformance.facts import Fact, judge_facts, load_facts
@@ -45,8 +44,3 @@ def test_the_workflow_treats_every_error_of_a_topic_and_a_queue_alike(resource: 
     handlers = [handler for task in tasks for handler in (*task["Retry"], *task["Catch"])]
     assert handlers
     assert all(handler["ErrorEquals"] == ["States.ALL"] for handler in handlers)
-
-
-def test_the_emulator_writes_no_log_of_executions() -> None:
-    """Why the records of such a log are not compared."""
-    assert gaps.SERVICES["workflow log"] == "writes no log of Step Functions"
