@@ -39,7 +39,7 @@ compatible: $(VENV)/installed  ## Make payments while the functions change from 
 	COMPATIBLE_WITH=$(WITH) $(BIN)/python -m pytest tests/e2e/test_releases.py
 
 backlog: $(VENV)/installed  ## Settle 1,000 payments that an outage left open, by a run on the emulator, and 500 by two at once; COUNT=NUMBER
-	BACKLOG=$(or $(COUNT),1000) $(BIN)/python -m pytest tests/e2e/test_backlog.py -q -s
+	BACKLOG=$(or $(COUNT),1000) $(BIN)/python -m pytest tests/e2e/test_backlog.py --quiet --capture=no --timeout=1800
 
 conformance: $(VENV)/installed  ## Compare our doubles and readers of AWS with recordings of AWS, and 10,000 generated plans with their values
 	@scripts/python.sh tests.conformance
