@@ -25,6 +25,10 @@ class SettingsError(Exception):
     """A settings file is invalid. The message has a line for each mistake, with file, key and accepted values."""
 
 
+class UnknownEnvironment(SettingsError):
+    """The settings file has no table of this name."""
+
+
 # The values that CloudWatch Logs accepts.
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -196,7 +200,7 @@ class Rollout:
         "Whether the platform's alarms are rollback triggers, from the second deployment on", True
     )
     express = Flag("Whether deploy.sh --express is allowed: a deployment that does not wait for ready resources", False)
-    code_only = Flag("Whether deploy.sh --code-only is allowed: new code in the functions without a deployment", False)
+    code_only = Flag("Whether deploy.sh code-only is allowed: new code in the functions without a deployment", False)
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackConfiguration.html
     monitoring_minutes = Number(
         "Minutes that CloudFormation monitors the alarms after a deployment", default=0, maximum=180
@@ -404,11 +408,14 @@ def _relative_path(path: Path) -> Path:
 
 
 def _find_environment(file: Mapping[str, Any], environment: str, path: Path) -> Mapping[str, Any]:
-    """Return the table of an environment. Raises ``SettingsError`` if the file has none."""
+    """Return the table of an environment. Raises ``UnknownEnvironment`` if the file has none."""
     environments = sorted(name for name in file if name != BOOTSTRAP)
     if environment not in environments:
-        raise SettingsError(
-            f"{_relative_path(path)}: no environment [{environment}]; it has {', '.join(environments) or 'none'}"
+        nearest = _find_nearest(environment, environments)
+        suggestion = f"did you mean {nearest}? " if nearest else ""
+        raise UnknownEnvironment(
+            f"{_relative_path(path)}: no environment [{environment}]; {suggestion}it has "
+            f"{', '.join(environments) or 'none'}"
         )
     return file[environment]  # type: ignore[no-any-return]
 

@@ -119,6 +119,36 @@ def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
             "--env local shw",
             "payments: No such command 'shw'. Did you mean 'show'? See payments --help\n",
         ),
+        (payments.main, "dlq lst", "payments: No such command 'lst'. Did you mean 'list'? See payments dlq --help\n"),
+        *(
+            (deploy.main, arguments, f"deploy: No such command {name!r}. Did you mean {nearest}? See deploy --help\n")
+            for arguments, name, nearest in (
+                ("pln dev", "pln", "'plan'"),
+                ("dev pln", "pln", "'plan'"),
+                ("--yes aply dev plan.json", "aply", "'apply'"),
+                # Never "deploy", which is like it.
+                ("destroy dev", "destroy", "scripts/destroy.sh"),
+                ("dev status", "status", "scripts/status.sh"),
+            )
+        ),
+        (deploy.main, "dev plan.json", "deploy: neither 'dev' nor 'plan.json' is a command; see deploy --help\n"),
+        (
+            deploy.main,
+            "dev --pln",
+            "deploy: No such option '--pln'. Did you mean one of: '--apply', '--plan'? See deploy deploy --help\n",
+        ),
+        (
+            deploy.main,
+            "pln",
+            "deploy: stacks/environments.toml: no environment [pln]; it has dev, local, prod, staging; or did you mean "
+            "the command plan?\n",
+        ),
+        (
+            status.main,
+            "dve",
+            "status: stacks/environments.toml: no environment [dve]; did you mean dev? it has dev, local, prod, "
+            "staging\n",
+        ),
         (page.main, "--frobnicate", "page: No such option '--frobnicate'; see page --help\n"),
     ],
 )

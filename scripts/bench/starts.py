@@ -23,7 +23,7 @@ _COMMANDS = {
     "verify.sh --help": ("scripts.verify", "--help"),
     "payments.sh --help": ("scripts.operator", "--help"),
     "payments.sh, an argument is wrong": ("scripts.operator", "--env", "dev", "start", "T-1"),
-    "deploy.sh dev plan --offline": ("scripts.deployer.cli.deploy", "plan", "dev", "--offline", "--against", "HEAD"),
+    "deploy.sh plan dev --offline": ("scripts.deployer.cli.deploy", "plan", "dev", "--offline", "--against", "HEAD"),
 }
 
 

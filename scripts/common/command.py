@@ -6,6 +6,7 @@ is the command's own.
 """
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -25,6 +26,8 @@ from .streams import prepare_streams
 from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
+# click's "(Did you mean one of ...?)" behind a sentence.
+_QUESTION_AT_END = re.compile(r"\((Did you mean [^()]*\?)\)$")
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -82,7 +85,8 @@ class UsageErrorInOneLine(click.UsageError):
     """Wrong arguments, shown as one line like any other error, instead of click's paragraphs."""
 
     def __init__(self, error: click.UsageError, exit_code: int) -> None:
-        super().__init__(" ".join(error.format_message().split()), error.ctx)
+        message = " ".join(error.format_message().split())
+        super().__init__(_QUESTION_AT_END.sub(r"\1", message), error.ctx)
         self.exit_code = exit_code  # type: ignore[misc] # click reads the attribute of the instance
 
     def __str__(self) -> str:

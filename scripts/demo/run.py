@@ -146,7 +146,7 @@ def _print_next_steps(platform: Platform, console: Console) -> None:
     logs = _name_in_environment(names.PROCESSING.log_group)
     for line in (
         "scripts/payments.sh --env local list    # also show, tail, start, dlq list; see --help",
-        "scripts/deploy.sh local --plan    # would remove the demo's own subscription, and nothing else",
+        "scripts/deploy.sh plan local      # would remove the demo's own subscription, and nothing else",
         "make local-stop    # stops the emulator",
         "",
         "# with the AWS CLI:",

@@ -92,7 +92,7 @@ def _check_differences(session: Session, deployed: Snapshot, after: Tree, functi
     live = {function.path for function in functions}
     if others := list(_list_other_changes(compared.changes, live)):
         raise UserError(
-            f"--code-only changes nothing but code, and {join_names(others, _MOST_NAMES)} "
+            f"code-only changes nothing but code, and {join_names(others, _MOST_NAMES)} "
             f"{'differs' if len(others) == 1 else 'differ'} from what is deployed, too; nothing was changed; deploy: "
             f"{suggest_command('deploy', options.environment)}"
         )

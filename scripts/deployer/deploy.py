@@ -183,7 +183,7 @@ def _end_unchanged(session: Session, stack: Stack, packaged: Package, before: Sn
 
 
 def _settle_code(session: Session, before: Snapshot | None, deployed: Deployed) -> Deployed:
-    """Take back what --code-only has changed, where no change set is executed; a plan only says so.
+    """Take back what deploy.sh code-only has changed, where no change set is executed; a plan only says so.
 
     Returns the result of the deployment, which now may have changed something.
     """
@@ -202,7 +202,8 @@ def _settle_code(session: Session, before: Snapshot | None, deployed: Deployed) 
         if aliases:
             session.report.show_plan(Plan(StackChanges(options.stack_name), notices=(notice,)))
             saved = ", and no plan was saved" if options.out else ""
-            message = f"nothing was changed{saved}; a deployment would only take back what --code-only has changed"
+            taken_back = "a deployment would only take back what deploy.sh code-only has changed"
+            message = f"nothing was changed{saved}; {taken_back}"
     return replace(deployed, changed=True, message=message) if message and not deployed.changed else deployed
 
 

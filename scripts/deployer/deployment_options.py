@@ -36,7 +36,7 @@ class DeploymentOptions:
     rollout: Rollout = field(default_factory=Rollout)
     templates: Path = TEMPLATES
     only_plan: bool = False
-    # The file to save the plan in, for a later --apply.
+    # The file to save the plan in, for a later apply.
     out: Path | None = None
     # The file that keeps the templates of the last deployment from this machine.
     record: Path | None = None

@@ -42,14 +42,14 @@ _BACKGROUND_WORK = {
 def check_options(options: DeploymentOptions) -> None:
     """Raise ``UserError`` for an option that the settings of the environment do not allow."""
     environment, rollout = options.environment, options.rollout
-    ways = {"--express": options.express, "--keep-failed": options.keep_failed, "--code-only": options.code_only}
+    ways = {"--express": options.express, "--keep-failed": options.keep_failed, "code-only": options.code_only}
     flags = [name for name, is_set in ways.items() if is_set]
     if flags and rollout.protections:
         raise UserError(
             f"{flags[0]} is for development only: [{environment}.rollout] has {' and '.join(rollout.protections)}; "
             f"deploy without {flags[0]}"
         )
-    for flag, setting in (("--express", "express"), ("--code-only", "code_only")):
+    for flag, setting in (("--express", "express"), ("code-only", "code_only")):
         if ways[flag] and not getattr(rollout, setting):
             raise UserError(
                 f"{flag} is not allowed in {environment}; deploy without it, or set {setting} = true in "

@@ -90,7 +90,7 @@ def _describe_continuation(options: FollowOptions, operation: str) -> str:
         return f"the {operation} of {options.stack_name} continues; watch it: {events}"
     if operation == "deletion":
         return f"the deletion continues; watch it: {suggest_command('status', options.environment)}"
-    follow, cancel = (suggest_command("deploy", options.environment, option) for option in ("--follow", "--cancel"))
+    follow, cancel = (suggest_command("deploy", command, options.environment) for command in ("follow", "cancel"))
     if operation == "rollback":
         return f"the rollback continues; watch it: {follow}"
     return f"the deployment continues; watch it: {follow}, or cancel it: {cancel}"

@@ -1,6 +1,6 @@
-"""The functions behind an alias, whether `deploy.sh --code-only` has changed them, and how that is taken back.
+"""The functions behind an alias, whether `deploy.sh code-only` has changed them, and how that is taken back.
 
-A stack keeps each alias at a version that it has published. ``--code-only`` first points the alias to ``$LATEST``, the
+A stack keeps each alias at a version that it has published. ``code-only`` first points the alias to ``$LATEST``, the
 only version whose code can be changed, and then changes that code. So an alias at ``$LATEST`` is the mark of changed
 code, wherever the command ended, and it is moved back last. The version always has the code of the last deployment.
 
@@ -117,7 +117,7 @@ def _read_logical_id(expression: Any, function: str) -> str:
 
 
 def look_for_changed_code(session: Session, tree: StackTree) -> tuple[list[Alias], str]:
-    """Return the aliases of the functions that ``--code-only`` has changed, and a notice for the plan; none if empty.
+    """Return the aliases of the functions that ``code-only`` has changed, and a notice for the plan; none if empty.
 
     A plan may be made without the right to know it. Raises ``ClientError`` for that denial if a deployment follows,
     because CloudFormation might publish that code as a version.
@@ -130,18 +130,19 @@ def look_for_changed_code(session: Session, tree: StackTree) -> tuple[list[Alias
     except ClientError as error:
         if not options.only_plan or not is_denied(error):
             raise
-        return [], f"whether --code-only has changed functions could not be read: {describe_error(error)}"
+        return [], f"whether deploy.sh code-only has changed functions could not be read: {describe_error(error)}"
     if not aliases:
         return [], ""
     names = join_names([alias.function for alias in aliases], _MOST_NAMES)
     return aliases, (
-        f"--code-only has changed {names} (the alias {aliases[0].name} is at {UNPUBLISHED}); a deployment first takes "
+        f"deploy.sh code-only has changed {names} (the alias {aliases[0].name} is at {UNPUBLISHED}); a deployment "
+        "first takes "
         "that back"
     )
 
 
 def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
-    """Give the functions that ``--code-only`` has changed their deployed code and version; return their names.
+    """Give the functions that ``code-only`` has changed their deployed code and version; return their names.
 
     CloudFormation compares templates with templates: it would leave the code of a function whose template does not
     change, and would publish it with the next version. So this comes before a change set is executed.

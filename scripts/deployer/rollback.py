@@ -131,7 +131,7 @@ def _request_rollback(session: Session, stack: Stack, send_request: Callable[[],
         has_begun = status != stack.status and ("ROLLBACK" in status or status.startswith("DELETE"))
         if has_begun and isinstance(error, KeyboardInterrupt):
             raise StillRunning(
-                f"interrupted; the rollback continues; watch it: {suggest_command('deploy', environment, '--follow')}"
+                f"interrupted; the rollback continues; watch it: {suggest_command('deploy', 'follow', environment)}"
             ) from error
         if has_begun:
             return

@@ -135,9 +135,9 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
         return {
             "deploy": suggest_command("deploy", environment),
             "wait": suggest_command("deploy", environment, "--wait"),
-            "follow": suggest_command("deploy", environment, "--follow"),
-            "rollback": suggest_command("deploy", environment, "--rollback"),
-            "continue_rollback": suggest_command("deploy", environment, "--continue-rollback"),
+            "follow": suggest_command("deploy", "follow", environment),
+            "rollback": suggest_command("deploy", "rollback", environment),
+            "continue_rollback": suggest_command("deploy", "continue-rollback", environment),
             "destroy": suggest_command("destroy", environment),
             "purge": suggest_command("destroy", environment, "--purge"),
             "status": suggest_command("status", environment),

@@ -92,7 +92,7 @@ class Run:
         if busy:
             raise UserError(
                 "a deployment is running, and verification sets off alarms that roll it back: "
-                f"{', '.join(busy)}; wait for its end: {suggest_command('deploy', self.environment, '--follow')} "
+                f"{', '.join(busy)}; wait for its end: {suggest_command('deploy', 'follow', self.environment)} "
                 "(--read-only sets off no alarm)"
             )
 

@@ -326,7 +326,7 @@ def test_a_change_set_whose_execution_was_refused_is_deleted() -> None:
         ("UPDATE_IN_PROGRESS", "another deployment is running"),
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "another deployment has updated it"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "a deployment is being rolled back"),
-        ("UPDATE_ROLLBACK_FAILED", "--continue-rollback"),
+        ("UPDATE_ROLLBACK_FAILED", "scripts/deploy.sh continue-rollback dev"),
         ("DELETE_FAILED", "scripts/destroy.sh dev"),
     ],
 )

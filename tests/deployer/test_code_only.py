@@ -1,4 +1,4 @@
-"""--code-only: code in the functions without a deployment, what says so, and how a deployment takes it back."""
+"""code-only: code in the functions without a deployment, what says so, and how a deployment takes it back."""
 
 import json
 import re
@@ -28,7 +28,7 @@ UPDATED = (
     f"{len(FUNCTIONS)} functions have the code in lambda/; this is drift, which the next scripts/deploy.sh dev takes "
     "back before it deploys"
 )
-CHANGED = f"--code-only has changed {', '.join(FUNCTIONS)}"
+CHANGED = f"deploy.sh code-only has changed {', '.join(FUNCTIONS)}"
 RESTORED = f"no changes; {len(FUNCTIONS)} functions have the code of the last deployment again"
 
 
@@ -118,7 +118,7 @@ def test_code_that_is_reverted_is_live_again_at_its_version(command: Command, aw
 
 def test_plans_and_the_status_name_the_drift(command: Command, aws: Service) -> None:
     add_platform(aws)
-    assert "--code-only" not in command("dev", script="status", code=0).stdout
+    assert "code-only" not in command("dev", script="status", code=0).stdout
     change_code(aws)
     status = command("dev", script="status", code=2).stdout
     assert f"! {CHANGED}; scripts/deploy.sh dev takes that back before it deploys\n" in status
@@ -127,7 +127,8 @@ def test_plans_and_the_status_name_the_drift(command: Command, aws: Service) -> 
     notice = f"{CHANGED} (the alias live is at {LATEST}); a deployment first takes that back"
     assert f"! {notice} Plan: 0 to add, 0 to change, 0 to destroy." in join_lines(planned)
     assert planned.stdout.endswith(
-        "nothing was changed, and no plan was saved; a deployment would only take back what --code-only has changed\n"
+        "nothing was changed, and no plan was saved; a deployment would only take back what deploy.sh code-only has "
+        "changed\n"
     )
     assert not (command.folder / "plan.json").exists()
     plan, result = command("plan", "dev", "--json", code=2).read_records()
@@ -204,7 +205,7 @@ def test_a_deployment_of_something_else_takes_the_code_back(command: Command, aw
 
 
 def test_a_version_that_equals_the_last_one_is_refused_by_lambda(command: Command, aws: Service) -> None:
-    """Shows why no version is published by --code-only: the deployment of that code could not publish it again."""
+    """Shows why no version is published by code-only: the deployment of that code could not publish it again."""
     add_platform(aws, code=EARLIER)
     command("dev", "--code-only", code=0)
     function = list_functions(aws)[0]
@@ -249,7 +250,7 @@ def test_anything_else_that_differs_needs_a_deployment(
     path = settings_file("dev", **changes)
     refused = command("dev", "--code-only", "--settings", path, code=1)
     assert re.fullmatch(
-        f"deploy: --code-only changes nothing but code, and {names} from what is deployed, too; nothing was changed; "
+        f"deploy: code-only changes nothing but code, and {names} from what is deployed, too; nothing was changed; "
         rf"deploy: scripts/deploy\.sh dev --settings {re.escape(path)}\n",
         refused.stderr,
     )
@@ -259,10 +260,10 @@ def test_anything_else_that_differs_needs_a_deployment(
 @pytest.mark.parametrize(
     ("environment", "edit", "message"),
     [
-        ("prod", ("", ""), "--code-only is for development only: [prod.rollout] has termination_protection"),
-        ("staging", ("", ""), "--code-only is not allowed in staging; deploy without it, or set code_only = true in "),
-        ("dev", ("code_only = true", "code_only = true\nstack_policy = true"), "--code-only is for development only: "),
-        ("dev", ("code_only = true", "code_only = false"), "--code-only is not allowed in dev; "),
+        ("prod", ("", ""), "code-only is for development only: [prod.rollout] has termination_protection"),
+        ("staging", ("", ""), "code-only is not allowed in staging; deploy without it, or set code_only = true in "),
+        ("dev", ("code_only = true", "code_only = true\nstack_policy = true"), "code-only is for development only: "),
+        ("dev", ("code_only = true", "code_only = false"), "code-only is not allowed in dev; "),
     ],
 )
 def test_the_settings_allow_it(
@@ -362,10 +363,10 @@ def test_who_may_not_read_aliases_may_plan_and_not_deploy(command: Command, aws:
     aws.faults["lambda:GetAlias"] = Fault("denied")
     planned = command("plan", "dev", code=2)
     assert (
-        "! whether --code-only has changed functions could not be read: not authorized: lambda:GetAlias"
+        "! whether deploy.sh code-only has changed functions could not be read: not authorized: lambda:GetAlias"
         in join_lines(planned)
     )
-    assert "--code-only" not in command("dev", script="status", code=0).stdout
+    assert "code-only" not in command("dev", script="status", code=0).stdout
     refused = command("dev", "--yes", code=1)
     assert refused.stderr.startswith("deploy: not authorized: lambda:GetAlias")
     assert "ExecuteChangeSet" not in aws.find_writes()

@@ -60,7 +60,7 @@ def test_a_creation_that_fails_with_keep_failed_is_continued_by_the_next_deploym
     assert f"resources; {NAME}: created in part (CREATE_FAILED)\n" in result.stdout
     assert result.stdout.rstrip().endswith(
         "next: fix the cause, then run scripts/deploy.sh dev, which goes on from here; or roll back: "
-        "scripts/deploy.sh dev --rollback"
+        "scripts/deploy.sh rollback dev"
     )
     aws.fails = {}
     continued = command("dev", "--yes", code=0)
@@ -153,7 +153,7 @@ def test_the_same_templates_are_deployed_again_after_a_failure(command: Command,
     result = command("dev", "--yes", code=1)
     assert result.stderr == (
         f"deploy: {NAME} is UPDATE_FAILED, and CloudFormation finds nothing to change; change the resource that "
-        "failed, or roll back: scripts/deploy.sh dev --rollback\n"
+        "failed, or roll back: scripts/deploy.sh rollback dev\n"
     )
 
 
@@ -217,7 +217,7 @@ def test_an_interrupt_of_a_requested_rollback_says_that_it_continues(command: Co
     aws.before["RollbackStack"] = begin
     process = command.start("rollback", "dev", "--yes")
     interrupted = interrupt_when(process, lambda: stack.status == "UPDATE_ROLLBACK_IN_PROGRESS")
-    message = "deploy: interrupted; the rollback continues; watch it: scripts/deploy.sh dev --follow\n"
+    message = "deploy: interrupted; the rollback continues; watch it: scripts/deploy.sh follow dev\n"
     assert (interrupted.stderr, interrupted.code) == (message, 3)
 
 
@@ -241,7 +241,7 @@ def test_nothing_is_replaced_without_rollback(command: Command, aws: Service) ->
     assert aws.remaining_names == []
     stack.status = "UPDATE_FAILED"
     assert command("plan", "dev", code=1).stderr.endswith(
-        "roll back with scripts/deploy.sh dev --rollback, and then deploy again\n"
+        "roll back with scripts/deploy.sh rollback dev, and then deploy again\n"
     )
 
 
@@ -348,7 +348,7 @@ def test_a_deployment_goes_on_from_a_failure_only_where_that_is_allowed(command:
     stack.name = "payment-platform-prod"
     assert command("plan", "prod", code=1).stderr == (
         "deploy: payment-platform-prod is UPDATE_FAILED: it would go on without rollback, which "
-        "termination_protection forbids; or roll it back: scripts/deploy.sh prod --rollback\n"
+        "termination_protection forbids; or roll it back: scripts/deploy.sh rollback prod\n"
     )
 
 

@@ -143,7 +143,7 @@ def test_ctrl_c_during_the_start_says_whether_the_deployment_has_begun(has_begun
 def test_an_error_while_following_says_that_the_deployment_goes_on(failure: BaseException) -> None:
     aws = make_service(end_root("CREATE_COMPLETE"))
     aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(DescribeStackEvents=[failure] * 100)
-    with pytest.raises(UserError, match=r"the deployment continues; watch it: scripts/deploy\.sh dev --follow"):
+    with pytest.raises(UserError, match=r"the deployment continues; watch it: scripts/deploy\.sh follow dev"):
         run_deployment(aws)
 
 

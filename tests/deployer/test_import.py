@@ -60,7 +60,7 @@ def read_transactions(stack: Stack) -> dict[str, Any]:
 
 def test_a_deployment_is_refused_and_names_the_import(command: Command, deleted_platform: Service) -> None:
     refused = command("dev", "--yes", code=1)
-    assert "→ take it in (scripts/deploy.sh dev --import), or delete it with its data" in refused.stdout
+    assert "→ take it in (scripts/deploy.sh import dev), or delete it with its data" in refused.stdout
     assert deleted_platform.find_writes() == []
 
 
@@ -375,7 +375,7 @@ def test_a_deployed_environment_takes_in_a_vault_when_backups_are_switched_on_ag
             item.stack_id, item.contents = "", ["arn:aws:backup:1 COMPLETED arn:aws:dynamodb:1"]
             vault = kind, name
     aws.alarms = {name: state for name, state in aws.alarms.items() if "backup" not in name}
-    assert "take it in (scripts/deploy.sh prod --import)" in command("prod", "--yes", code=1).stdout
+    assert "take it in (scripts/deploy.sh import prod)" in command("prod", "--yes", code=1).stdout
     output = command("prod", "--import", "--yes", code=0).stdout
     assert "< BackupVault AWS::Backup::BackupVault (imports backup-vault-payments-prod)" in output
     assert aws.holdings.resources[vault].stack_id == stack.nested["Data"].id

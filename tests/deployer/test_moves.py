@@ -293,7 +293,7 @@ def test_the_obstacle_of_one_move_is_not_that_of_another() -> None:
     compared = compare_trees("s", (before, {}), (after, {}), PSEUDO)
     start = "X → N/X (AWS::SQS::Queue) is one resource, but it cannot be moved without being replaced: "
     assert list(compared.describe_moves("dev")) == [
-        "A could be moved to B instead, without being replaced: scripts/deploy.sh dev refactor --move A=B",
+        "A could be moved to B instead, without being replaced: scripts/deploy.sh refactor dev --move A=B",
         f"{start}X cannot be moved to N/X: K refers to it; move that as well, or deploy first templates in which it "
         "does not",
     ]

@@ -1,4 +1,4 @@
-"""``deploy.sh ENV refactor``: resources get other logical ids or stacks, and keep their data."""
+"""``deploy.sh refactor ENV``: resources get other logical ids or stacks, and keep their data."""
 
 import re
 from typing import Any
@@ -65,7 +65,7 @@ def test_a_renamed_resource_is_moved_and_the_next_deployment_replaces_nothing(co
     stack = add_old_release(aws)
     planned = command("dev", "--plan", code=2).stdout
     notice = "! Data/Payments could be moved to Data/Transactions instead, without being replaced: "
-    assert f"{notice}scripts/deploy.sh dev refactor\n" in planned
+    assert f"{notice}scripts/deploy.sh refactor dev\n" in planned
     # The danger stays first: an ordinary deployment would still take the table out of the stack.
     assert "\n! Data/Payments (AWS::DynamoDB::Table) is removed from the stack" in planned
     assert_golden("refactor.txt", command("dev", "--refactor", "--yes", code=0).stdout)
@@ -105,7 +105,7 @@ def test_the_offline_plan_and_programs_are_told_of_a_possible_move(command: Comm
     notice = "Data/Payments could be moved to Data/Transactions instead, without being replaced: "
     records = command("dev", "--plan", "--json", code=2).read_records()
     (plan,) = [record["plan"] for record in records if record["type"] == "plan"]
-    assert f"{notice}scripts/deploy.sh dev refactor" in plan["notices"]
+    assert f"{notice}scripts/deploy.sh refactor dev" in plan["notices"]
     assert f"> - {notice}" in command("dev", "--plan", "--markdown", code=2).stdout
     moved = command("dev", "--refactor", "--yes", "--json", code=0).read_records()
     assert [record["result"] for record in moved if record["type"] == "result"] == ["refactored"]

@@ -16,7 +16,7 @@ def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service) -
     assert aws.find_writes() == []
     assert result.stderr == (
         "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; run scripts/deploy.sh "
-        "dev --wait, which deploys when it has ended, or watch it: scripts/deploy.sh dev --follow\n"
+        "dev --wait, which deploys when it has ended, or watch it: scripts/deploy.sh follow dev\n"
     )
 
     def ends_some_time() -> None:
@@ -35,12 +35,12 @@ def test_a_rollback_that_failed_is_continued_without_the_skipped_resource(comman
     aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
     result = command("dev", "--yes", code=1)
     assert "ended UPDATE_ROLLBACK_FAILED" in result.stderr
-    assert "--continue-rollback --skip Data/DeadLetters\n" in result.stdout
+    assert "scripts/deploy.sh continue-rollback dev --skip Data/DeadLetters\n" in result.stdout
     aws.fails = {}
     refused = command("dev", "--yes")
     assert refused.stderr.endswith(
-        "fix what blocks the rollback, then run scripts/deploy.sh dev --continue-rollback; or skip the resource: "
-        "scripts/deploy.sh dev --continue-rollback --skip STACK/RESOURCE\n"
+        "fix what blocks the rollback, then run scripts/deploy.sh continue-rollback dev; or skip the resource: "
+        "scripts/deploy.sh continue-rollback dev --skip STACK/RESOURCE\n"
     )
     assert "ended UPDATE_ROLLBACK_FAILED" in command("dev", "--continue-rollback", code=1).stderr
     wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
@@ -61,8 +61,8 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     result = interrupt_when(process, lambda: len(aws.find_requests("DescribeStackEvents")) > 20)
     assert result.code == 3
     assert result.stderr == (
-        "deploy: interrupted; the deployment continues; watch it: scripts/deploy.sh dev --follow, "
-        "or cancel it: scripts/deploy.sh dev --cancel\n"
+        "deploy: interrupted; the deployment continues; watch it: scripts/deploy.sh follow dev, "
+        "or cancel it: scripts/deploy.sh cancel dev\n"
     )
     assert aws.find_requests("CancelUpdateStack") == []
     aws.silent = 0
@@ -84,7 +84,7 @@ def test_a_creation_cannot_be_cancelled(command: Command, aws: Service) -> None:
     add_platform(aws, status="CREATE_IN_PROGRESS")
     result = command("dev", "--cancel")
     assert result.stderr.startswith("deploy: payment-platform-dev is CREATE_IN_PROGRESS: only an update in progress")
-    assert result.stderr.endswith(" --follow, or delete it: scripts/destroy.sh dev\n")
+    assert result.stderr.endswith("scripts/deploy.sh follow dev, or delete it: scripts/destroy.sh dev\n")
 
 
 def test_credentials_that_expire_during_a_deployment_are_reported_in_one_line(command: Command, aws: Service) -> None:

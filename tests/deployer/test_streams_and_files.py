@@ -46,7 +46,7 @@ def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(
     assert process.wait(timeout=LONGEST_SECONDS) == 3
     assert error_text == (
         "deploy: the output is no longer being read (broken pipe); the deployment continues; watch it: "
-        "scripts/deploy.sh dev --follow, or cancel it: scripts/deploy.sh dev --cancel\n"
+        "scripts/deploy.sh follow dev, or cancel it: scripts/deploy.sh cancel dev\n"
     )
 
 

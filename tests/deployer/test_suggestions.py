@@ -16,6 +16,7 @@ from scripts.common.suggestion import (
     suggest_command,
     suggest_payments_command,
 )
+from scripts.deployer.cli import deploy
 from scripts.deployer.statuses import list_commands
 from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -28,14 +29,14 @@ from tests.emitted import ROOT
 def test_a_command_is_quoted_for_a_shell() -> None:
     assert suggest_command("deploy", "apply", "dev", "my plan.json") == "scripts/deploy.sh apply dev 'my plan.json'"
     # Nothing is quoted that need not be.
-    plain = suggest_command("deploy", "dev", "refactor", "--move", "Data/Old=Data/New")
-    assert plain == "scripts/deploy.sh dev refactor --move Data/Old=Data/New"
+    plain = suggest_command("deploy", "refactor", "dev", "--move", "Data/Old=Data/New")
+    assert plain == "scripts/deploy.sh refactor dev --move Data/Old=Data/New"
 
 
 def test_the_options_are_repeated_while_the_command_runs() -> None:
     with repeat_options(("--settings", "a b.toml", "--region", "eu-west-1")):
         commands = list_commands("payment-platform-dev", "dev")
-        assert commands["follow"] == "scripts/deploy.sh dev --follow --settings 'a b.toml' --region eu-west-1"
+        assert commands["follow"] == "scripts/deploy.sh follow dev --settings 'a b.toml' --region eu-west-1"
         assert commands["status"] == "scripts/status.sh dev --settings 'a b.toml' --region eu-west-1"
     assert suggest_command("deploy", "dev") == "scripts/deploy.sh dev"
 
@@ -100,6 +101,44 @@ def test_each_command_repeats_what_it_was_given(command: Command, aws: Service, 
         assert f"scripts/deploy.sh {name} dev 'my plan.json' {repeated}" in planned.stdout
     # A command without these options repeats none of an earlier one.
     assert command("dev", "Nope", script="outputs", code=1).stderr.endswith("see scripts/outputs.sh dev\n")
+
+
+_SUB_COMMANDS = "|".join(name for name in deploy.main.commands if name != "deploy")
+
+
+def test_every_text_names_the_command_before_its_environment() -> None:
+    """As docs/deploying.md does: `scripts/deploy.sh plan dev`, although other orders are accepted."""
+    # "plan" has an option --import, so that `plan dev --import` is right.
+    command = rf"(?:{_SUB_COMMANDS})\b(?!-)"
+    reversed_command = re.compile(rf"deploy\.sh (?!{command})\S+ (?:--)?{command}|deploy\.sh --{command}")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    texts = [path for path in map(ROOT.joinpath, listed.stdout.split()) if path.suffix not in (".png", ".gif")]
+    assert len(texts) > 300
+    found = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in texts
+        if path.is_file()
+        for match in reversed_command.finditer(path.read_text(encoding="utf-8", errors="replace"))
+    }
+    assert found == set()
+
+
+def test_every_suggestion_of_the_deployer_names_the_command_before_its_environment() -> None:
+    """`suggest_command` joins what it is given, so that no text has the whole command."""
+    name, wrong = re.compile(rf"(?:{_SUB_COMMANDS})\Z"), []
+    for path in sorted((ROOT / "scripts").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "suggest_command":
+                script, *arguments = node.args
+                later = [part.value for item in arguments[1:] for part in ast.walk(item) if hasattr(part, "value")]
+                texts = [text for text in later if isinstance(text, str)]
+                if isinstance(script, ast.Constant) and script.value == "deploy":
+                    wrong += [f"{path.name}:{node.lineno}" for text in texts if name.match(text.removeprefix("--"))]
+            # Options that a variable passes on.
+            elif isinstance(node, ast.Constant) and path.parent.name != "cli" and isinstance(node.value, str):
+                is_option = node.value.startswith("--") and name.match(node.value[2:])
+                wrong += [f"{path.name}:{node.lineno}"] if is_option else []
+    assert wrong == []
 
 
 def test_no_command_of_the_deployer_is_written_into_a_message() -> None:

@@ -1,4 +1,4 @@
-"""--code-only changes at once what the workflow calls, and the next deployment takes it back."""
+"""code-only changes at once what the workflow calls, and the next deployment takes it back."""
 
 import io
 import re

@@ -36,7 +36,7 @@ def make_check(_: Run) -> Iterator[Check]:
 @pytest.mark.parametrize(("root", "nested"), BUSY)
 def test_nothing_is_written_while_a_stack_is_busy(root: str, nested: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_busy_run(monkeypatch, root, nested)
-    with pytest.raises(UserError, match=r"IN_PROGRESS.*scripts/deploy\.sh dev --follow"):
+    with pytest.raises(UserError, match=r"IN_PROGRESS.*scripts/deploy\.sh follow dev"):
         runner.run_groups(run, runner.select_groups(["alarms"]))
     assert run.cleanup.problems == []
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from scripts.common.paths import ROOT
+
 from .common import ExitsWith1
 
 # The parameters of how a change set is executed, which a saved plan includes.
@@ -31,11 +33,22 @@ class CommandGroup(ExitsWith1, click.Group):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         if not arguments or arguments[0] not in (*self.commands, *context.help_option_names):
-            arguments = self._move_command_first(arguments)
+            arguments = self._move_command_first(context, arguments)
         return super().parse_args(context, arguments)
 
-    def _move_command_first(self, arguments: list[str]) -> list[str]:
-        """Return ``plan dev`` for ``dev plan``, and ``deploy dev`` for ``dev``."""
+    def find_nearest_command(self, *words: str) -> tuple[str, str]:
+        """Return the word that is most like a command, with this command; empty texts if none is like any."""
+        from difflib import SequenceMatcher, get_close_matches
+
+        names = [word for word in words if "." not in word]  # the others are files
+        pairs = [(word, command) for word in names for command in get_close_matches(word, self.commands, n=1)]
+        return max(pairs, key=lambda pair: SequenceMatcher(None, *pair).ratio(), default=("", ""))
+
+    def _move_command_first(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Return ``plan dev`` for ``dev plan``, and ``deploy dev`` for ``dev``.
+
+        Raises ``click.UsageError`` for more than an environment without a command.
+        """
         options = [param for command in self.commands.values() for param in command.params if param.opts[0][0] == "-"]
         flags = {flag for option in options if getattr(option, "is_flag", False) for flag in option.opts}
         taking_values = {flag for option in options for flag in option.opts} - flags
@@ -45,9 +58,22 @@ class CommandGroup(ExitsWith1, click.Group):
             for index, argument in enumerate(arguments)
             if not argument.startswith("-") and previous[index] not in taking_values
         ]
-        if len(positions) < 2 or arguments[positions[1]] not in self.commands:
+        if len(positions) < 2:
             return ["deploy", *arguments]
+        first, second = (arguments[position] for position in positions[:2])
+        if second not in self.commands:
+            raise click.UsageError(self._describe_missing_command(first, second), context)
         return [arguments[positions[1]], *arguments[: positions[1]], *arguments[positions[1] + 1 :]]
+
+    def _describe_missing_command(self, first: str, second: str) -> str:
+        """Return why two words are no command and an environment, in any order."""
+        for word in (first, second):
+            if (ROOT / "scripts" / f"{word}.sh").exists():
+                return f"No such command {word!r}. Did you mean scripts/{word}.sh?"
+        mistyped, command = self.find_nearest_command(first, second)
+        if command:
+            return f"No such command {mistyped!r}. Did you mean {command!r}?"
+        return f"neither {first!r} nor {second!r} is a command"
 
     def _can_print_json(self) -> bool:
         return True

@@ -1,8 +1,8 @@
 """scripts/deploy.sh: a sub-command for each way to deploy, and to control a deployment in progress.
 
-``deploy`` is the default. It has each other sub-command as a hidden option, an alias: ``deploy.sh dev --apply FILE`` is
-``deploy.sh apply dev FILE``. The sub-command may also follow the environment: ``deploy.sh dev apply FILE``.
-aliases.py does both.
+``deploy`` is the default. It has each other sub-command as a hidden option, an alias: ``dev --apply FILE`` is ``apply
+dev FILE``. The sub-command may also follow the environment: ``dev apply FILE``. aliases.py does both. Messages and
+documents name the sub-command first.
 """
 
 import functools
@@ -48,9 +48,13 @@ def main() -> None:
     ENVIRONMENT is a table in the settings file; `local` is deployed to an AWS emulator on this machine, which is
     started if it is not running. Without a command, `deploy` is run.
 
-    The command may also follow the environment, or be an option: `ENVIRONMENT plan` and `ENVIRONMENT --plan` are `plan
-    ENVIRONMENT`, and `ENVIRONMENT --apply FILE` is `apply ENVIRONMENT FILE`. `COMMAND --help` shows the options of a
-    command.
+    \b
+      scripts/deploy.sh dev
+      scripts/deploy.sh plan dev --out plan.json
+      scripts/deploy.sh apply dev plan.json
+      scripts/deploy.sh plan --help
+
+    The command may also follow the environment (`dev plan`), or be an option (`dev --plan`).
     """
 
 
@@ -444,9 +448,16 @@ def _read_options(common: CommonOptions, *, offline: bool = False, **command_opt
     environment, settings_file = common.environment, common.settings_file
     if environment in main.commands:
         raise UserError(f"an environment cannot be called {environment}: that is a command of scripts/deploy.sh")
+    try:
+        values = settings.load(environment, settings_file)
+    except settings.UnknownEnvironment as error:
+        _, command = main.find_nearest_command(environment)
+        if not command:
+            raise
+        raise UserError(f"{error}; or did you mean the command {command}?") from error
     options = DeploymentOptions(
         environment,
-        settings.load(environment, settings_file),
+        values,
         settings.load_bootstrap(settings_file),
         Rollout(**settings.load_rollout(environment, settings_file)),
         record=common.record,

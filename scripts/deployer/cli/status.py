@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     """Show the status of ENVIRONMENT: its stacks, manual changes (drift), and alarms.
 
-    Exits with 2 if a stack has failed or drifted, if --code-only has changed a function, or if an alarm is in ALARM or
+    Exits with 2 if a stack has failed or drifted, if code-only has changed a function, or if an alarm is in ALARM or
     missing. An alarm on missing heartbeats does not count before the first one is due.
     """
     with common.report_errors("status", "nothing was changed", in_json=as_json):
@@ -115,7 +115,8 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
 
 def _describe_changed_code(status: "Status", environment: str) -> str:
     command = suggest_command("deploy", environment)
-    return f"--code-only has changed {', '.join(status.changed_functions)}; {command} takes that back before it deploys"
+    functions = ", ".join(status.changed_functions)
+    return f"deploy.sh code-only has changed {functions}; {command} takes that back before it deploys"
 
 
 def _print_stacks(console: "Console", status: "Status") -> None:

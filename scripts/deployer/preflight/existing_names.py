@@ -154,7 +154,7 @@ def _next_step(
         deployed = f"{situation.stack_name} has {resource.path} as {resource.deployed_id}"
         return f"{deployed}, which would be replaced: keep that name, or {delete_unused}"
     can_import = is_importable(resource) and "import" not in situation.target.gaps
-    take_in = f"take it in ({suggest_command('deploy', situation.environment, '--import')}), or " if can_import else ""
+    take_in = f"take it in ({suggest_command('deploy', 'import', situation.environment)}), or " if can_import else ""
     if situation.is_deployed:
         return delete_unused if is_ours is False else f"{take_in}{delete_unused}"
     if lookup.is_account_wide:

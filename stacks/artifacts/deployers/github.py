@@ -1,7 +1,7 @@
 """The roles of GitHub Actions: any pull request may plan, and jobs of one GitHub environment may deploy.
 
 Both roles act through CloudFormation's role and have no access to the platform's resources, but for the code of the
-functions where `deploy.sh --code-only` may change it.
+functions where `deploy.sh code-only` may change it.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def _add_role(
 
 
 def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> list[Statement]:
-    """Allow the requests of `scripts/deploy.sh --plan`."""
+    """Allow the requests of `scripts/deploy.sh plan`."""
     return [
         allow(
             "Plan",
@@ -186,7 +186,7 @@ def _allow_deploying(environments: Environments) -> list[Statement]:
 
 
 def _allow_taking_code_back(environments: Environments) -> list[Statement]:
-    """Allow the requests by which a deployment takes back what --code-only has changed, where that is allowed.
+    """Allow the requests by which a deployment takes back what deploy.sh code-only has changed, where that is allowed.
 
     Lambda creates a grant on the key of the functions' variables with the caller's rights, and users report that it
     does so for new code, too:
@@ -206,7 +206,7 @@ def _allow_taking_code_back(environments: Environments) -> list[Statement]:
 
 
 def _allow_on_functions(sid: str, actions: str, environments: Environments) -> list[Statement]:
-    """Allow the actions only where code may get into functions without a deployment (deploy.sh --code-only)."""
+    """Allow the actions only where code may get into functions without a deployment (deploy.sh code-only)."""
     if not environments.code_only:
         return []
     functions = [f"function:{function.name}{version}" for function in names.FUNCTIONS for version in ("", ":*")]

@@ -146,7 +146,7 @@ def test_no_advice_takes_down_an_environment_that_runs(
     assert len(findings) > 5
     assert not [step for _, _, step in findings if "--purge" in step or "another environment name" in step]
     steps = {text.split(" ")[0]: step for _, text, step in findings}
-    imported = "take it in (scripts/deploy.sh prod --import), or " if tags is PLATFORM_TAGS else ""
+    imported = "take it in (scripts/deploy.sh import prod), or " if tags is PLATFORM_TAGS else ""
     assert steps["backup-vault-payments-prod"] == (
         f"{imported}delete it if nothing uses it: aws backup delete-backup-vault --backup-vault-name "
         "backup-vault-payments-prod"
