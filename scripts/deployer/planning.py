@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scripts.common import templates
@@ -20,6 +20,7 @@ from .plan.moves import Move, find_moves, split_path
 from .plan.openings import describe_openings
 from .plan.recreation import find_fixed_name, list_naming_properties
 from .plan.serialization import map_texts
+from .plan.version_fields import list_version_fields, split_descriptions
 from .plan.widenings import (
     describe_changed_limits,
     describe_raised_thresholds,
@@ -51,6 +52,8 @@ class Comparison:
     hides_secrets: bool = False
     # The values of NoEcho parameters, as they may be part of a text that CloudFormation shows.
     secret_values: frozenset[str] = frozenset()
+    # What the parts of the description of each Lambda version are, by its path.
+    version_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -86,6 +89,7 @@ class Comparison:
             *describe_raised_thresholds(stack, self.after),
             *describe_removed_alarms(stack),
         )
+        stack = split_descriptions(stack, self.version_fields)
         # A secret's token tells nothing, and differs in each process: no plan shows it.
         return map_texts(Plan(stack, statements, (*widenings, *notices), source), mask_secrets, keeps_values=False)
 
@@ -141,7 +145,7 @@ class Comparison:
             else:
                 yield (
                     f"{move.source} could be moved to {move.destination} instead, without being replaced: "
-                    f"{suggest_command('deploy', environment, 'refactor', *options)}"
+                    f"{suggest_command('deploy', 'refactor', environment, *options)}"
                 )
 
     def _loses_name(self, path: str) -> bool:
@@ -287,7 +291,8 @@ def compare_trees(
     changes = compare_stacks(name, old, new)
     deployed = DeployedTree(*before, old) if before and old else None
     secret_values = _list_secret_values(before, after)
-    return Comparison(old, new, changes, deployed, pseudo.get("AWS::AccountId", ""), bool(hidden), secret_values)
+    account, fields = pseudo.get("AWS::AccountId", ""), list_version_fields(after[0])
+    return Comparison(old, new, changes, deployed, account, bool(hidden), secret_values, fields)
 
 
 def _list_hidden_parameters(

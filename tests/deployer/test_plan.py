@@ -39,6 +39,24 @@ def test_spurious_changes_are_marked(command: Command, aws: Service, settings_fi
     assert_golden("plan_phantoms.txt", planned.replace(path, "FILE"))
 
 
+def test_a_new_version_names_each_part_of_its_description_that_differs(
+    command: Command, aws: Service, settings_file: Any
+) -> None:
+    """A description is a digest and bare values, such as "code-7f538053d21dbd6c 50 USD=5000 USD=10000 false 4 INFO"."""
+    add_platform(aws, code="# as it was")
+    path = settings_file("dev", fraud_score_limit=60, function_log_level="DEBUG")
+    lines = command("plan", "dev", "--settings", path, code=2).stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if "ValidationVersion AWS::Lambda::Version" in line)
+    shown = [line.split("── ")[1] for line in lines[start + 1 : start + 4]]
+    assert re.fullmatch(
+        r"Description/digest of code and configuration: code-0{8}\w{8} → code-\w{16} \(forces replacement\)", shown[0]
+    )
+    assert shown[1:] == [
+        "Description/FraudScoreLimit: 50 → 60 (forces replacement)",
+        "Description/FunctionLogLevel: INFO → DEBUG (forces replacement)",
+    ]
+
+
 def test_a_plan_without_changes_ends_with_0_and_creates_no_change_set(command: Command, aws: Service) -> None:
     add_platform(aws)
     assert command("dev", "--plan", code=0).stdout == "payment-platform-dev: no changes\n"

@@ -11,5 +11,6 @@ spurious.py       joins listed and compared changes, marks those that do not cha
 danger.py         changes -> the resources whose data would be lost
 losses.py         changed properties that delete data, or what protects it
 whole_values.py   lists of rules and replicas, which only the whole tells to lose data
+version_fields.py the parts of a Lambda version's description, by name
 serialization.py  plans as JSON
 """
