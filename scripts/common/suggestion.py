@@ -12,6 +12,10 @@ _given_options: tuple[str, ...] = ()
 _pinned_region = ""
 # The service and the operation of a command of the AWS CLI, apart from those that only look at its configuration.
 _AWS_COMMAND = re.compile(r"\baws (?!configure )[a-z0-9]+ [a-z][a-z0-9-]+")
+# The same with its arguments, up to where a sentence goes on.
+_WHOLE_AWS_COMMAND = re.compile(f"{_AWS_COMMAND.pattern}[^`,;]*")
+# The commands that this process has suggested, for `find_suggestions`.
+_suggested: set[str] = set()
 
 
 @contextmanager
@@ -33,14 +37,14 @@ def pin_region(region: str) -> None:
 
 def suggest_command(script: str, *arguments: str) -> str:
     """Return the command line ``scripts/SCRIPT.sh ARGUMENTS``, quoted for a POSIX shell, with the repeated options."""
-    return shlex.join((f"scripts/{script}.sh", *arguments, *_given_options))
+    return _remember(shlex.join((f"scripts/{script}.sh", *arguments, *_given_options)))
 
 
 def suggest_payments_command(environment: str, *arguments: str) -> str:
     """Return the command line of ``scripts/payments.sh``, which takes the Region and the profile, but no settings."""
     options = zip(_given_options[::2], _given_options[1::2], strict=True)
     repeated = [word for option in options if option[0] != "--settings" for word in option]
-    return shlex.join(("scripts/payments.sh", "--env", environment, *arguments, *repeated))
+    return _remember(shlex.join(("scripts/payments.sh", "--env", environment, *arguments, *repeated)))
 
 
 def complete_aws_commands(text: str) -> str:
@@ -52,4 +56,25 @@ def complete_aws_commands(text: str) -> str:
     values = {"--region": options.get("--region") or _pinned_region, "--profile": options.get("--profile")}
     words = [word for option, value in values.items() if value and option not in text for word in (option, value)]
     added = f" {shlex.join(words)}" if words else ""
-    return _AWS_COMMAND.sub(lambda command: command[0] + added, text)
+    completed = _AWS_COMMAND.sub(lambda command: command[0] + added, text)
+    for command in _WHOLE_AWS_COMMAND.findall(completed):
+        _remember(command.rstrip())
+    return completed
+
+
+def find_suggestions(text: str) -> list[tuple[int, int]]:
+    """Return the start and the end of each command in a text that a message suggests, in their order.
+
+    A command that is broken into lines could not be pasted into a shell.
+    """
+    spans: list[tuple[int, int]] = []
+    for command in sorted(_suggested, key=len, reverse=True):
+        for match in re.finditer(re.escape(command) + r"(?!\S*\w)", text):
+            if not any(start < match.end() and match.start() < end for start, end in spans):
+                spans.append(match.span())
+    return sorted(spans)
+
+
+def _remember(command: str) -> str:
+    _suggested.add(command)
+    return command

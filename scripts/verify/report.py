@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from scripts.common.suggestion import find_suggestions
+
 from .results import Check, Status
 from .run import Run
 
@@ -19,8 +21,11 @@ NARROW = 100
 
 
 def show_results(console: Console, checks: Sequence[Check], problems: Sequence[str]) -> None:
-    """Print the table, what could not be undone, and the counts."""
+    """Print the table, the commands that it suggests, what could not be undone, and the counts."""
     console.print(make_table(checks, console.width))
+    # A cell of the table may break a command, which could then not be copied.
+    for command in list_suggestions(checks):
+        console.print(Text(f"→ {command}", style="dim"), soft_wrap=True)
     for problem in problems:
         console.print(Text(f"! not undone: {problem}", style="red"), soft_wrap=True)
     console.print()
@@ -54,6 +59,12 @@ def make_table(checks: Sequence[Check], width: int) -> Table:
         else:
             table.add_row(name, observation, status, seconds)
     return table
+
+
+def list_suggestions(checks: Sequence[Check]) -> list[str]:
+    """Return each command that a check that has not succeeded suggests, once."""
+    seen = [check.observation for check in checks if check.status is not Status.OK]
+    return list(dict.fromkeys(text[start:end] for text in seen for start, end in find_suggestions(text)))
 
 
 def summarize_results(checks: Sequence[Check]) -> str:

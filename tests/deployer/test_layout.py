@@ -3,6 +3,7 @@
 import io
 import itertools
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,21 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from scripts.common.suggestion import complete_aws_commands, suggest_command, suggest_payments_command
 from scripts.common.templates import STACK
 from scripts.common.terminal import create_console
 from scripts.deployer.cli.status import _print_status
+from scripts.deployer.failure import Event, Failure
+from scripts.deployer.finding import Finding, Verdict
 from scripts.deployer.plan.model import Change, Plan, StackChanges, StatementChange
 from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.report.findings import print_findings
 from scripts.deployer.report.hanging import find_breaks, print_hanging, print_warning
-from scripts.deployer.report.plan_text import print_plan
+from scripts.deployer.report.plan_text import print_failure, print_plan
 from scripts.deployer.status import Drift, StackStatus, Status
+from scripts.verify.report import show_results
+from scripts.verify.results import Check
+from scripts.verify.results import Status as CheckStatus
 from tests.deployer.conftest import GOLDEN
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/dynamodb-payment-ledger-staging/index/open-payments"
@@ -81,6 +89,43 @@ def test_no_line_is_longer_than_the_terminal_and_nothing_is_lost(columns: int, t
     lines = print_on_terminal(lambda console: print_hanging(console, Text(text)), columns)
     assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)
     assert all(Text(line).cell_len <= columns for line in lines)
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80])
+def test_no_command_that_a_message_suggests_is_broken_by_a_line_break(columns: int) -> None:
+    """As it could not be pasted into a shell; what is longer than the terminal, the terminal itself wraps."""
+    commands = [
+        suggest_command("deploy", "continue-rollback", "staging", "--skip", "Data/DeadLetters"),
+        suggest_command("destroy", "staging", "--purge"),
+        complete_aws_commands("aws sqs delete-queue --queue-url $(aws sqs get-queue-url --queue-name payment-dlq-dev)"),
+        suggest_payments_command("staging", "dlq", "list"),
+    ]
+    text = (
+        f"first {commands[0]}, and then ({commands[1]}); or delete it: {commands[2]}; see what is left: {commands[3]}"
+    )
+
+    def print_lines(console) -> None:
+        print_hanging(console, Text(text))
+        print_warning(console, text, "red")
+        ConsoleReporter(console).announce_step("Left behind:", text)
+        print_findings(console, [Finding("names", Verdict.FAILURE, text, text)])
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        cause = Event("1", at, "arn", "Data/Queue", "AWS::SQS::Queue", "CREATE_FAILED", text, "")
+        print_failure(console, Failure("stack", "ROLLBACK_COMPLETE", cause, next_step=text))
+
+    output = "\n".join(print_on_terminal(print_lines, columns))
+    assert [output.count(command) for command in commands] == [7] * len(commands)
+    sentence = [line for line in output.splitlines() if not any(command in line for command in commands)]
+    assert max(map(len, sentence), default=0) <= columns
+
+
+def test_a_table_of_checks_lists_the_commands_that_its_cells_break() -> None:
+    command = suggest_command("deploy", "staging", "--wait")
+    check = Check(
+        "stacks", "Every stack is up to date", CheckStatus.FAILED, f"Data is not, so deploy with {command}", 0.1
+    )
+    lines = print_on_terminal(lambda console: show_results(console, [check, check], []))
+    assert [line for line in lines if line.startswith("→")] == [f"→ {command}"]
 
 
 def test_what_is_wrapped_stands_to_the_right() -> None:

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from scripts.common.terminal import make_line
 
 from ..finding import Finding, Verdict
-from .hanging import print_hanging
+from .hanging import INDENT, print_hanging
 from .markdown import escape_cell
 
 # In the order of severity: sign, colour, the words that count one and several findings, and emoji in Markdown.
@@ -49,21 +48,17 @@ def _not_passed(findings: Sequence[Finding]) -> list[Finding]:
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     print_hanging(console, Text.assemble(("Examining", "bold"), f" the account: {summarize_findings(findings)}"))
-    table = Table.grid(padding=(0, 1))
-    # The last column wraps on a terminal, and nowhere else.
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
     listed = _not_passed(findings)
+    width = max((len(make_line(finding.subject)) for finding in listed), default=0)
     for finding, following in zip_longest(listed, listed[1:]):
         sign, colour, _, _ = _SIGNS[finding.verdict]
-        line = Text(make_line(finding.text))
+        begin = f" {make_line(finding.subject):<{width}} "
+        indent = len(sign + begin)
+        print_hanging(console, Text.assemble((sign, f"bold {colour}"), begin, make_line(finding.text)), indent)
         # Findings with the same next step show it once.
         if finding.next_step and (following is None or following.next_step != finding.next_step):
-            line.append(f"\n→ {make_line(finding.next_step)}", style="dim")
-        table.add_row(Text(sign, style=f"bold {colour}"), Text(make_line(finding.subject)), line)
-    if listed:
-        console.print(table)
+            step = Text(f"{' ' * indent}→ {make_line(finding.next_step)}", style="dim")
+            print_hanging(console, step, indent + INDENT)
 
 
 def render_findings(findings: Sequence[Finding]) -> str:
