@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts.common.command import end_silently_if_unread
 from scripts.common.suggestion import repeat_options
 from scripts.common.terminal import create_console, echo
 from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1
@@ -132,6 +133,7 @@ def main(
     with (
         common.report_errors(NAME, "nothing was changed", in_json=as_json),
         repeat_options(common.list_given_options()),
+        end_silently_if_unread(),
     ):
         settings.load(name, settings_file)  # raises SettingsError
         from .demands import Mix

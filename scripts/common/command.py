@@ -1,17 +1,18 @@
 """How commands end: errors as one line on stderr, and the exit code.
 
-The exit code is 1 for an expected error, 3 if an operation continues that is no longer watched, and 130 for Ctrl-C,
-SIGTERM or a closed terminal. Any other exception is a defect and keeps its traceback. The exit code for wrong arguments
-is the command's own.
+The exit code is 1 for an expected error, 3 if an operation continues that is no longer watched, 130 for Ctrl-C, SIGTERM
+or a closed terminal, and 141 for a command that only reads and whose output nobody reads any more. Any other exception
+is a defect and keeps its traceback. The exit code for wrong arguments is the command's own.
 """
 
+import errno
 import os
 import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -28,6 +29,8 @@ from .terminal import echo
 HELP = {"help_option_names": ["-h", "--help"]}
 # click's "(Did you mean one of ...?)" behind a sentence.
 _QUESTION_AT_END = re.compile(r"\((Did you mean [^()]*\?)\)$")
+# 128 and the number of SIGPIPE, which Windows does not have.
+UNREAD = 141
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -72,6 +75,23 @@ def report_errors(
         ignore_interrupts()
 
 
+@contextmanager
+def end_silently_if_unread() -> Iterator[None]:
+    """End the process without a message if nobody reads its output any more, as with ``| head``.
+
+    For commands that only read: they end as other tools do, with the exit code that a shell gives to SIGPIPE.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OutputError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        exit_with_error("", "", UNREAD)
+
+
 def ignore_interrupts() -> None:
     """Ignore Ctrl-C, SIGTERM and a closed terminal from now on: the result is reported, and is the exit code's, too.
 
@@ -107,10 +127,12 @@ class GuardedCommand(click.Command):
     """A command whose help and usage errors, too, are one line, even if they cannot be written."""
 
     usage_exit_code = click.UsageError.exit_code
+    _asks_help = False
 
-    def main(self, *arguments: Any, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
         prepare_streams()
-        return super().main(*arguments, **options)
+        self._asks_help = bool(set(HELP["help_option_names"]) & set(sys.argv if args is None else args))
+        return super().main(args, *others, **options)
 
     def report_usage_error(self, message: str) -> None:
         """Report wrong arguments to programs that read standard output, before the line on standard error."""
@@ -120,13 +142,21 @@ class GuardedCommand(click.Command):
     ) -> click.Context:
         script = parent.find_root().info_name if parent else info_name
         context = self.context_class(self, info_name=info_name, parent=parent)
-        with _end_on_unwritable_output(script), self._shorten_usage_error(context):
+        with self._end_on_unwritable_output(script), self._shorten_usage_error(context):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _end_on_unwritable_output(ctx.find_root().info_name), self._shorten_usage_error(ctx):
+        with self._end_on_unwritable_output(ctx.find_root().info_name), self._shorten_usage_error(ctx):
             _check_working_folder()
             return super().invoke(ctx)
+
+    @contextmanager
+    def _end_on_unwritable_output(self, script: str | None) -> Iterator[None]:
+        try:
+            with end_silently_if_unread() if self._asks_help else nullcontext():
+                yield
+        except OutputError as error:
+            exit_with_error(Path(script or "").stem, describe_error(error))
 
     @contextmanager
     def _shorten_usage_error(self, context: click.Context) -> Iterator[None]:
@@ -150,14 +180,6 @@ def _check_working_folder() -> None:
         os.getcwd()
     except OSError as error:
         raise click.UsageError(f"the working folder cannot be used ({error.strerror}); change to another one") from None
-
-
-@contextmanager
-def _end_on_unwritable_output(script: str | None) -> Iterator[None]:
-    try:
-        yield
-    except OutputError as error:
-        exit_with_error(Path(script or "").stem, describe_error(error))
 
 
 def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:

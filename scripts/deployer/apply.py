@@ -126,11 +126,12 @@ def _delete_unused(session: Session, artifacts: BootstrapProposal) -> None:
         session.report.announce_step("Deployed,", f"but {leftover}")
 
 
-def discard_plan(session: Session, path: Path) -> list[str]:
+def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
     """Delete a saved plan, its change sets, and the empty stack in review that the platform's may have created.
 
-    Returns the names of the stacks that the plan was to change.
+    Returns the names of the stacks that the plan was to change, and whether any of the change sets still existed.
     """
+    have_existed = False
     saved_plan = _load_plan(session, path)
     for planned in saved_plan.stacks:
         before = describe_stack(session.cloudformation, planned.stack_name)
@@ -138,9 +139,9 @@ def discard_plan(session: Session, path: Path) -> list[str]:
         for change_set_id in filter(None, (planned.change_set_id, first)):
             # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
             name = change_set_id.split("/")[1] if "/" in change_set_id else change_set_id
-            change_set.delete_change_set(session.cloudformation, before, name)
+            have_existed |= change_set.delete_change_set(session.cloudformation, before, name)
     delete_plan_file(path)
-    return [planned.stack_name for planned in saved_plan.stacks]
+    return [planned.stack_name for planned in saved_plan.stacks], have_existed
 
 
 def discard_change_set(session: Session, name: str) -> KeptPlan:

@@ -331,10 +331,11 @@ def suggest_deletion(stack_name: str, name: str) -> str:
     )
 
 
-def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> None:
+def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> bool:
     """Delete the change set and the empty stack in review that it created; raises ``UserError`` if that fails.
 
-    CloudFormation refuses to delete a change set while it is being created, and deletes it asynchronously.
+    Returns whether there may have been one. CloudFormation refuses to delete a change set while it is being created, and
+    deletes it asynchronously.
     """
     change_set: DeleteChangeSetInputTypeDef = {"StackName": before.name, "ChangeSetName": name}
     command = suggest_deletion(before.name, name)
@@ -343,7 +344,7 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
     if not before.exists:
         rest += f"; then the stack, if it is empty and still in REVIEW_IN_PROGRESS: {review}"
     try:
-        status = _wait_until_deleted(cloudformation, change_set)
+        status, has_existed = _wait_until_deleted(cloudformation, change_set)
         if status is not None:
             raise UserError(f"change set {name} of {before.name} could not be deleted; it is {status}; {rest}")
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
@@ -357,11 +358,15 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
         raise UserError(
             f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {review}"
         ) from error
+    return has_existed
 
 
-def _wait_until_deleted(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> str | None:
-    """Delete the change set, and return its status after a while: None, or why it still exists."""
+def _wait_until_deleted(
+    cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef
+) -> tuple[str | None, bool]:
+    """Delete the change set, and return its status after a while, which is None if it is gone, and if it was there."""
     status: str | None = ""
+    has_existed = False
     for _ in poll_with_backoff(CLEANUP_SECONDS):
         try:
             status = _read_status(cloudformation, change_set)
@@ -369,14 +374,16 @@ def _wait_until_deleted(cloudformation: CloudFormationClient, change_set: Delete
             if not is_denied(error):
                 raise
             # What may not be read may be deleted nevertheless; CloudFormation then says whether it could be.
+            has_existed = True
             if _request_deletion(cloudformation, change_set):
-                return None
+                return None, has_existed
             continue
         if status is None:
             break
+        has_existed = True
         if status not in CREATING and not status.startswith("DELETE_"):
             _request_deletion(cloudformation, change_set)
-    return status
+    return status, has_existed
 
 
 def remove_abandoned(

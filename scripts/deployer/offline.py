@@ -33,22 +33,38 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
         source = f"revision {revision}"
     elif options.record is None or not options.record.exists():
         compared = _compare_with_nothing(options)
-        source = "nothing"
+        source = ""
         notices.append(
             f"no deployment of {options.environment} is recorded on this machine, so this is the plan of a first one; "
             "to compare with a git revision: --against REVISION"
         )
+    elif _has_emulator_gone(options.environment, last := load_deployment(options.record)):
+        compared = _compare_with_nothing(options)
+        source = ""
+        notices.append(
+            "the AWS emulator with the last deployment is not running any more, so this is the plan of a first one"
+        )
     else:
-        last = load_deployment(options.record)
         compared = _compare_with_last_deployment(options, last)
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
     if compared.is_empty:
         return False
     protected = compared.list_stack_paths() if options.rollout.stack_policy else set()
     notices += compared.describe_moves(options.environment, protected)
-    basis = f"Based on a comparison of the local templates with {source}, without access to AWS."
+    compares = f"a comparison of the local templates with {source}" if source else "the local templates alone"
+    basis = f"Based on {compares}, without access to AWS."
     report.show_plan(compared.make_offline_plan(basis, tuple(notices)))
     return True
+
+
+def _has_emulator_gone(environment: str, last: LastDeployment) -> bool:
+    """Whether the last deployment was to an emulator that has ended, and has taken everything with it."""
+    if environment != settings.LOCAL:
+        return False
+    from scripts.local import server
+
+    emulator = server.find_kept_server()
+    return emulator is None or last.endpoint != emulator.url
 
 
 def _compare_with_nothing(options: DeploymentOptions) -> Comparison:

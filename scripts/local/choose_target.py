@@ -23,6 +23,12 @@ def check_supported(environment: str, command: str) -> None:
         raise UserError(f"{LOCAL} cannot be used with {command}: the AWS emulator {gaps.COMMANDS[command]}")
 
 
+def check_emulator(environment: str, consequence: str) -> None:
+    """Raise ``UserError`` with the consequence if ``environment`` is on the emulator, and that is not running."""
+    if environment == LOCAL and server.find_kept_server() is None:
+        raise UserError(f"the AWS emulator is not running; {consequence}")
+
+
 def reach_environment(
     environment: str,
     profile: str | None,

@@ -29,7 +29,10 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 START_SECONDS = 60
-NOT_RUNNING = "the AWS emulator is not running; start it with `make demo KEEP=1`, or empty with scripts/deploy.sh local"
+NOT_RUNNING = (
+    "the AWS emulator is not running, and nothing is deployed to local: `scripts/deploy.sh local` starts it and "
+    "deploys, `make demo KEEP=1` makes sample payments, too"
+)
 _PREFIX = "payment-platform-"
 # A file in the server's folder that its process holds locked.
 LOCK = "lock"

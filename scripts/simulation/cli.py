@@ -75,7 +75,7 @@ def main(
     Payments arrive at random from a minute before the outage until five minutes after it. The command prints how they
     end, for how long after the outage some are open or to be closed at the gateway, and what is throttled.
     """
-    with command.report_errors(NAME):
+    with command.report_errors(NAME), command.end_silently_if_unread():
         parameters = settings.load(environment, settings_file)
         assumptions = parse_assumptions(changes)
         scenarios = [

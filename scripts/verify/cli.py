@@ -3,11 +3,13 @@
 import json
 import sys
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from scripts.common.command import end_silently_if_unread
 from scripts.common.errors import Aborted, describe_error
 from scripts.common.terminal import create_console, echo
 from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
@@ -60,7 +62,10 @@ def main(
 
     Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error.
     """
-    with common.report_errors(NAME, "what was changed has been undone", in_json=as_json):
+    with (
+        common.report_errors(NAME, "what was changed has been undone", in_json=as_json),
+        end_silently_if_unread() if only_reads else nullcontext(),
+    ):
         settings.load(common.environment, common.settings_file)  # raises SettingsError
         from . import announcement, read_only, report, runner
 

@@ -44,7 +44,7 @@ def test_an_offline_plan_of_an_environment_that_was_never_deployed_shows_everyth
     path.write_text(f"{text}\n[qa]\n{text.split('[staging]')[1].split('[prod]')[0]}", encoding="utf-8")
     planned = command("plan", "qa", "--offline", "--settings", str(path), code=2)
     assert "payment-platform-qa" in planned.stdout
-    assert "Based on a comparison of the local templates with nothing, without access to AWS." in planned.stdout
+    assert "Based on the local templates alone, without access to AWS." in planned.stdout
     notices = [line for line in planned.stdout.splitlines() if line.startswith("! ")]
     assert notices[0].startswith(f"! {path.name}: [qa]: permissions boundaries"), notices
     assert "no deployment of qa is recorded on this machine, so this is the plan of a first one" in notices[1]

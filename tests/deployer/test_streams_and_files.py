@@ -136,9 +136,38 @@ def test_a_closed_terminal_ends_a_command_as_ctrl_c_does(
     assert aws.remaining_names == []
 
 
-def test_a_plan_whose_output_nobody_reads_says_that_nothing_was_changed(command: Command, aws: Service) -> None:
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("deploy", ("plan", "dev")),
+        ("deploy", ("plan", "dev", "--json")),
+        ("deploy", ("plan", "dev", "--against", "HEAD~1")),
+        ("deploy", ("plan", "dev", "--help")),
+        ("status", ("dev",)),
+        ("status", ("dev", "--json")),
+        ("outputs", ("dev",)),
+    ],
+)
+def test_a_command_that_only_reads_ends_silently_if_nobody_reads_its_output(
+    command: Command, aws: Service, script: str, arguments: tuple[str, ...]
+) -> None:
+    """As other tools do with `| head`, with the exit code of SIGPIPE."""
     add_platform(aws, edit_harmlessly)
-    process = command.start("plan", "dev")
+    process = command.start(*arguments, script=script)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    error_text = process.stderr.read()
+    assert (process.wait(timeout=LONGEST_SECONDS), error_text) == (141, "")
+    assert aws.remaining_names == []
+
+
+@pytest.mark.parametrize("arguments", [("plan", "dev", "--out", "plan.json"), ("dev", "--yes")])
+def test_a_command_that_was_to_change_or_save_something_says_that_it_did_not(
+    command: Command, aws: Service, arguments: tuple[str, ...]
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    process = command.start(*arguments)
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

@@ -8,14 +8,14 @@ documents name the sub-command first.
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.common.command import exit_with_error, ignore_interrupts
+from scripts.common.command import end_silently_if_unread, exit_with_error, ignore_interrupts
 from scripts.common.errors import StillRunning, UserError
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
@@ -139,7 +139,11 @@ def plan(
     if out and offline:
         raise click.UsageError("--out cannot be combined with --offline")
     _check_execution(execution, offline=offline, imports_existing=imports_existing)
-    with _open_reporter(common, as_json, as_markdown=as_markdown, full=full) as (report, console):
+    with (
+        _open_reporter(common, as_json, as_markdown=as_markdown, full=full) as (report, console),
+        # A plan that is not saved only reads.
+        nullcontext() if out else end_silently_if_unread(),
+    ):
         options = _read_options(
             common,
             offline=offline,
@@ -192,7 +196,8 @@ def _check_execution(execution: dict[str, bool], *, offline: bool, imports_exist
 @_json
 def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...], adopt: bool, as_json: bool) -> None:
     """Execute exactly the plan saved in FILE."""
-    with _open_session(common, as_json, yes, file=file, destroys=destroys, adopt=adopt) as session:
+    command_options: dict[str, Any] = {"destroys": destroys, "adopt": adopt}
+    with _open_session(common, as_json, yes, file=file, starts_emulator=False, **command_options) as session:
         from scripts.deployer.apply import apply_plan
 
         _end_deployment(session, apply_plan(session, file))
@@ -210,16 +215,18 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     from scripts.deployer.abandoned import is_change_set_name
 
     name = str(file) if is_change_set_name(str(file)) and not file.exists() else ""
-    # A new emulator has no change set to delete.
-    with _open_session(common, as_json, file=None if name else file, starts_emulator=not name) as session:
+    with _open_session(common, as_json, file=None if name else file, starts_emulator=False) as session:
         from scripts.deployer.apply import discard_change_set, discard_plan
 
         if name:
             plan = discard_change_set(session, name)
-            description, names = str(plan), plan.stack_names
+            description, names, have_existed = str(plan), plan.stack_names, True
         else:
-            description, names = f"the saved plan in {file}", discard_plan(session, file)
-        message = f"{description} has been deleted, with its change sets of {' and '.join(names)}"
+            names, have_existed = discard_plan(session, file)
+            description = f"the saved plan in {file}"
+        change_sets = f"with its change sets of {' and '.join(names)}"
+        fate = change_sets if have_existed else "its change sets did not exist any more"
+        message = f"{description} has been deleted{', ' if have_existed else '; '}{fate}"
         # The platform, if the plan was to change both stacks.
         session.report.show_result("discarded", stack_name=names[-1], outputs={}, message=message)
 
@@ -432,7 +439,7 @@ def _open_session(
         options = _read_options(common, **command_options)
         from scripts.deployer.execution_options import check_options
         from scripts.deployer.session import Session
-        from scripts.local.choose_target import check_supported
+        from scripts.local.choose_target import check_emulator, check_supported
 
         check_options(options)
         check_supported(options.environment, command)
@@ -440,6 +447,8 @@ def _open_session(
             from scripts.deployer.apply import check_environment
 
             check_environment(file, options.environment)
+            # A new emulator has no change set to execute or to delete.
+            check_emulator(options.environment, f"the change sets of {file} have gone with it; delete the file")
         target = common.reach_target(announce_start_on=console if starts_emulator else None)
         yield Session(options, target, report, partial(confirm_deployment, yes, options.destroys))
 

@@ -6,6 +6,7 @@ import shlex
 
 import click
 
+from scripts.common.command import end_silently_if_unread
 from scripts.common.errors import UserError
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console, echo
@@ -30,7 +31,7 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
 
     With one name and the table format, prints only the value.
     """
-    with common.report_errors("outputs", "nothing was changed"):
+    with common.report_errors("outputs", "nothing was changed"), end_silently_if_unread():
         settings.load(common.environment, common.settings_file)
         from scripts.deployer.report import plan_text
         from scripts.deployer.stack import describe_environment

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts.common.command import end_silently_if_unread
 from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
 from scripts.common.suggestion import suggest_command
@@ -40,7 +41,7 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     Exits with 2 if a stack has failed or drifted, if code-only has changed a function, or if an alarm is in ALARM or
     missing. An alarm on missing heartbeats does not count before the first one is due.
     """
-    with common.report_errors("status", "nothing was changed", in_json=as_json):
+    with common.report_errors("status", "nothing was changed", in_json=as_json), end_silently_if_unread():
         parameters = settings.load(common.environment, common.settings_file)
         rollout = settings.load_rollout(common.environment, common.settings_file)
         from ..status import NotDeployed, read_status

@@ -18,7 +18,7 @@ from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Count, Plan
 
 from ..deployment_options import ArtifactsResult
-from ..finding import Finding, Verdict
+from ..finding import Finding
 from . import findings as findings_report
 from . import markdown, plan_text
 from .hanging import INDENT, print_hanging
@@ -43,7 +43,7 @@ class ConsoleReporter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console, self._markdown, self._full, self._clock = console, as_markdown, full, clock
-        self._findings, self._is_stopped, self._has_plan = "", False, False
+        self._findings, self._has_plan = "", False
 
     def announce_step(self, title: str, detail: str = "") -> None:
         if self._markdown:
@@ -57,10 +57,6 @@ class ConsoleReporter:
             findings_report.print_findings(self._console, findings)
             return
         self._findings = findings_report.render_findings(findings)
-        if any(finding.verdict is Verdict.FAILURE for finding in findings):
-            # No plan follows, and no other reason.
-            self._is_stopped = True
-            self._print_raw(f"### The deployment is stopped\n\n{self._findings}")
 
     def show_plan(self, plan: Plan, *, number: int = 1, of: int = 1, lists_retained: bool = True) -> None:
         if of > 1:
@@ -107,8 +103,8 @@ class ConsoleReporter:
     def show_error(self, stack_name: str, message: str) -> None:
         if self._markdown and self._has_plan:
             self._print_raw(markdown.render_failure_after_plan(message))
-        elif self._markdown and not self._is_stopped:
-            self._print_raw(markdown.render_error(f"Deployment of `{stack_name}`", message))
+        elif self._markdown:
+            self._print_raw(markdown.render_error(f"Deployment of `{stack_name}`", message, self._findings))
 
     def show_result(
         self,
@@ -125,15 +121,14 @@ class ConsoleReporter:
                 self._print_raw(markdown.render_no_changes(f"Deployment of `{stack_name}`"))
             return
         if outputs and outputs_command:
-            line = f"the outputs have not changed; {outputs_command} prints them"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_hanging(self._console, Text(f"the outputs have not changed; {outputs_command} prints them"))
         elif outputs:
             self._console.print()
             plan_text.print_outputs(self._console, outputs)
             self._console.print()
-        self._console.print(f"{stack_name}: {message or result}", markup=False, highlight=False, soft_wrap=True)
+        print_hanging(self._console, Text(f"{stack_name}: {message or result}"))
         if artifacts and artifacts.result == "kept":
-            self._console.print(artifacts.message, markup=False, highlight=False, soft_wrap=True)
+            print_hanging(self._console, Text(artifacts.message))
 
     def _print_raw(self, text: str) -> None:
         self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True, end="")

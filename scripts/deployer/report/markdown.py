@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
+from scripts.common.suggestion import find_suggestions
 from scripts.common.terminal import make_line
 from scripts.deployer.plan.danger import Danger, find_dangers
 from scripts.deployer.plan.model import Count, Plan, StackChanges
@@ -18,6 +19,10 @@ LONGEST_COMMENT = 60_000
 MARKER = "<!-- payment-platform plan -->"
 # The beginning of an address that GitHub makes a link of: a space without width behind it prevents that.
 _ADDRESS = re.compile(r":(?=//)|www(?=\.)", re.IGNORECASE)
+# What would make an item of a list of its own at the beginning of a line.
+_LIST_SIGN = re.compile(r"^(\d*)([-+=.)])(?=\s|$)")
+# The colon of ARNs, such as those of secrets, before what GitHub makes a picture of.
+_SHORT_CODE = re.compile(r":(?=(?:secret|key):)")
 
 
 def render_plan(plan: Plan, title: str, findings: str = "", longest: int = LONGEST_COMMENT) -> str:
@@ -63,13 +68,20 @@ def render_no_changes(title: str) -> str:
     return f"{MARKER}\n### {title}\n\nNo changes.\n"
 
 
-def render_error(title: str, message: str) -> str:
-    return f"{MARKER}\n### {title}\n\n**No plan:** {escape_cell(message)}\n"
+def render_error(title: str, message: str, findings: str = "") -> str:
+    """Return what stands in place of a plan, with the preflight's ``findings``, which may be the reason."""
+    return f"{MARKER}\n### {title}\n\n**No plan:** {_render_lines(message)}\n" + (findings and f"\n{findings}")
 
 
 def render_failure_after_plan(message: str) -> str:
     """Return what follows a plan if the command fails after it, so that the comment does not deny its own plan."""
-    return f"\n**The command failed after this plan was made:** {escape_cell(message)}\n"
+    return f"\n**The command failed after this plan was made:** {_render_lines(message)}\n"
+
+
+def _render_lines(message: str) -> str:
+    """Return a message of one line as text, and one of several, such as a list of mistakes, as a list."""
+    lines = [escape_cell(line) for line in message.split("\n") if line.strip()]
+    return "".join(lines) if len(lines) < 2 else "\n" + "".join(f"\n- {line}" for line in lines)
 
 
 def render_total(stack_names: Sequence[str], total: Count) -> str:
@@ -124,7 +136,18 @@ def escape_cell(cell: str) -> str:
     GitHub makes links also of addresses that are no mark-up: https://github.github.com/gfm/#autolinks-extension-
     """
     cell = make_line(cell.replace("\n", " "))
+    # A command is code, which can be copied, but for the characters that end code or a cell.
+    commands = [span for span in find_suggestions(cell) if not {"`", "|"} & set(cell[slice(*span)])]
+    parts, written = [], 0
+    for start, end in commands:
+        parts += [_escape_text(cell[written:start]), f"`{cell[start:end]}`"]
+        written = end
+    return "".join([*parts, _escape_text(cell[written:])])
+
+
+def _escape_text(text: str) -> str:
     for character in "\\|*_`[]#~":
-        cell = cell.replace(character, f"\\{character}")
-    cell = html.escape(cell, quote=False).replace("$", "<span>$</span>").replace("@", "@&#8203;")
-    return _ADDRESS.sub(r"\g<0>&#8203;", cell)
+        text = text.replace(character, f"\\{character}")
+    text = html.escape(text, quote=False).replace("$", "<span>$</span>").replace("@", "@&#8203;")
+    text = _LIST_SIGN.sub(r"\1\\\2", text)
+    return _SHORT_CODE.sub("<span>:</span>", _ADDRESS.sub(r"\g<0>&#8203;", text))

@@ -189,11 +189,17 @@ def _reverts_drift(change: Change) -> bool:
 
 
 def print_outputs(console: Console, outputs: dict[str, str]) -> None:
-    """Print a line for each, without wrapping, so that values can be copied."""
+    """Print a line for each, without wrapping, so that values can be copied.
+
+    On a terminal where a line would not fit, the value begins the next one.
+    """
     width = max(map(len, outputs), default=0)
     for key in sorted(outputs):
-        line = make_line(f"{key:<{width}}  {outputs[key]}")
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        name, value = make_line(f"{key:<{width}}"), make_line(outputs[key])
+        is_long = console.is_terminal and len(name) + 2 + len(value) > console.width
+        lines = [key, f"  {value}"] if is_long else [f"{name}  {value}"]
+        for line in lines:
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def print_failure(console: Console, failure: Failure) -> None:

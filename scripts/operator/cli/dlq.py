@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click import UsageError
 
+from scripts.common.command import end_silently_if_unread
 from scripts.common.errors import UserError, describe_error
 from scripts.common.terminal import echo
 
@@ -26,6 +27,7 @@ def dlq() -> None:
 @dlq.command("list")
 @as_json
 @click.pass_obj
+@end_silently_if_unread()
 def list_letters(reach_platform: ReachPlatform, as_json: bool) -> None:
     """List the dead letters and the current status of their payments.
 
@@ -56,6 +58,7 @@ def list_letters(reach_platform: ReachPlatform, as_json: bool) -> None:
 @click.argument("transaction_id")
 @as_json
 @click.pass_obj
+@end_silently_if_unread()
 def explain(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> None:
     """Explain why a payment failed and what a redrive would do."""
     platform = reach_platform()

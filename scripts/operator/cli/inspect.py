@@ -5,7 +5,7 @@ import time
 
 import click
 
-from scripts.common.command import Interrupted
+from scripts.common.command import Interrupted, end_silently_if_unread
 from scripts.common.terminal import echo
 
 from ..json_output import to_json
@@ -17,6 +17,7 @@ from .common import ReachPlatform, as_json, echo_json, main, make_console, parse
 @click.argument("transaction_id")
 @as_json
 @click.pass_obj
+@end_silently_if_unread()
 def show(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> None:
     """Show everything that happened to a payment, in chronological order.
 
@@ -59,6 +60,7 @@ def show(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> N
 )
 @as_json
 @click.pass_obj
+@end_silently_if_unread()
 def list_payments(
     reach_platform: ReachPlatform, selection: Selection | None, since: str | None, limit: int, as_json: bool
 ) -> None:
@@ -89,6 +91,7 @@ def list_payments(
 @click.option("--since", metavar="WHEN", help="Start at this time: 30m, 2h or 2026-11-23T12:00 (UTC).  [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 @click.pass_obj
+@end_silently_if_unread()
 def tail(reach_platform: ReachPlatform, since: str | None, as_json: bool) -> None:
     """Follow payments as they change, until Ctrl-C.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scripts.common.command import Interrupted
+from scripts.common.command import Interrupted, end_silently_if_unread
 from scripts.common.errors import UserError
 from scripts.common.terminal import echo
 from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
@@ -42,7 +42,7 @@ def main(common: CommonOptions, is_followed: bool, since: str, as_json: bool, fu
     FUNCTION, if given, is validation, processing, reconciliation or workflow. What is masked there is masked here.
     CloudWatch delivers a line some seconds after it was written.
     """
-    with common.report_errors("logs", _UNCHANGED):
+    with common.report_errors("logs", _UNCHANGED), end_silently_if_unread():
         settings.load(common.environment, common.settings_file)
         start = parse_since(since)
         sources = [function] if function else list(SOURCE_NAMES)
