@@ -334,8 +334,8 @@ def suggest_deletion(stack_name: str, name: str) -> str:
 def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> bool:
     """Delete the change set and the empty stack in review that it created; raises ``UserError`` if that fails.
 
-    Returns whether there may have been one. CloudFormation refuses to delete a change set while it is being created, and
-    deletes it asynchronously.
+    Returns whether there may have been one. CloudFormation refuses to delete a change set while it is being created,
+    and deletes it asynchronously.
     """
     change_set: DeleteChangeSetInputTypeDef = {"StackName": before.name, "ChangeSetName": name}
     command = suggest_deletion(before.name, name)
