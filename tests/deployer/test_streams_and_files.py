@@ -119,8 +119,8 @@ def test_what_ends_the_command_while_it_is_being_ended_does_not_hide_that_the_de
     result = command("dev", "--yes", code=3)
     reason = "interrupted" if isinstance(second, KeyboardInterrupt) else str(second)
     assert result.stderr == (
-        f"deploy: {reason}; the deployment continues; watch it: scripts/deploy.sh dev --follow, or cancel it: "
-        "scripts/deploy.sh dev --cancel\n"
+        f"deploy: {reason}; the deployment continues; watch it: scripts/deploy.sh follow dev, or cancel it: "
+        "scripts/deploy.sh cancel dev\n"
     )
 
 
