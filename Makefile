@@ -13,7 +13,7 @@ PARALLEL := -n 4 --dist loadgroup
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-fast prove compatible backlog conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
+.PHONY: help demo page test test-fast prove compatible backlog express conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
         lock lock-check sbom bench load demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
@@ -40,6 +40,9 @@ compatible: $(VENV)/installed  ## Make payments while the functions change from 
 
 backlog: $(VENV)/installed  ## Settle 1,000 payments that an outage left open, by a run on the emulator, and 500 by two at once; COUNT=NUMBER
 	BACKLOG=$(or $(COUNT),1000) $(BIN)/python -m pytest tests/e2e/test_backlog.py --quiet --capture=no --timeout=1800
+
+express: $(VENV)/installed  ## Change to the Express workflow and back while 200 payments are made, on the emulator; COUNT=NUMBER
+	EXPRESS_PAYMENTS=$(or $(COUNT),200) $(BIN)/python -m pytest tests/e2e/test_express.py --quiet --timeout=1800
 
 conformance: $(VENV)/installed  ## Compare our doubles and readers of AWS with recordings of AWS, and 10,000 generated plans with their values
 	@scripts/python.sh tests.conformance

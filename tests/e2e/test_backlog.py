@@ -36,7 +36,7 @@ pytestmark = pytest.mark.e2e
 
 API_KEY = "sk_test_of_a_backlog"
 # By default few enough for two cores, whose emulator settles about ten a second.
-COUNT = int(os.environ.get("BACKLOG", "200"))
+COUNT = int(os.environ.get("BACKLOG", "60"))
 MACHINE = names.in_environment(names.RECONCILIATION_WORKFLOW, ENVIRONMENT)
 LIMITS = Limits({"USD": Money(1_000_000, "USD")}, {"USD": Money(500_000, "USD")})
 

@@ -64,26 +64,26 @@ def test_the_schedule_settles_a_payment_that_a_dead_workflow_left(platform: Plat
     )
     assert settled["status"] == {"S": "COMPLETED"}
     counts = wait_for_run(platform)
-    assert (counts["settled"] >= 1, counts["errors"]) == (True, 0)
+    assert counts["errors"] == 0
     # The version behind the alias in the rule was invoked.
     live = platform.client("lambda").get_alias(FunctionName=RECONCILIATION, Name=names.LIVE)["FunctionVersion"]
     assert read_ledger(platform, transaction_id)[-1]["actor"] == {"S": f"{RECONCILIATION}:{live}"}
 
 
 def wait_for_run(platform: Platform) -> dict[str, Any]:
-    """Return the output of the first run, which the state machine's last task answered."""
+    """Return the output of the run that has settled something; the rule may have started others before it."""
     machine = f"arn:aws:states:{server.REGION}:{server.ACCOUNT}:stateMachine:{MACHINE}"
     stepfunctions = platform.client("stepfunctions")
     for _ in range(500):
         executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
-        ended = [execution for execution in executions if execution["status"] != "RUNNING"]
-        if ended:
-            execution = stepfunctions.describe_execution(executionArn=ended[-1]["executionArn"])
+        for ended in (execution for execution in executions if execution["status"] != "RUNNING"):
+            execution = stepfunctions.describe_execution(executionArn=ended["executionArn"])
             assert execution["status"] == "SUCCEEDED", execution
             output: dict[str, Any] = json.loads(execution["output"])
-            return output
+            if output["settled"]:
+                return output
         time.sleep(0.2)
-    raise AssertionError("no run of reconciliation has ended")
+    raise AssertionError("no run of reconciliation has settled anything")
 
 
 def wait_until_settled(platform: Platform, transaction_id: str) -> dict[str, Any]:

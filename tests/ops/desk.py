@@ -57,10 +57,17 @@ class Desk:
         return process.returncode, (beginning + remainder).decode()
 
     def clean_up(self) -> None:
-        """Wait for the executions of earlier sections, and empty the dead-letter queue."""
+        """Wait for the executions of earlier sections, delete what they left open, and empty the dead-letter queue.
+
+        Of a payment that the simulator never answers, any later reconciliation is an error as soon as it is due.
+        """
         machine = self.platform.outputs["StepFunctionsStateMachineArn"]
         running = {"stateMachineArn": machine, "statusFilter": "RUNNING"}
         assert wait_until(lambda: not self.platform.client("stepfunctions").list_executions(**running)["executions"])
+        dynamodb, table = self.platform.client("dynamodb"), self.platform.outputs["DynamodbTableName"]
+        for item in dynamodb.scan(TableName=table)["Items"]:
+            if item["status"]["S"] in ("PENDING", "PROCESSING", "UNKNOWN"):
+                dynamodb.delete_item(TableName=table, Key={"transaction_id": item["transaction_id"]})
         self.platform.client("sqs").purge_queue(QueueUrl=f"http://queue/{server.ACCOUNT}/payment-dlq-local")
 
 
