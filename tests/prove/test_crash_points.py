@@ -1,9 +1,13 @@
-"""Injects every fault into every call of every function, singly and in pairs: enumerated, not sampled.
+"""Injects every fault into every call of every function, singly and in pairs: enumerated, not chosen at random.
+
+All pairs are `make prove`'s; `make test` takes each third one.
 
 After each run, once retries and reconciliation have ended, ``World.check_payments`` finds nothing wrong: a payment is
 charged as its status says, its ledger leads to that status, and it does not stay open.
 """
 
+import itertools
+import os
 import re
 import secrets
 from collections import Counter
@@ -24,6 +28,7 @@ from tests.prove.world import World
 from tests.workflow import request
 
 Behaviour = Callable[[Charge], Outcome | None]
+SHARE = 1 if os.environ.get("EVERY_PAIR") else 3
 
 
 @dataclass(frozen=True)
@@ -288,11 +293,12 @@ def test_no_fault_and_no_pair_of_faults_leaves_anything_wrong(name: str, record_
         singles += 1
         if not is_own_kind(undisturbed, *first):
             continue
-        for second in list_plans_of_pairs(broken, first[0]):
+        # The share begins elsewhere after each first fault, so that it has every second fault after some.
+        for second in itertools.islice(list_plans_of_pairs(broken, first[0]), singles % SHARE, None, SHARE):
             run_with_faults(dict([first, second]))
             pairs += 1
     print(f"\ncrash points, {name}: {singles} singly, {pairs} in pairs; ended {dict(ends)}")
     record_figure("crash points tested", singles)
     record_figure("pairs of crash points tested", pairs)
     assert singles > 20
-    assert pairs > 400
+    assert pairs > 400 // SHARE
