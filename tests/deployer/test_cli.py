@@ -61,7 +61,7 @@ def test_debug_shows_the_traceback() -> None:
     result = deploy("nowhere", "--debug", **KEYS)
     assert result.returncode == 1
     assert "Traceback" in result.stderr
-    assert "SettingsError" in result.stderr
+    assert "stacks.settings.UnknownEnvironment: " in result.stderr
 
 
 def test_a_wrong_argument_is_a_usage_error() -> None:

@@ -142,12 +142,11 @@ def escape_cell(cell: str) -> str:
     for start, end in commands:
         parts += [_escape_text(cell[written:start]), f"`{cell[start:end]}`"]
         written = end
-    return "".join([*parts, _escape_text(cell[written:])])
+    return _LIST_SIGN.sub(r"\1\\\2", "".join([*parts, _escape_text(cell[written:])]))
 
 
 def _escape_text(text: str) -> str:
     for character in "\\|*_`[]#~":
         text = text.replace(character, f"\\{character}")
     text = html.escape(text, quote=False).replace("$", "<span>$</span>").replace("@", "@&#8203;")
-    text = _LIST_SIGN.sub(r"\1\\\2", text)
     return _SHORT_CODE.sub("<span>:</span>", _ADDRESS.sub(r"\g<0>&#8203;", text))
