@@ -19,11 +19,16 @@ _DIGESTS = {"code": "digest of code and configuration", "layer": "digest of the 
 
 
 def list_version_fields(tree: Tree, path: str = "") -> dict[str, tuple[str, ...]]:
-    """Return what each part of the description is, by the path of the version in a tree of templates."""
+    """Return what each part of the description is, by the path of the version in a tree of templates.
+
+    A version that a loop makes has none: its description is not one of ours.
+    """
     fields = {
         f"{path}{logical_id}": tuple(_name_part(part) for part in parts)
         for logical_id, resource in tree.resources().items()
-        if resource["Type"] == VERSION and (parts := _list_parts(resource.get("Properties", {}).get("Description")))
+        if isinstance(resource, dict)
+        and resource["Type"] == VERSION
+        and (parts := _list_parts(resource.get("Properties", {}).get("Description")))
     }
     for logical_id, nested in tree.nested.items():
         fields |= list_version_fields(nested, f"{path}{logical_id}/")
@@ -66,7 +71,10 @@ def _split_property(prop: PropertyChange, names: tuple[str, ...]) -> Iterator[Pr
 def _list_parts(description: Any) -> list[Any]:
     """Return the parts of a description that is joined by spaces; none of another one."""
     arguments = description.get("Fn::Join") if isinstance(description, dict) else None
-    return arguments[1] if isinstance(arguments, list) and arguments[0] == " " else []
+    match arguments:
+        case [" ", [*parts]]:
+            return parts
+    return []
 
 
 def _name_part(part: Any) -> str:
