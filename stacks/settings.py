@@ -29,6 +29,8 @@ class UnknownEnvironment(SettingsError):
     """The settings file has no table of this name."""
 
 
+# How long a dead letter waits. It can be redriven until then, which needs the customer.
+DEAD_LETTER_DAYS = 14
 # The values that CloudWatch Logs accepts.
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -443,10 +445,6 @@ def _read_file(path: Path) -> dict[str, Any]:
     return file
 
 
-# A dead letter can be redriven for as long, and needs the customer: MessageRetentionPeriod of stacks/data/stack.py.
-_DEAD_LETTER_DAYS = 14
-
-
 def _list_wrong_pairs(table: Mapping[str, Any]) -> Iterator[str]:
     """Yield the mistakes of settings that depend on each other, each of which is valid."""
     protocol = table.get("notification_protocol", Settings.notification_protocol.default)
@@ -456,8 +454,8 @@ def _list_wrong_pairs(table: Mapping[str, Any]) -> Iterator[str]:
         yield f"notification_endpoint: it must be one of protocol {protocol}"
     maximum = table.get("maximum_amounts", Settings.maximum_amounts.default)
     high = table.get("high_value_amounts", Settings.high_value_amounts.default)
-    if 0 < table.get("customer_data_days", 0) < _DEAD_LETTER_DAYS:
-        yield f"customer_data_days: it must be 0, or at least {_DEAD_LETTER_DAYS}, while a dead letter can be redriven"
+    if 0 < table.get("customer_data_days", 0) < DEAD_LETTER_DAYS:
+        yield f"customer_data_days: it must be 0, or at least {DEAD_LETTER_DAYS}, while a dead letter can be redriven"
     if (table.get("gateway") == "stripe") != bool(table.get("gateway_secret_arn")):
         yield "gateway_secret_arn: it must be set for stripe, and only then"
     if table.get("gateway_secret_key_arn") and not table.get("gateway_secret_arn"):

@@ -31,6 +31,11 @@ CLOSING_SECONDS = 15 * 60
 ERASED = "erased"
 
 
+def without_run(execution: str) -> str:
+    """Return the ARN of an execution: to that of Express, the id of a run is appended, which begins with a "#"."""
+    return execution.partition("#")[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Payment:
     """One payment as the ledger holds it. Times are seconds since 1970."""
@@ -80,7 +85,7 @@ class Payment:
 
     @property
     def execution_arn(self) -> str:
-        return self.execution.partition("#")[0]
+        return without_run(self.execution)
 
     @property
     def outcome(self) -> Status:

@@ -64,7 +64,7 @@ def main(keep: bool, express: bool) -> None:
             with emulator.take_turn(lambda: console.print("waiting for the end of another demonstration on it")):
                 run_demonstration(platform, console, page, **({"WorkflowType": "express"} if express else {}))
             if keep:
-                _print_next_steps(platform, console)
+                _print_next_steps(platform, console, express=express)
             if keep and sys.stdout.isatty():
                 _keep_page_until_interrupt(page, console)
 
@@ -140,13 +140,14 @@ def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console
     console.print(summary_line if deployed.changed else f"{options.stack_name} is deployed already")
 
 
-def _print_next_steps(platform: Platform, console: Console) -> None:
+def _print_next_steps(platform: Platform, console: Console, *, express: bool) -> None:
     console.rule("The emulator is still running")
     machine = platform.outputs["StepFunctionsStateMachineArn"]
     logs = _name_in_environment(names.PROCESSING.log_group)
+    differences = "the demo's own subscription" + (" and the Express workflow" if express else "")
     for line in (
         "scripts/payments.sh --env local list    # also show, tail, start, dlq list; see --help",
-        "scripts/deploy.sh plan local      # would remove the demo's own subscription, and nothing else",
+        f"scripts/deploy.sh plan local    # would remove {differences}, and nothing else",
         "make local-stop    # stops the emulator",
         "",
         "# with the AWS CLI:",

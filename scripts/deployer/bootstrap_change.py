@@ -146,7 +146,11 @@ def find_change(session: Session, stack: Stack) -> BootstrapChange | None:
 
 
 class _ChangedMeanwhile(UserError):
-    """Somebody else has changed the artifacts stack while the platform was deployed."""
+    """Somebody else has changed the artifacts stack, to this stack and template, while the platform was deployed."""
+
+    def __init__(self, message: str, stack: Stack, text: Any) -> None:
+        super().__init__(message)
+        self.stack, self.text = stack, text
 
 
 # A template with its parameters.
@@ -322,17 +326,19 @@ class BootstrapProposal:
         is_same = (stack.state, stack.parameters) == (expected.state, expected.parameters)
         if not is_same or templates.parse_template(text) != templates.parse_template(expected_text):
             platform = self.session.options.stack_name
-            raise _ChangedMeanwhile(f"{ARTIFACTS_STACK} was changed while {platform} was deployed")
+            raise _ChangedMeanwhile(f"{ARTIFACTS_STACK} was changed while {platform} was deployed", stack, text)
         if reason := self.find_deployed_environment():
             raise UserError(reason)
 
-    def _check_rights(self, change: Exception) -> None:
+    def _check_rights(self, change: _ChangedMeanwhile) -> None:
         """Raise ``UserError`` unless the stack, which somebody has changed, allows all that the new release needs."""
         options, pseudo = self.session.options, self.session.target.pseudo_parameters()
-        stack, text = self._read_stack()
         deployed, new = (
             transition.Release.from_template(templates.parse_template(body), parameters, pseudo)
-            for body, parameters in ((text, stack.parameters), (self.change.text, self.change.parameters))
+            for body, parameters in (
+                (change.text, change.stack.parameters),
+                (self.change.text, self.change.parameters),
+            )
         )
         # What a change from the new release to the deployed one would take from this environment.
         lacks_rights = True

@@ -52,7 +52,7 @@ class Deletion:
     retained: tuple[str, ...] = ()
     # The types of those that were purged, and how many exist on because they are not this environment's alone.
     purged: tuple[str, ...] = ()
-    kept: int = 0
+    foreign_count: int = 0
 
     @property
     def message(self) -> str:
@@ -65,8 +65,8 @@ class Deletion:
             results.append(f"{describe_types(self.retained)} retained outside the stack")
         if self.purged:
             results.append(f"{describe_types(self.purged)} purged")
-        if self.kept:
-            results.append(f"{format_count(self.kept, 'resource')} not deleted, as listed above")
+        if self.foreign_count:
+            results.append(f"{format_count(self.foreign_count, 'resource')} not deleted, as listed above")
         return "; ".join(results)
 
 
@@ -141,12 +141,12 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
 def _drop_deleted(changes: StackChanges, tree: StackTree) -> StackChanges:
     """Return the changes without what an earlier deletion, which has failed, has deleted or retained already."""
     released = {resource.logical_id for resource in tree.resources if resource.status in RELEASED}
-    kept = []
+    remaining = []
     for change in changes.changes:
         child = tree.nested.get(change.logical_id)
         nested = _drop_deleted(change.nested, child) if change.nested and child else change.nested
-        kept += [] if change.logical_id in released else [replace(change, nested=nested)]
-    return replace(changes, changes=tuple(kept))
+        remaining += [] if change.logical_id in released else [replace(change, nested=nested)]
+    return replace(changes, changes=tuple(remaining))
 
 
 def _count_deletions(plan: Plan, leftovers: Collection[Leftover]) -> str:

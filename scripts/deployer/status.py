@@ -69,7 +69,7 @@ class Status:
     artifacts: str = ""
     # Of the root and of the artifacts stack; none of a stack whose change sets this caller may not list.
     saved_plans: tuple[KeptPlan, ...] = ()
-    # The functions that run other code than the deployed one, by --code-only; none if this caller may not read it.
+    # The functions that run other code than the deployed one, by code-only; none if this caller may not read it.
     changed_functions: tuple[str, ...] = ()
     # By the name of an alarm that is in ALARM because nothing has sent a heartbeat since it was created: when the first
     # one is due, in ISO 8601. Afterwards the alarm is like any other.

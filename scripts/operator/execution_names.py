@@ -81,11 +81,6 @@ def name_of(execution_arn: str) -> str:
     return execution_arn.split(":")[7] if EXPRESS in execution_arn else execution_arn.rsplit(":", 1)[-1]
 
 
-def without_run(run_id: str) -> str:
-    """Return the ARN in the id of a run: the Express workflow appends what tells the runs of an execution apart."""
-    return run_id.partition("#")[0]
-
-
 def _as_number(transaction_id: str) -> str:
     """Convert the id from base 66 to base 62, at most 65 digits and letters."""
     number = 0

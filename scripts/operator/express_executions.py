@@ -51,11 +51,13 @@ def read_executions_of(
     machine = names.in_environment(names.EXPRESS_WORKFLOW, platform.environment)
     beginning = f"{EXPRESS}{machine}:{encode_id(transaction_id)}"
     executions = _build_executions(_read_events(platform, since, beginning, end))
-    found = {arn: execution for arn, execution in executions.items() if is_named_after(execution.name, transaction_id)}
+    payment_executions = {
+        arn: execution for arn, execution in executions.items() if is_named_after(execution.name, transaction_id)
+    }
     for arn in arns:
-        if arn not in found:
-            found |= _build_executions(_read_events(platform, since, arn, end))
-    return list(found.values())
+        if arn not in payment_executions:
+            payment_executions |= _build_executions(_read_events(platform, since, arn, end))
+    return list(payment_executions.values())
 
 
 def read_recent_executions(platform: Platform, since: float) -> list[Execution]:

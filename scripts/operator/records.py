@@ -9,12 +9,12 @@ from typing import Any
 
 from adapters.stored_items import ERASURE_SHARDS, MAXIMUM_SHARDS
 from payments.money import Money
+from payments.payment import without_run
 from payments.request import CARD_NUMBER, PaymentRequest
 
 from scripts.common.errors import UserError
 from stacks.names import OPEN_INDEX
 
-from .execution_names import without_run
 from .platform import Platform
 
 # The limit of BatchGetItem.

@@ -11,13 +11,13 @@ from itertools import chain
 from typing import Any
 
 from botocore.exceptions import ClientError
-from payments.payment import OPEN, Status
+from payments.payment import OPEN, Status, without_run
 
 from scripts.common.states import shorten_name
 from stacks import names
 
 from . import logs, records
-from .execution_names import is_express, is_named_after, without_run
+from .execution_names import is_express, is_named_after
 from .executions import NOT_FOUND_CODES, Execution, Moment, read_execution
 from .express_executions import read_executions_of
 from .platform import Platform

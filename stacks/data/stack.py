@@ -8,7 +8,7 @@ from troposphere import AWSHelperFn, Equals, Not, Template, dynamodb, sns, sqs
 
 from .. import names
 from ..policies import ACCOUNT, allow, only_over_tls, policy_document
-from ..settings import Settings
+from ..settings import DEAD_LETTER_DAYS, Settings
 from ..suppressions import suppress
 from ..wiring import ENVIRONMENT, RETAINED, Value, platform_tags
 from . import backups
@@ -153,7 +153,7 @@ def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
     queue = sqs.Queue(
         title,
         QueueName=names.in_template(name),
-        MessageRetentionPeriod=14 * 24 * 60 * 60,
+        MessageRetentionPeriod=DEAD_LETTER_DAYS * 24 * 60 * 60,
         VisibilityTimeout=60,
         KmsMasterKeyId=inputs.queue_key_arn,
         # SQS enables its own encryption by default, and does not accept both.

@@ -112,3 +112,19 @@ def test_a_deployment_that_begins_before_the_rights_are_taken_away_keeps_them(co
     result = command("dev", "--yes")
     assert f"payment-artifacts keeps the permissions of both releases, because {PLATFORM} was deployed" in result.stdout
     assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
+
+
+def test_a_deployment_that_begins_while_the_first_one_tidies_up_keeps_them(command: Command, aws: Service) -> None:
+    """Its state is not taken for that of the first one: what it runs is not known yet."""
+    artifacts = add_earlier_release(aws)
+
+    def deploy() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == 2 and find_platform(aws).status == "UPDATE_COMPLETE":
+            aws.before = {}
+            put_earlier_release_back(aws, "UPDATE_IN_PROGRESS")
+
+    aws.before["ListStackResources"] = deploy
+    result = command("dev", "--yes")
+    reason = f"another deployment of {PLATFORM} has begun (UPDATE_IN_PROGRESS)"
+    assert f"payment-artifacts keeps the permissions of both releases, because {reason}" in result.stdout
+    assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]

@@ -201,10 +201,10 @@ def test_a_payment_that_is_not_erased_is_named_and_the_others_are_erased(monkeyp
 
 def test_erase_finds_the_payments_that_are_older_than_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     target = FakeTarget({"transaction_id": "T-3", "status": "COMPLETED", "failure": ""})
-    asked: list[float] = []
-    monkeypatch.setattr(payment_lists, "list_erasable_ids", lambda _, until: asked.append(until) or ["T-3"])
+    limits: list[float] = []
+    monkeypatch.setattr(payment_lists, "list_erasable_ids", lambda _, until: limits.append(until) or ["T-3"])
     answer = run_command(monkeypatch, target, "COMPLETED", "erase", "--older-than", "2026-01-01", "--yes")
-    assert (answer.exit_code, answer.output, asked) == (0, "T-3: erased\n", [1767225600.0])
+    assert (answer.exit_code, answer.output, limits) == (0, "T-3: erased\n", [1767225600.0])
 
 
 @pytest.mark.parametrize("arguments", [[], ["T-1", "--customer", "C-1"], ["T-1", "--older-than", "365d"]])

@@ -136,8 +136,16 @@ def _has_bucket(s3: S3Client, name: str) -> bool:
 
 
 def _read_bucket_tags(situation: Situation, name: str) -> Mapping[str, str]:
+    return read_bucket_tags(situation.client("s3"), name)
+
+
+def read_bucket_tags(s3: S3Client, name: str, **condition: str) -> dict[str, str]:
+    """Return the tags of a bucket. A ``condition`` is one of the request, such as the account that owns the bucket.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketTagging.html
+    """
     try:
-        tags = situation.client("s3").get_bucket_tagging(Bucket=name)["TagSet"]
+        tags = s3.get_bucket_tagging(Bucket=name, **condition)["TagSet"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchTagSet":
             raise

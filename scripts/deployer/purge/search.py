@@ -135,8 +135,8 @@ def advise_deployment(purge: Purge, target: Target) -> str:
     retained = f"earlier stacks have retained {describe_types(types)}" if types else ""
     # A key has no name that a deployment needs.
     if not_ours or {*types} - {TYPE}:
-        taken = retained or "names that it needs are taken"
-        return f"{taken}; {plan} says what to do with each" + (
+        obstacle = retained or "names that it needs are taken"
+        return f"{obstacle}; {plan} says what to do with each" + (
             f", and {destroy} deletes them for good" if types else ""
         )
     deploy = f"deploy it with {suggest_command('deploy', purge.environment)}"

@@ -20,6 +20,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_b
 from scripts.common.suggestion import complete_aws_commands
 from scripts.common.waiting import poll_with_backoff
 
+from ..preflight.name_lookups import read_bucket_tags
 from .leftover import Leftover, format_count
 
 _TIMEOUT_SECONDS = 10 * 60
@@ -218,7 +219,8 @@ class Buckets:
             return Leftover("AWS::S3::Bucket", name, name, obstacle=denied if code == "403" else "is in another Region")
         if region not in (None, self._client.meta.region_name):
             return Leftover("AWS::S3::Bucket", name, name, obstacle=f"is in another Region, {region}")
-        return Leftover("AWS::S3::Bucket", name, name, self._read_tags(name), self._count_versions(name))
+        tags = read_bucket_tags(self._client, name, ExpectedBucketOwner=self._account)
+        return Leftover("AWS::S3::Bucket", name, name, tags, self._count_versions(name))
 
     def delete(self, leftover: Leftover) -> None:
         """Delete every version and delete marker, then the bucket, and wait.
@@ -262,15 +264,6 @@ class Buckets:
                 f"{first.get('VersionId', '')}: {first.get('Code', '')}: {first.get('Message', '')}; allow the "
                 "deletion, or wait until no lock holds them, and run it again"
             )
-
-    def _read_tags(self, name: str) -> dict[str, str]:
-        try:
-            tags = self._client.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=self._account)["TagSet"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchTagSet":
-                raise
-            return {}
-        return {tag["Key"]: tag["Value"] for tag in tags}
 
     def _count_versions(self, name: str) -> str:
         """Return how many versions and delete markers a bucket has, and their size, as far as they are counted."""
