@@ -7,7 +7,9 @@ revision.
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 from scripts.demo import subscriber
 from scripts.deployer import validate
 from scripts.local import server, target
+from stacks import names
 from stacks.monitoring.alarms import list_sections
 from tests.e2e.conftest import TOPIC_ARN, Platform
 from tests.e2e.situations import call_function
@@ -239,6 +242,18 @@ def test_no_command_is_outside_of_the_executed_blocks() -> None:
     mentioned = re.findall(r"`([^`]+)`", prose)
     assert mentioned
     assert [text for text in mentioned if text.startswith(PROGRAMS) and " -" in text] == []
+
+
+@pytest.mark.parametrize("workflow", names.PAYMENT_WORKFLOWS)
+def test_reconciliation_is_named_by_the_output_of_either_workflow(workflow: str) -> None:
+    """Otherwise the commands would start payments without a request."""
+    prefix = f"arn:aws:states:eu-west-1:{server.ACCOUNT}:stateMachine:"
+    programs = re.findall(r"StepFunctionsStateMachineArn \| (sed [^)]+)\)", RUNBOOK)
+    assert len(programs) == 3
+    for program in programs:
+        arn = prefix + names.in_environment(workflow, "prod")
+        named = subprocess.run(shlex.split(program), input=arn, capture_output=True, text=True, check=True).stdout
+        assert named == prefix + names.in_environment(names.RECONCILIATION_WORKFLOW, "prod")
 
 
 def test_the_placeholders_are_explained() -> None:
