@@ -9,7 +9,12 @@ from troposphere import Template
 
 _HEADER = "# Emitted by `python generate.py` from stacks/. Never edit it by hand.\n"
 _SECTIONS = ("AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Conditions", "Resources", "Outputs")
-_RESOURCE = ("Type", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata", "Properties")
+# All attributes: one that is not here is not emitted.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-product-attribute-reference.html
+_RESOURCE = (
+    *("Type", "Condition", "DependsOn", "CreationPolicy", "UpdatePolicy"),
+    *("DeletionPolicy", "UpdateReplacePolicy", "Metadata", "Properties"),
+)
 
 
 def as_json(order_sections: dict[str, Any]) -> str:

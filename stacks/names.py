@@ -77,6 +77,8 @@ RECONCILIATION_WORKFLOW_ROLE = "role-sfn-payment-reconciliation-${Environment}"
 # With it, the rule starts the state machine of reconciliation.
 SCHEDULE_ROLE = "role-events-payment-reconciliation-${Environment}"
 BACKUP_ROLE = "role-backup-payments-${Environment}"
+# With it, CodeDeploy shifts the invocations of the live functions to a new version, where a setting asks for it.
+TRAFFIC_SHIFT_ROLE = "role-codedeploy-payments-${Environment}"
 FUNCTION_ROLES = tuple(function.role for function in FUNCTIONS)
 STATE_MACHINE_ROLES = (WORKFLOW_ROLE, RECONCILIATION_WORKFLOW_ROLE)
 ROLES = (*STATE_MACHINE_ROLES, SCHEDULE_ROLE, *FUNCTION_ROLES, BACKUP_ROLE)
@@ -87,6 +89,7 @@ RECONCILIATION_WORKFLOW_POLICY = "policy-sfn-payment-reconciliation-${Environmen
 SCHEDULE_POLICY = "policy-events-payment-reconciliation-${Environment}"
 GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
 BACKUP_POLICY = "policy-backup-payments-${Environment}"
+TRAFFIC_SHIFT_POLICY = "policy-codedeploy-payments-${Environment}"
 POLICIES = (
     WORKFLOW_POLICY,
     RECONCILIATION_WORKFLOW_POLICY,
@@ -109,6 +112,23 @@ EXPRESS_WORKFLOW = "sfn-payment-express-${Environment}"
 RECONCILIATION_WORKFLOW = "sfn-payment-reconciliation-${Environment}"
 PAYMENT_WORKFLOWS = (WORKFLOW, EXPRESS_WORKFLOW)
 STATE_MACHINES = (*PAYMENT_WORKFLOWS, RECONCILIATION_WORKFLOW)
+
+# CodeDeploy's application, with a deployment group for each function, which has the name of the function's purpose.
+SHIFTING_APPLICATION = "codedeploy-payments-${Environment}"
+# The alarms that CodeDeploy watches meanwhile: those by which payments fail, as monitoring/alarms.py declares them,
+# and for reconciliation its own. CodeDeploy takes at most ten.
+# https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_AlarmConfiguration.html
+SHIFTING_ALARMS = (
+    "alarm-sfn-failures-${Environment}",
+    "alarm-sfn-timeouts-${Environment}",
+    "alarm-sfn-throttles-${Environment}",
+    "alarm-lambda-validation-errors-${Environment}",
+    "alarm-lambda-validation-throttles-${Environment}",
+    "alarm-lambda-processing-errors-${Environment}",
+    "alarm-lambda-processing-throttles-${Environment}",
+    "alarm-unknown-outcomes-${Environment}",
+)
+RECONCILIATION_SHIFTING_ALARM = "alarm-lambda-reconciliation-errors-${Environment}"
 
 BACKUP_VAULT = "backup-vault-payments-${Environment}"
 BACKUP_PLAN = "backup-plan-payments-${Environment}"
@@ -172,3 +192,6 @@ BACKUP_VAULT_ARN = arn("backup", f"backup-vault:{BACKUP_VAULT}")
 RECONCILIATION_RULE_ARN = arn("events", f"rule/{RECONCILIATION_RULE}")
 PAYMENT_WORKFLOW_ARNS = [arn("states", f"stateMachine:{workflow}") for workflow in PAYMENT_WORKFLOWS]
 RECONCILIATION_WORKFLOW_ARN = arn("states", f"stateMachine:{RECONCILIATION_WORKFLOW}")
+SHIFTING_GROUP_ARNS = [
+    arn("codedeploy", f"deploymentgroup:{SHIFTING_APPLICATION}/{function.purpose}") for function in FUNCTIONS
+]

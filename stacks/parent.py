@@ -57,6 +57,7 @@ def build(suffix: str) -> dict[str, Template]:
             validation_role_arn=secure.validation_role_arn,
             processing_role_arn=secure.processing_role_arn,
             reconciliation_role_arn=secure.reconciliation_role_arn,
+            traffic_shift_role_arn=secure.traffic_shift_role_arn,
             ledger_table_name=store.ledger_table_name,
             topic_arn=store.topic_arn,
         ),

@@ -27,7 +27,10 @@ def build_documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
     ``RequirementError`` for the requirements of a layer.
     """
     environments = Environments(
-        settings.deployed_environments(), settings.unprotected_environments(), settings.code_only_environments()
+        settings.deployed_environments(),
+        settings.unprotected_environments(),
+        settings.code_only_environments(),
+        settings.shifting_environments(),
     )
     remarks = io.StringIO()
     try:

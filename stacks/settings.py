@@ -29,6 +29,8 @@ class UnknownEnvironment(SettingsError):
     """The settings file has no table of this name."""
 
 
+# The value of traffic_shift with which CodeDeploy takes no part.
+ALL_AT_ONCE = "AllAtOnce"
 # How long a dead letter waits. It can be redriven until then, which needs the customer.
 DEAD_LETTER_DAYS = 14
 # The values that CloudWatch Logs accepts.
@@ -79,6 +81,20 @@ class Settings:
         default=8,
         minimum=1,
         maximum=40,
+    )
+    # CodeDeploy's predefined configurations without their prefix CodeDeployDefault.Lambda, but none that ends before an
+    # alarm of five minutes can go off, or takes hours. AllAtOnce is CloudFormation's own update, without CodeDeploy.
+    # https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html
+    traffic_shift = Choice(
+        "How invocations move to a new version of a function: at once, or step by step while CodeDeploy watches alarms",
+        among=(
+            ALL_AT_ONCE,
+            "Canary10Percent10Minutes",
+            "Canary10Percent30Minutes",
+            "Linear10PercentEvery1Minute",
+            "Linear10PercentEvery3Minutes",
+        ),
+        default=ALL_AT_ONCE,
     )
     customer_data_days = Number(
         "Days after its last step until a finished payment loses its customer; 0 keeps it until an operator erases it",
@@ -255,6 +271,16 @@ def code_only_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
     )
 
 
+def shifting_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
+    """Return the deployed environments in which CodeDeploy may act: those whose settings name a ``traffic_shift``.
+
+    Whichever it is: with the one that does without CodeDeploy, a deployment can be faster than an alarm, and that must
+    not wait for other rights. Raises ``SettingsError`` for a file that cannot be read.
+    """
+    file = _read_file(path)
+    return tuple(name for name in deployed_environments(path) if Settings.traffic_shift.name in file[name])
+
+
 def _is_protected(rollout: Any) -> bool:
     if not isinstance(rollout, dict):
         return True
@@ -312,8 +338,17 @@ def describe_missing_generation(environment: str, path: Path = ENVIRONMENTS_FILE
     """
     bootstrap = load_bootstrap(path)
     needs_generation = bootstrap["ServiceRole"] == "true" or bootstrap["PermissionsBoundary"] == PLATFORM_BOUNDARY
-    if not needs_generation or environment in (LOCAL, *deployed_environments()):
+    if not needs_generation or environment == LOCAL:
         return ""
+    if environment in deployed_environments():
+        is_shifting = load(environment, path)[Settings.traffic_shift.parameter_name] != ALL_AT_ONCE
+        if not is_shifting or environment in shifting_environments():
+            return ""
+        return (
+            f"{_relative_path(path)}: [{environment}] traffic_shift: CodeDeploy's rights are generated for the "
+            f"environments of {_relative_path(ENVIRONMENTS_FILE)} that set it; set it there, too, and run "
+            "`python3 generate.py`"
+        )
     return (
         f"{_relative_path(path)}: [{environment}]: permissions boundaries and CloudFormation's role are generated for "
         f"the environments of {_relative_path(ENVIRONMENTS_FILE)}; add [{environment}] there and run "
@@ -338,7 +373,29 @@ def _list_environment_mistakes(environment: str, table: Mapping[str, Any], path:
     rollout = table.get(_ROLLOUT, {})
     if environment == LOCAL and isinstance(rollout, dict) and (rollout.get("account") or rollout.get("region")):
         mistakes.append(f"{_name_rollout(environment, path)}: the AWS emulator has neither account nor region")
-    return mistakes + _list_mistakes(rollout, Rollout, _name_rollout(environment, path))
+    mistakes += _list_mistakes(rollout, Rollout, _name_rollout(environment, path))
+    return mistakes or list(_list_mistakes_of_shift(environment, settings, rollout, path))
+
+
+def _list_mistakes_of_shift(
+    environment: str, table: Mapping[str, Any], rollout: Mapping[str, Any], path: Path
+) -> Iterator[str]:
+    """Yield what a setting that shifts traffic step by step cannot go with, in valid settings."""
+    shift = table.get("traffic_shift", ALL_AT_ONCE)
+    if shift == ALL_AT_ONCE:
+        return
+    if environment == LOCAL:
+        place = f"{_relative_path(path)}: [{environment}] traffic_shift"
+        yield f"{place}: it must be {_to_toml(ALL_AT_ONCE)}, because the AWS emulator has no CodeDeploy"
+    # https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html: an alias with weights has no $LATEST.
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-express-mode.html
+    for flag, reason in (
+        (Rollout.code_only, "it points the alias to $LATEST, for which Lambda splits no traffic"),
+        (Rollout.express, "it would not wait for the end of the shift"),
+    ):
+        if rollout.get(flag.name):
+            place = f"{_name_rollout(environment, path)} {flag.name}"
+            yield f"{place}: it must be false with traffic_shift = {_to_toml(shift)}, because {reason}"
 
 
 def _list_bootstrap_mistakes(file: Mapping[str, Any], path: Path) -> list[str]:

@@ -27,6 +27,7 @@ OPTIONAL_PARTS = {
     "NotificationEndpoint": "on-call@example.com",
     "PermissionsBoundary": "platform",
     "ServiceRole": "true",
+    "TrafficShift": "Canary10Percent10Minutes",
     "WorkflowType": "standard-after-express",
 }
 BOOTSTRAP = {"Owner": "PaymentTeam", "GithubRepository": "us/payments"}

@@ -28,6 +28,7 @@ _TRACING = "X-Ray: segments are sent by the daemon next to a function and by Ste
 _DELIVERY = "log delivery: set up when the state machine is created, not by an execution"
 _BACKUP = "AWS Backup uses this role at night; the emulator runs no backups"
 _SCHEDULE = "EventBridge starts it; the emulator only evaluates whether the role may, which is no recorded call"
+_SHIFT = "CodeDeploy uses this role while it shifts traffic; the emulator has no CodeDeploy"
 # The reasons of exempt statements, by (role or *, Sid). tests/stacks/test_statements.py checks their exact text.
 EXEMPT = {
     ("*", "TracingHasNoResource"): _TRACING,
@@ -40,6 +41,9 @@ EXEMPT = {
     ("BackupRole", "UseTableKeyThroughDynamoDB"): _BACKUP,
     ("BackupRole", "UseVaultKeyThroughAWSBackup"): _BACKUP,
     ("BackupRole", "FindVaultKey"): _BACKUP,
+    ("TrafficShiftRole", "ShiftLiveTraffic"): _SHIFT,
+    ("TrafficShiftRole", "VersionsAreNumberedByLambda"): _SHIFT,
+    ("TrafficShiftRole", "AlarmsCannotBeDescribedByName"): _SHIFT,
 }
 
 

@@ -31,6 +31,8 @@ DESCRIBED: Mapping[str, Describe] = {
     "AWS::Lambda::Function": described_compute.describe_function,
     "AWS::Lambda::Version": described_compute.describe_version,
     "AWS::Lambda::Alias": described_compute.describe_alias,
+    "AWS::CodeDeploy::Application": described_compute.describe_application,
+    "AWS::CodeDeploy::DeploymentGroup": described_compute.describe_deployment_group,
     "AWS::StepFunctions::StateMachine": described_compute.describe_state_machine,
     "AWS::Events::Rule": described_compute.describe_rule,
     "AWS::Logs::LogGroup": described_monitoring.describe_log_group,

@@ -1,4 +1,4 @@
-"""Describes functions, versions, aliases, the state machine, and the schedule as AWS has them."""
+"""Describes functions, versions, aliases and how they change, state machines, and the schedule as AWS has them."""
 
 import json
 import re
@@ -36,6 +36,34 @@ def describe_alias(client: ClientFactory, resource: Expected) -> dict[str, Any]:
         "FunctionVersion": alias["FunctionVersion"],
         # The templates send no share of the calls to another version.
         "RoutingConfig": alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"),
+    }
+
+
+def describe_application(client: ClientFactory, resource: Expected) -> dict[str, Any]:
+    application = client("codedeploy").get_application(applicationName=resource.physical_id)["application"]
+    return {"ComputePlatform": application.get("computePlatform")}
+
+
+def describe_deployment_group(client: ClientFactory, resource: Expected) -> dict[str, Any]:
+    properties = resource.properties
+    group = client("codedeploy").get_deployment_group(
+        applicationName=properties["ApplicationName"], deploymentGroupName=properties["DeploymentGroupName"]
+    )["deploymentGroupInfo"]
+    alarms, rollback = group.get("alarmConfiguration", {}), group.get("autoRollbackConfiguration", {})
+    style = group.get("deploymentStyle", {})
+    return {
+        "ServiceRoleArn": group.get("serviceRoleArn"),
+        "DeploymentConfigName": group.get("deploymentConfigName"),
+        "DeploymentStyle": {
+            "DeploymentType": style.get("deploymentType"),
+            "DeploymentOption": style.get("deploymentOption"),
+        },
+        "AutoRollbackConfiguration": {"Enabled": rollback.get("enabled"), "Events": rollback.get("events")},
+        "AlarmConfiguration": {
+            "Enabled": alarms.get("enabled"),
+            "IgnorePollAlarmFailure": alarms.get("ignorePollAlarmFailure"),
+            "Alarms": [{"Name": alarm.get("name")} for alarm in alarms.get("alarms", [])],
+        },
     }
 
 

@@ -22,8 +22,10 @@ from ..wiring import RETAINED, Value, to_pascal_case
 _KEY_USERS = ("backup", "dynamodb", "lambda", "secretsmanager", "sns", "sqs")
 
 
-def add_boundaries(template: Template, boundary: Value, environments: Sequence[str]) -> None:
-    """Add the boundary of each environment to the artifacts stack."""
+def add_boundaries(
+    template: Template, boundary: Value, environments: Sequence[str], shifting: Sequence[str] = ()
+) -> None:
+    """Add the boundary of each environment to the artifacts stack; ``shifting`` are those that CodeDeploy acts in."""
     template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
     for environment in environments:
         policy = template.add_resource(
@@ -31,7 +33,10 @@ def add_boundaries(template: Template, boundary: Value, environments: Sequence[s
                 f"Boundary{to_pascal_case(environment)}",
                 ManagedPolicyName=names.in_environment(names.BOUNDARY_POLICY, environment),
                 Description=f"No role of the payment platform in {environment} can do more than this",
-                PolicyDocument=policy_document(*_allowed_statements(environment)),
+                PolicyDocument=policy_document(
+                    *_allowed_statements(environment),
+                    *(_allow_traffic_shift(environment) if environment in shifting else ()),
+                ),
                 Condition="HasOurBoundary",
                 # The environment's roles use it for as long as they exist.
                 **RETAINED,
@@ -41,6 +46,7 @@ def add_boundaries(template: Template, boundary: Value, environments: Sequence[s
             policy,
             "A boundary grants nothing; keys, secrets and log streams have names that AWS completes",
             *_accepted_wildcards(environment),
+            *(_live_versions(environment) if environment in shifting else ()),
         )
 
 
@@ -111,6 +117,24 @@ def _allowed_statements(environment: str) -> list[Statement]:
             ["*"],
         ),
     ]
+
+
+def _allow_traffic_shift(environment: str) -> list[Statement]:
+    """Allow what CodeDeploy does while it shifts traffic (security/role_policies.py)."""
+    functions = [names.function_arn(names.in_environment(function.name, environment)) for function in names.FUNCTIONS]
+    return [
+        allow(
+            "TrafficShift",
+            "lambda:GetAlias GetProvisionedConcurrencyConfig UpdateAlias",
+            [*functions, *_live_versions(environment)],
+        ),
+        allow("AlarmsCannotBeDescribedByName", "cloudwatch:DescribeAlarms", ["*"]),
+    ]
+
+
+def _live_versions(environment: str) -> list[AWSHelperFn]:
+    """Return the versions of the functions, which Lambda numbers, and their aliases."""
+    return [names.function_arn(names.in_environment(f"{function.name}:*", environment)) for function in names.FUNCTIONS]
 
 
 def _accepted_wildcards(environment: str) -> list[str | AWSHelperFn]:

@@ -13,6 +13,7 @@ from ..settings import Settings
 from ..suppressions import in_packs, suppress
 from ..wiring import ENVIRONMENT, Value, platform_tags, to_pascal_case
 from .runtime import ARCHITECTURE, RUNTIME
+from .traffic_shift import add_application, shift_alias
 from .versions import describe_version
 
 # The timeout of the functions that the workflow invokes. The state machine waits slightly longer.
@@ -43,12 +44,14 @@ class Inputs:
     validation_role_arn: Value
     processing_role_arn: Value
     reconciliation_role_arn: Value
+    traffic_shift_role_arn: Value
     ledger_table_name: Value
     topic_arn: Value
     log_retention_days: Value = Settings.log_retention_days.ref
     log_data_protection: Value = Settings.log_data_protection.ref
     function_log_level: Value = Settings.function_log_level.ref
     reserved_concurrency: Value = Settings.reserved_concurrency.ref
+    traffic_shift: Value = Settings.traffic_shift.ref
     open_shards: Value = Settings.open_shards.ref
     customer_data_days: Value = Settings.customer_data_days.ref
     gateway: Value = Settings.gateway.ref
@@ -86,6 +89,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("KeepsNoConcurrency", Equals(inputs.reserved_concurrency, 0))
     gateway = {"GATEWAY": inputs.gateway, "GATEWAY_SECRET_ARN": inputs.gateway_secret_arn}
     layer = _add_gateway_layer(template, inputs)
+    add_application(template, inputs.traffic_shift)
     add_function = functools.partial(_add_function, template, inputs)
     validation = add_function(
         "Validation",
@@ -258,6 +262,7 @@ def _add_function(
             FunctionVersion=version.get_att("Version"),
         )
     )
+    shift_alias(template, alias, named, inputs.traffic_shift_role_arn)
     return _Live(function, alias, log_group)
 
 

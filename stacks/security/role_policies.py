@@ -114,6 +114,29 @@ def backup_policy(keys: Keys) -> PolicyDocument:
     )
 
 
+def traffic_shift_policy() -> PolicyDocument:
+    """Allow CodeDeploy what its managed policy allows without hooks and files in S3, on our functions only.
+
+    https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCodeDeployRoleForLambdaLimited.html
+    """
+    functions = [function.name for function in names.FUNCTIONS]
+    return policy_document(
+        allow(
+            "ShiftLiveTraffic",
+            "lambda:GetAlias UpdateAlias",
+            [*map(names.function_arn, functions), *map(names.live_function_arn, functions)],
+        ),
+        # The versions between which it shifts. Lambda numbers them.
+        allow(
+            "VersionsAreNumberedByLambda",
+            "lambda:GetProvisionedConcurrencyConfig",
+            [names.function_arn(f"{function}:*") for function in functions],
+        ),
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+        allow("AlarmsCannotBeDescribedByName", "cloudwatch:DescribeAlarms", ["*"]),
+    )
+
+
 def _allow_function_basics(function: names.Function, keys: Keys) -> list[Statement]:
     return [
         allow("AppendToLedger", "dynamodb:PutItem", [names.LEDGER_TABLE_ARN]),

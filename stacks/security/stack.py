@@ -10,7 +10,7 @@ from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
 from .. import boundary_reference, names
 from ..policies import allow, only_through, policy_document, trust_policy
-from ..settings import Bootstrap, Settings
+from ..settings import ALL_AT_ONCE, Bootstrap, Settings
 from ..suppressions import suppress_wildcards
 from ..wiring import ENVIRONMENT, Value, platform_tags
 from . import keys, role_policies
@@ -24,6 +24,7 @@ class Inputs:
     key_deletion_window_days: Value = Settings.key_deletion_window_days.ref
     workflow_customer_key: Value = Settings.workflow_customer_key.ref
     backup_retention_days: Value = Settings.backup_retention_days.ref
+    traffic_shift: Value = Settings.traffic_shift.ref
     permissions_boundary: Value = Bootstrap.permissions_boundary.ref
     service_role: Value = Bootstrap.service_role.ref
 
@@ -40,6 +41,7 @@ class Outputs:
     functions_key_arn: Value
     workflow_key_arn: Value
     backup_role_arn: Value
+    traffic_shift_role_arn: Value
     workflow_role_arn: Value
     reconciliation_workflow_role_arn: Value
     schedule_role_arn: Value
@@ -50,6 +52,7 @@ class Outputs:
 
 def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("HasBackups", Not(Equals(inputs.backup_retention_days, 0)))
+    template.add_condition("ShiftsTraffic", Not(Equals(inputs.traffic_shift, ALL_AT_ONCE)))
     template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
     template.add_condition("HasServiceRole", Equals(inputs.service_role, "true"))
     boundary_reference.add_conditions(template, inputs.permissions_boundary)
@@ -97,6 +100,16 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         role_policies.backup_policy(created_keys),
         Condition="HasBackups",
     )
+    traffic_shift = add_role(
+        "TrafficShift",
+        names.TRAFFIC_SHIFT_ROLE,
+        # https://docs.aws.amazon.com/codedeploy/latest/userguide/security_confused_deputy.html
+        trust_policy("codedeploy.amazonaws.com", ArnEquals({"aws:SourceArn": names.SHIFTING_GROUP_ARNS})),
+        names.TRAFFIC_SHIFT_POLICY,
+        role_policies.traffic_shift_policy(),
+        wildcards=["*", *(names.function_arn(f"{function.name}:*") for function in names.FUNCTIONS)],
+        Condition="ShiftsTraffic",
+    )
     return Outputs(
         dynamodb_key_id=created_keys.dynamodb.ref(),
         dynamodb_key_arn=created_keys.dynamodb.get_att("Arn"),
@@ -108,6 +121,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         functions_key_arn=created_keys.functions.get_att("Arn"),
         workflow_key_arn=If("HasWorkflowKey", created_keys.workflow.get_att("Arn"), ""),
         backup_role_arn=If("HasBackups", backups.get_att("Arn"), ""),
+        traffic_shift_role_arn=If("ShiftsTraffic", traffic_shift.get_att("Arn"), ""),
         workflow_role_arn=workflow.get_att("Arn"),
         reconciliation_workflow_role_arn=reconciliation_workflow.get_att("Arn"),
         schedule_role_arn=schedule.get_att("Arn"),

@@ -16,7 +16,7 @@ Edits = dict[str, dict[str, Any]]
 # The map or list that holds a value, and the key or the index of the value there.
 Place = tuple[Any, Any]
 
-_ATTRIBUTES = {"Condition", "DeletionPolicy", "DependsOn", "Properties", "UpdateReplacePolicy"}
+_ATTRIBUTES = {"Condition", "DeletionPolicy", "DependsOn", "Properties", "UpdatePolicy", "UpdateReplacePolicy"}
 
 
 def plant_edits(template: Template, edits: Edits) -> None:

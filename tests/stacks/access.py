@@ -113,8 +113,14 @@ def directly(context: Context | None = None, account: str = ACCOUNT) -> dict[str
 class World:
     """The platform and the account's own stack, as they are deployed."""
 
-    def __init__(self, environment: str = ENVIRONMENT, parameters: Mapping[str, str] | None = None) -> None:
-        """``parameters`` replace those of the settings file."""
+    def __init__(
+        self,
+        environment: str = ENVIRONMENT,
+        parameters: Mapping[str, str] | None = None,
+        account: Document | None = None,
+    ) -> None:
+        """``parameters`` replace those of the settings file, and ``account`` the template of the artifacts stack."""
+        self.environment = environment
         committed = {name: to_plain_types(load_template(name)) for name in TEMPLATES}
         nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
         # In prod, all optional parts; in another environment, those of its settings.
@@ -124,7 +130,7 @@ class World:
             dict(parameters or settings.load(environment) | optional),
             {**PSEUDO, "AWS::StackName": "stack"},
         )
-        self.account = plan.evaluate(Tree(committed["artifacts"]), OPTIONAL_PARTS | BOOTSTRAP, PSEUDO)
+        self.account = plan.evaluate(Tree(account or committed["artifacts"]), OPTIONAL_PARTS | BOOTSTRAP, PSEUDO)
         stacks = [(f"{title}/", stack) for title, stack in self.platform.nested.items()] + [("", self.account)]
         self.resources = {
             f"{path}{title}": resource for path, stack in stacks for title, resource in stack.resources.items()
@@ -274,6 +280,8 @@ _SHAPES = {
     ("AWS::StepFunctions::StateMachine", ""): f"arn:aws:states:{PLACE}:stateMachine:{{StateMachineName}}",
     ("AWS::StepFunctions::StateMachine", "Name"): "{StateMachineName}",
     ("AWS::CloudWatch::Alarm", ""): "{AlarmName}",
+    ("AWS::CodeDeploy::Application", ""): "{ApplicationName}",
+    ("AWS::CodeDeploy::DeploymentGroup", ""): "{DeploymentGroupName}",
     ("AWS::Backup::BackupVault", ""): "{BackupVaultName}",
 }
 

@@ -76,10 +76,9 @@ UNUSED = (
         "lambda:PutRuntimeManagementConfig",
     ),
     Unused(
-        ("AWS::Lambda::Alias",),
-        ("RoutingConfig", "UpdatePolicy"),
-        "codedeploy:CreateDeployment codedeploy:GetDeployment codedeploy:GetDeploymentConfig "
-        "codedeploy:GetDeploymentGroup codedeploy:StopDeployment",
+        ("AWS::CodeDeploy::DeploymentGroup",),
+        ("Deployment", "OnPremisesInstanceTagFilters", "OnPremisesTagSet"),
+        "codedeploy:RegisterOnPremisesInstance",
     ),
     Unused(
         ("AWS::Logs::LogGroup",),
@@ -129,7 +128,8 @@ REFUSED = {
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
 _WITHOUT_RESOURCE = (
     "backup-storage:MountCapsule backup:ListBackupPlans backup:ListBackupVaults cloudformation:ListStacks "
-    "cloudwatch:DescribeAlarms cloudwatch:ListDashboards cloudwatch:PutCompositeAlarm dynamodb:ListTables "
+    "cloudwatch:DescribeAlarms cloudwatch:ListDashboards cloudwatch:PutCompositeAlarm codedeploy:ListApplications "
+    "dynamodb:ListTables "
     "events:ListRules iam:ListPolicies iam:ListRoles kms:CreateKey kms:ListAliases kms:ListKeys lambda:ListFunctions "
     "lambda:ListLayerVersions logs:CreateLogDelivery logs:DescribeIndexPolicies logs:DescribeLogGroups "
     "logs:DescribeResourcePolicies logs:PutResourcePolicy sns:GetSubscriptionAttributes sns:ListSubscriptions "
@@ -140,6 +140,7 @@ WITHOUT_RESOURCE = frozenset(_WITHOUT_RESOURCE.split())
 # The services to which resources of these types pass a role. No other type of the platform passes one.
 PASSED_TO = {
     "AWS::Backup::BackupSelection": "backup.amazonaws.com",
+    "AWS::CodeDeploy::DeploymentGroup": "codedeploy.amazonaws.com",
     "AWS::CloudFormation::Stack": "cloudformation.amazonaws.com",
     "AWS::Events::Rule": "events.amazonaws.com",
     "AWS::Lambda::Function": "lambda.amazonaws.com",
@@ -165,6 +166,8 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
         # AWS numbers the versions of a layer; the platform names the layer.
         for layer in (world.properties("Compute/StripeLayer") for _ in properties.get("Layers", ())):
             yield Call(permission, f"arn:aws:lambda:{PLACE}:layer:{layer['LayerName']}:1")
+    elif permission.startswith("codedeploy:"):
+        yield from _shift_calls(world, kind, properties, permission, context)
     elif permission.startswith("s3:") and not kind.startswith("AWS::S3::"):
         yield Call(permission, ARTIFACT)
     elif permission.startswith("kms:"):
@@ -188,6 +191,41 @@ def _plain_calls(kind: str, properties: Properties, permission: str, context: di
     tags = REQUESTED_TAGS if permission.endswith((":TagResource", ":CreateBackupPlan")) else {}
     for arn in _arns(kind, properties):
         yield Call(permission, arn, {**context, **tags})
+
+
+# What CodeDeploy authorizes on an application, and what on a group, as do the requests about its deployments.
+# https://docs.aws.amazon.com/codedeploy/latest/userguide/auth-and-access-control-permissions-reference.html
+_ON_APPLICATION = (
+    *("CreateApplication", "DeleteApplication", "GetApplication"),
+    *("GetApplicationRevision", "RegisterApplicationRevision"),
+)
+
+
+def _shift_calls(
+    world: World, kind: str, properties: Properties, permission: str, context: dict[str, Any]
+) -> Iterator[Call]:
+    """Yield requests to CodeDeploy: of an alias, if its update policy names a group, with the group's."""
+    action, shift = permission.split(":")[1], f"codedeploy:{PLACE}"
+    if kind == "AWS::Lambda::Alias":
+        function = properties["FunctionName"].split(":function:")[-1].split(":")[0]
+        groups = [
+            group for group in world.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+            if function == f"lambda-payment-{group['DeploymentGroupName']}-{world.environment}"
+        ]  # fmt: skip
+    else:
+        groups = [properties] if kind == "AWS::CodeDeploy::DeploymentGroup" else []
+    application = properties.get("ApplicationName") or next((group["ApplicationName"] for group in groups), "")
+    if not application:
+        return
+    if action == "GetDeploymentConfig":
+        arns = [f"deploymentconfig:{group['DeploymentConfigName']}" for group in groups]
+    elif not groups or action in _ON_APPLICATION:
+        arns = [f"application:{application}"]
+    else:
+        arns = [f"deploymentgroup:{application}/{group['DeploymentGroupName']}" for group in groups]
+    tags = REQUESTED_TAGS if action == "TagResource" else {}
+    for arn in arns:
+        yield Call(permission, f"arn:aws:{shift}:{arn}", {**context, **tags})
 
 
 def _iam_calls(kind: str, properties: Properties, permission: str, context: dict[str, Any]) -> Iterator[Call]:
@@ -262,7 +300,7 @@ def _roles(kind: str, properties: Properties) -> list[str]:
         return [properties["BackupSelection"]["IamRoleArn"]]
     if kind == "AWS::Events::Rule":
         return [target["RoleArn"] for target in properties["Targets"]]
-    return [properties[name] for name in ("Role", "RoleArn") if name in properties]
+    return [properties[name] for name in ("Role", "RoleArn", "ServiceRoleArn") if name in properties]
 
 
 def _arns(kind: str, properties: Properties) -> list[str]:

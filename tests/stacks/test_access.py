@@ -24,7 +24,11 @@ from tests.stacks.access import (
 WORKFLOW, VALIDATION, PROCESSING = "WorkflowRole", "ValidationRole", "ProcessingRole"
 RECONCILIATION, BACKUP = "ReconciliationRole", "BackupRole"
 RECONCILIATION_WORKFLOW, SCHEDULE = "ReconciliationWorkflowRole", "ScheduleRole"
-PLATFORM_ROLES = (WORKFLOW, RECONCILIATION_WORKFLOW, SCHEDULE, *(f"{title}Role" for title in FUNCTIONS), BACKUP)
+TRAFFIC_SHIFT = "TrafficShiftRole"
+PLATFORM_ROLES = (
+    *(WORKFLOW, RECONCILIATION_WORKFLOW, SCHEDULE, BACKUP, TRAFFIC_SHIFT),
+    *(f"{title}Role" for title in FUNCTIONS),
+)
 
 FUNCTION = f"arn:aws:lambda:{PLACE}:function:"
 LIVE_VALIDATION = f"{FUNCTION}lambda-payment-validation-prod:live"
@@ -160,6 +164,14 @@ MAY_NOT = {
             ("reads the artifacts", "s3:GetObject", ARTIFACT),
         )
     },
+    # CodeDeploy
+    "CodeDeploy changes code": (TRAFFIC_SHIFT, "lambda:UpdateFunctionCode", LIVE_PROCESSING[:-5]),
+    "CodeDeploy invokes a function": (TRAFFIC_SHIFT, "lambda:InvokeFunction", LIVE_PROCESSING),
+    "CodeDeploy shifts another environment": (
+        TRAFFIC_SHIFT, "lambda:UpdateAlias", LIVE_PROCESSING.replace("-prod", "-dev"),
+    ),
+    "CodeDeploy shifts another alias": (TRAFFIC_SHIFT, "lambda:UpdateAlias", LIVE_PROCESSING.replace("live", "other")),
+    "CodeDeploy sets an alarm back": (TRAFFIC_SHIFT, "cloudwatch:SetAlarmState", ALARM),
     # Backups
     "a backup role reads a payment": (BACKUP, "dynamodb:GetItem", TABLE),
     "a backup role deletes backups": (BACKUP, "backup:DeleteRecoveryPoint", VAULT),
@@ -225,6 +237,10 @@ TRUST = {
     RECONCILIATION_WORKFLOW: ("states", RECONCILIATION_MACHINE),
     SCHEDULE: ("events", RULE),
     BACKUP: ("backup", VAULT),
+    TRAFFIC_SHIFT: (
+        "codedeploy",
+        f"arn:aws:codedeploy:{PLACE}:deploymentgroup:codedeploy-payments-prod/validation",
+    ),
     "CloudFormationRole": ("cloudformation", f"arn:aws:cloudformation:{PLACE}:stack/payment-platform-prod/id"),
 }
 
@@ -241,7 +257,7 @@ def test_a_role_is_assumed_by_its_service_for_this_account_only(role: str, world
     assert world.may_assume(role, service(name), source_of(arn))
     assert not world.may_assume(role, service(name), source_of(arn, ANOTHER_ACCOUNT))
     assert not world.may_assume(role, service(name)), "a service that names no resource"
-    for service_name in {"states", "lambda", "backup", "cloudformation", "ec2", "events"} - {name}:
+    for service_name in {"states", "lambda", "backup", "cloudformation", "codedeploy", "ec2", "events"} - {name}:
         assert not world.may_assume(role, service(service_name), source_of(arn))
     user = Principal(f"arn:aws:iam::{ACCOUNT}:user/admin")
     for principal in (Principal(ROOT), user, ADMINISTRATOR, STRANGER):

@@ -92,12 +92,24 @@ def list_places() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("environments", [1, 3, 4, 5])
 def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int) -> None:
+    check_lengths(environments)
+
+
+@pytest.mark.parametrize("environments", [1, 4])
+def test_each_policy_fits_where_every_environment_shifts_traffic(environments: int) -> None:
+    check_lengths(environments, is_shifting=True)
+
+
+def check_lengths(environments: int, *, is_shifting: bool = False) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters; 10 policies
 
     The partitions and Regions are those that botocore knows.
     """
     names = ("dev", "prod", "staging", "qa1", "sandbox")[:environments]
-    template = emit.document(artifacts.build(Environments(names, unprotected=names, code_only=names)))
+    shifting = names if is_shifting else ()
+    template = emit.document(
+        artifacts.build(Environments(names, unprotected=names, code_only=names, shifting=shifting))
+    )
     stack = evaluate(Tree(to_plain_types(template)), ALL_ROLES, {"AWS::AccountId": ACCOUNT})
     policies = {
         name: json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))
@@ -147,6 +159,9 @@ def test_the_key_of_the_functions_is_used_through_lambda_for_functions_whose_cod
 def test_more_environments_than_a_role_can_name_are_refused_by_the_generator() -> None:
     with pytest.raises(settings.SettingsError, match=r"an account of their own|their own account"):
         artifacts.build(Environments(tuple(f"environment-{number}" for number in range(8))))
+    names = ("dev", "prod", "staging", "qa1", "sandbox")
+    with pytest.raises(settings.SettingsError, match=r"their own account, or take traffic_shift out of prod$"):
+        artifacts.build(Environments(names, shifting=("prod",)))
 
 
 def test_an_environment_that_the_role_does_not_know_cannot_be_deployed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ UNRESTRICTED = {
     "WorkflowPolicy": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
     "ReconciliationWorkflowPolicy": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
     **{f"{title}Policy": {"TracingHasNoResource"} for title in FUNCTIONS},
+    "TrafficShiftPolicy": {"AlarmsCannotBeDescribedByName"},
     **{
         f"Boundary{to_pascal_case(environment)}": {"LogDeliveryHasNoResource", "TracingHasNoResource"}
         for environment in (*settings.deployed_environments(), settings.LOCAL)

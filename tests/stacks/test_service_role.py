@@ -29,8 +29,8 @@ EARLIER_KEYS = "KeysOfEarlierDeployments"
 
 @functools.cache
 def world_of(environment: str) -> World:
-    """Return an environment with all optional parts."""
-    parameters = settings.load("prod") | OPTIONAL_PARTS | {"Environment": environment}
+    """Return an environment with all optional parts but CodeDeploy's, whose rights test_traffic_shift.py generates."""
+    parameters = settings.load("prod") | OPTIONAL_PARTS | {"Environment": environment, "TrafficShift": "AllAtOnce"}
     world = World(environment, parameters)
     world.resources |= world.platform.resources
     return world

@@ -49,6 +49,9 @@ DEPLOYED = {
     "Data/BackupPlan": make_resource("AWS::Backup::BackupPlan", "plan-1"),
     "Data/BackupSelection": make_resource("AWS::Backup::BackupSelection", "selection-1_plan-1"),
     "Compute/ProcessingFunction": make_resource("AWS::Lambda::Function", "lambda-payment-processing-prod"),
+    "Security/TrafficShiftRole": make_resource("AWS::IAM::Role", "role-codedeploy-payments-prod"),
+    "Compute/ShiftingApplication": make_resource("AWS::CodeDeploy::Application", "codedeploy-payments-prod"),
+    "Compute/ProcessingShift": make_resource("AWS::CodeDeploy::DeploymentGroup", "processing"),
     "Workflow/WorkflowLogs": make_resource("AWS::Logs::LogGroup", LOGS),
     "Workflow/PaymentWorkflow": make_resource("AWS::StepFunctions::StateMachine", "arn:machine"),
     "Artifacts": make_resource("AWS::S3::Bucket", f"payment-artifacts-{ACCOUNT}-{REGION}"),
@@ -203,6 +206,30 @@ def answer_bucket(
     ]
 
 
+def answer_application(platform: str = "Lambda") -> Answers:
+    return [("codedeploy", "get_application", {"application": {"computePlatform": platform}})]
+
+
+def answer_group(
+    configuration: str = "Canary10Percent10Minutes",
+    is_watched: bool = True,
+    events: tuple[str, ...] = ("DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"),
+    option: str = "WITH_TRAFFIC_CONTROL",
+    role: str = "role-codedeploy-payments-prod",
+) -> Answers:
+    sections = ("sfn-failures", "sfn-timeouts", "sfn-throttles", "unknown-outcomes")
+    functions = (f"lambda-{name}-{what}" for name in ("validation", "processing") for what in ("errors", "throttles"))
+    alarms = [{"name": f"alarm-{section}-prod"} for section in (*sections, *functions)]
+    group = {
+        "serviceRoleArn": arn("iam", f"role/{role}"),
+        "deploymentConfigName": f"CodeDeployDefault.Lambda{configuration}",
+        "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": option},
+        "autoRollbackConfiguration": {"enabled": True, "events": list(events)},
+        "alarmConfiguration": {"enabled": is_watched, "ignorePollAlarmFailure": False, "alarms": alarms},
+    }
+    return [("codedeploy", "get_deployment_group", {"deploymentGroupInfo": group})]
+
+
 # The resource, the compared property, answers that match, and answers that differ.
 CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
     ("Data/Transactions", "SSESpecification", answer_table, answer_table(status="DISABLED")),
@@ -218,6 +245,12 @@ CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
     ),
     ("Compute/ProcessingFunction", "KmsKeyArn", answer_function, answer_function("sns")),
     ("Compute/ProcessingFunction", "ReservedConcurrentExecutions", answer_function, answer_function(concurrency=5)),
+    ("Compute/ShiftingApplication", "ComputePlatform", answer_application, answer_application("Server")),
+    ("Compute/ProcessingShift", "DeploymentConfigName", answer_group, answer_group("AllAtOnce")),
+    ("Compute/ProcessingShift", "AlarmConfiguration", answer_group, answer_group(is_watched=False)),
+    ("Compute/ProcessingShift", "AutoRollbackConfiguration", answer_group, answer_group(events=())),
+    ("Compute/ProcessingShift", "DeploymentStyle", answer_group, answer_group(option="WITHOUT_TRAFFIC_CONTROL")),
+    ("Compute/ProcessingShift", "ServiceRoleArn", answer_group, answer_group(role="somebody")),
     ("Workflow/PaymentWorkflow", "LoggingConfiguration", answer_state_machine, answer_state_machine("OFF")),
     (
         "Workflow/PaymentWorkflow",
@@ -241,6 +274,7 @@ CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
 def prod() -> dict[str, Expected]:
     """Return prod's resources in an account that can reserve concurrency."""
     changes = {"ReservedConcurrency": "50", "NotificationProtocol": "email", "NotificationEndpoint": SUBSCRIBER}
+    changes["TrafficShift"] = "Canary10Percent10Minutes"
     evaluated = evaluate(read_tree_from_folder(TEMPLATES, "parent.yaml"), settings.load("prod") | changes, PSEUDO)
     account = evaluate(
         read_tree_from_folder(TEMPLATES, "artifacts.yaml"),

@@ -196,6 +196,13 @@ LOOKUPS = {
         is_account_wide=True,
         arn=_GLOBAL("cloudwatch", "dashboard/"),
     ),
+    "AWS::CodeDeploy::Application": Lookup(
+        "ApplicationName",
+        "codedeploy:GetApplication",
+        _find_one_by_one("codedeploy", "get_application", applicationName="{name}"),
+        "aws deploy delete-application --application-name {name}",
+        arn=_REGIONAL("codedeploy", "application:"),
+    ),
     "AWS::DynamoDB::Table": Lookup(
         "TableName",
         "dynamodb:DescribeTable",

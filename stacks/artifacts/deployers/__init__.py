@@ -28,6 +28,8 @@ def add_deployers(template: Template, bucket_arn: AWSHelperFn, environments: Env
         "MakesProvider",
         And(ConditionReference("HasGitHub"), Equals(Bootstrap.github_oidc_provider_arn.ref, "")),
     )
-    permissions_boundary.add_boundaries(template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL))
+    permissions_boundary.add_boundaries(
+        template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL), environments.shifting
+    )
     service = service_role.add_service_role(template, environments)
     github.add_github_roles(template, service, bucket_arn, environments)

@@ -140,26 +140,29 @@ def _allow_checks(environments: Environments) -> list[Statement]:
             "iam:GetRole SimulatePrincipalPolicy",
             [names.role_arn(f"role-payment-{hyphenate(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
         ),
-        *(_allow_lookup_of_names(environment) for environment in environments.names),
+        *(_allow_lookup_of_names(environments.narrow(environment)) for environment in environments.names),
         *_allow_on_functions("SeeChangedCode", "lambda:GetAlias", environments),
     ]
 
 
-def _allow_lookup_of_names(environment: str) -> Statement:
-    """Allow the lookup of whether an environment's names are taken, and by whom."""
-    only = Environments((environment,))
+def _allow_lookup_of_names(only: Environments) -> Statement:
+    """Allow the lookup of whether the names of the ``only`` environment are taken, and by whom."""
+    (environment,) = only.names
+    shifting = Environments(only.shifting)
     return allow(
         f"LookForNamesOf{to_pascal_case(environment)}",
-        "backup:ListTags cloudwatch:GetDashboard dynamodb:DescribeTable ListTagsOfResource events:DescribeRule "
+        f"backup:ListTags cloudwatch:GetDashboard {'codedeploy:GetApplication ' if only.shifting else ''}"
+        "dynamodb:DescribeTable ListTagsOfResource events:DescribeRule "
         "iam:GetPolicy GetRole lambda:GetFunctionConcurrency ListTags logs:ListTagsForResource sns:GetTopicAttributes "
         "sqs:GetQueueUrl ListQueueTags states:DescribeStateMachine",
         [
             *only.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
             *only.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
+            *shifting.arns("codedeploy", f"application:{names.SHIFTING_APPLICATION}"),
             *only.arns("dynamodb", *(f"table/{name}" for name in names.TABLES)),
             *only.arns("events", f"rule/{names.RECONCILIATION_RULE}"),
-            *only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False),
-            *only.role_arns(*names.ROLES),
+            *only.all_policy_arns(),
+            *only.all_role_arns(),
             *only.arns("lambda", *(f"function:{function.name}" for function in names.FUNCTIONS)),
             *only.arns("logs", *(f"log-group:{name}" for name in names.LOG_GROUPS)),
             *only.arns("sns", *names.TOPICS),

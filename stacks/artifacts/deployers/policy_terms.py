@@ -29,6 +29,8 @@ ACCEPTED_WILDCARDS = {
     "These actions have no resource": re.compile(r"\*"),
     "Lambda numbers the versions of a function or layer": re.compile(rf".*:(function|layer):{_NAME}:\*"),
     "CloudWatch Logs asks about the streams of a log group": re.compile(r".*:log-group:/aws/[a-z/-]+:\*"),
+    "The deployment groups of an application": re.compile(rf".*:deploymentgroup:codedeploy-payments-{_NAME}/\*"),
+    "AWS names its own configurations": re.compile(r".*:deploymentconfig:CodeDeployDefault\.Lambda\*"),
     "An artifact is named by what it holds": re.compile(r"<Artifacts\.Arn>/payment-(platform|plans)/\*"),
     "CloudFormation names nested stacks and their change sets, and ends ARNs with an id": re.compile(
         rf".*:(stack/payment-(platform-{_NAME}[/-]|artifacts/)|changeSet/)\*"
@@ -51,6 +53,12 @@ class Environments:
     unprotected: tuple[str, ...] = ()
     # Those of these whose functions may get new code without a deployment.
     code_only: tuple[str, ...] = ()
+    # Those whose settings name a traffic_shift, so that CodeDeploy may act in them.
+    shifting: tuple[str, ...] = ()
+
+    def narrow(self, environment: str) -> "Environments":
+        """Return the one environment alone, for statements on its roles and policies."""
+        return Environments((environment,), shifting=tuple({environment} & set(self.shifting)))
 
     def arns(self, service: str, *resources: str, is_regional: bool = True) -> list[AWSHelperFn]:
         """Return the ARN of each resource, written as in ``names.py``, in each environment."""
@@ -62,6 +70,21 @@ class Environments:
 
     def role_arns(self, *roles: str) -> list[AWSHelperFn]:
         return self.arns("iam", *(f"role/{role}" for role in roles), is_regional=False)
+
+    def all_role_arns(self) -> list[AWSHelperFn]:
+        """Return every role of the platform in each environment."""
+        return [
+            *self.role_arns(*names.ROLES),
+            *Environments(self.shifting).role_arns(names.TRAFFIC_SHIFT_ROLE),
+        ]
+
+    def all_policy_arns(self) -> list[AWSHelperFn]:
+        """Return every managed policy of the platform's roles in each environment."""
+        shift = f"policy/{names.TRAFFIC_SHIFT_POLICY}"
+        return [
+            *self.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False),
+            *Environments(self.shifting).arns("iam", shift, is_regional=False),
+        ]
 
     def stack_arns(self) -> list[AWSHelperFn]:
         """Return the ARN patterns of each parent stack and its nested stacks, which CloudFormation names after it."""

@@ -178,6 +178,35 @@ def allow_compute(environments: Environments) -> list[Statement]:
     ]
 
 
+def allow_traffic_shift(environments: Environments) -> list[Statement]:
+    """Return the statements for CodeDeploy, where an environment's settings name a ``traffic_shift``.
+
+    A function's group is below the application in its ARN, and so is each deployment of it.
+    https://docs.aws.amazon.com/codedeploy/latest/userguide/auth-and-access-control-permissions-reference.html
+    """
+    if not environments.shifting:
+        return []
+    application = names.SHIFTING_APPLICATION
+    return [
+        allow(
+            "TrafficShift",
+            "codedeploy:CreateApplication CreateDeployment CreateDeploymentGroup DeleteApplication "
+            "DeleteDeploymentGroup GetApplication GetApplicationRevision GetDeployment GetDeploymentGroup "
+            "ListDeploymentGroups ListDeployments ListTagsForResource RegisterApplicationRevision StopDeployment "
+            "TagResource UntagResource UpdateDeploymentGroup",
+            Environments(environments.shifting).arns(
+                "codedeploy", f"application:{application}", f"deploymentgroup:{application}/*"
+            ),
+        ),
+        allow(
+            "ConfigurationsOfAWS",
+            "codedeploy:GetDeploymentConfig",
+            [names.arn("codedeploy", "deploymentconfig:CodeDeployDefault.Lambda*")],
+        ),
+        allow("ApplicationListHasNoResource", "codedeploy:ListApplications", ["*"]),
+    ]
+
+
 def allow_workflow(environments: Environments) -> list[Statement]:
     # CloudWatch Logs authorizes a log group's ARN with and without the ":*" that stands for its streams.
     groups = [f"log-group:{group}{streams}" for group in names.LOG_GROUPS for streams in ("", ":*")]

@@ -26,6 +26,7 @@ def add_service_role(template: Template, environments: Environments) -> Role:
         *service_rights.allow_keys(environments),
         *service_rights.allow_backups(environments),
         *service_rights.allow_compute(environments),
+        *service_rights.allow_traffic_shift(environments),
         *service_rights.allow_workflow(environments),
         *service_rights.allow_monitoring(environments),
         *service_rights.allow_nested_stacks(environments),
@@ -40,9 +41,11 @@ def add_service_role(template: Template, environments: Environments) -> Role:
         checkov=("CKV_AWS_111",),
     )
     if len(managed_policies) > MAXIMUM_POLICIES:
+        shifting = ", ".join(environments.shifting)
         raise SettingsError(
             f"stacks/environments.toml: CloudFormation's role needs {len(managed_policies)} policies for "
             f"{len(environments.names)} environments, and a role takes {MAXIMUM_POLICIES}; give some their own account"
+            + (f", or take traffic_shift out of {shifting}" if shifting else "")
         )
     role: Role = template.add_resource(
         Role(
@@ -69,8 +72,8 @@ def _allow_roles(environments: Environments) -> list[Statement]:
 
     Every role is listed by its full name: a pattern could match another team's role, which has no boundary.
     """
-    roles = environments.role_arns(*names.ROLES)
-    managed_policies = environments.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
+    roles, managed_policies = environments.all_role_arns(), environments.all_policy_arns()
+    shifting = Environments(environments.shifting).role_arns(names.TRAFFIC_SHIFT_ROLE)
     return [
         allow(
             "Roles",
@@ -78,11 +81,16 @@ def _allow_roles(environments: Environments) -> list[Statement]:
             "ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
             roles,
         ),
-        *(statement for environment in environments.names for statement in _under_boundary(environment)),
+        *(
+            statement
+            for environment in environments.names
+            for statement in _under_boundary(environments.narrow(environment))
+        ),
         _allow_passing("PassRolesToLambda", environments.role_arns(*names.FUNCTION_ROLES), "lambda"),
         _allow_passing("PassRoleToStepFunctions", environments.role_arns(*names.STATE_MACHINE_ROLES), "states"),
         _allow_passing("PassRoleToEventBridge", environments.role_arns(names.SCHEDULE_ROLE), "events"),
         _allow_passing("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
+        *([_allow_passing("PassRoleToCodeDeploy", shifting, "codedeploy")] if shifting else ()),
         # CloudFormation passes its own role to each nested stack. AWS does not document whether the request names the
         # service. The role trusts no other service anyway.
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
@@ -101,26 +109,25 @@ def _allow_roles(environments: Environments) -> list[Statement]:
     ]
 
 
-def _under_boundary(environment: str) -> list[Statement]:
-    """Allow the roles of one environment, under the boundary of that environment and with its policies."""
-    only = Environments((environment,))
+def _under_boundary(only: Environments) -> list[Statement]:
+    """Allow the roles of the ``only`` environment, under the boundary of that environment and with its policies."""
+    (environment,) = only.names
     sid = f"RolesOf{to_pascal_case(environment)}"
     boundary_arn = boundary_reference.boundary_arn(Bootstrap.permissions_boundary.ref, environment)
     under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary_arn})
-    managed_policies = only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
     return [
         allow(
             f"{sid}StandUnderTheBoundary",
             "iam:CreateRole PutRolePermissionsBoundary",
-            only.role_arns(*names.ROLES),
+            only.all_role_arns(),
             under_boundary,
         ),
         allow(
             f"{sid}GetOurPoliciesOnly",
             "iam:AttachRolePolicy",
-            only.role_arns(*names.ROLES),
+            only.all_role_arns(),
             under_boundary,
-            ArnLike({"iam:PolicyARN": managed_policies}),
+            ArnLike({"iam:PolicyARN": only.all_policy_arns()}),
         ),
     ]
 

@@ -93,6 +93,8 @@ _CATALOGUE |= {
     name for function in names.FUNCTIONS for name in (function.name, function.role, function.policy, function.log_group)
 }
 _OF_ACCOUNT = {names.SERVICE_ROLE, names.BOUNDARY_POLICY, names.GATEWAY_POLICY}
+# Of a setting that prod does not have.
+_OF_ACCOUNT |= {names.TRAFFIC_SHIFT_ROLE, names.TRAFFIC_SHIFT_POLICY}
 EXPECTED_NAMES = {names.in_environment(name, "prod") for name in (_CATALOGUE - _OF_ACCOUNT).union(alarm_names())}
 
 

@@ -1,6 +1,8 @@
 """Checks of names that exist outside the stack."""
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
@@ -210,6 +212,7 @@ def test_every_type_with_a_fixed_name_is_looked_up_or_may_share_it() -> None:
 
     may_share = {
         "AWS::Backup::BackupSelection": "within its plan",
+        "AWS::CodeDeploy::DeploymentGroup": "within its application",
         "AWS::Lambda::Alias": "within its function",
         "AWS::Logs::MetricFilter": "within its log group",
         "AWS::Lambda::LayerVersion": "each version has it",
@@ -258,3 +261,15 @@ def test_the_name_of_any_account_s_bucket_is_taken(status: int, headers: dict[st
                 _has_bucket(client, "payment-statements")
         else:
             assert _has_bucket(client, "payment-statements") is exists
+
+
+def test_the_name_of_an_application_is_taken_if_codedeploy_has_it() -> None:
+    """https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_GetApplication.html"""
+    client = boto3.client("codedeploy", REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    lookup, names = LOOKUPS["AWS::CodeDeploy::Application"], ["codedeploy-payments-dev", "codedeploy-payments-prod"]
+    situation: Any = SimpleNamespace(client=lambda _service: client, place={})
+    with Stubber(client) as stubber:
+        stubber.add_client_error("get_application", "ApplicationDoesNotExistException")
+        stubber.add_response("get_application", {"application": {}}, {"applicationName": names[1]})
+        assert lookup.find(situation, names[:1]) == set()
+        assert lookup.find(situation, names[1:]) == {names[1]}
