@@ -68,7 +68,7 @@ def find_suggestions(text: str) -> list[tuple[int, int]]:
     A command that is broken into lines could not be pasted into a shell.
     """
     spans: list[tuple[int, int]] = []
-    for command in sorted(_suggested, key=len, reverse=True):
+    for command in sorted((command for command in _suggested if command in text), key=len, reverse=True):
         for match in re.finditer(re.escape(command) + r"(?!\S*\w)", text):
             if not any(start < match.end() and match.start() < end for start, end in spans):
                 spans.append(match.span())

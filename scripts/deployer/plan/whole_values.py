@@ -42,13 +42,13 @@ def parse_value(text: str | None) -> Any:
 
 def to_texts(value: Any) -> Any:
     """Return the value with a text in place of each number and boolean, as CloudFormation may show it."""
-    if isinstance(value, Mapping):
-        return {key: to_texts(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [to_texts(item) for item in value]
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if value is None else str(value)
+    if isinstance(value, Mapping):
+        return {key: to_texts(item) for key, item in value.items()}
+    return [to_texts(item) for item in value] if isinstance(value, list) else str(value)
 
 
 def read_number(value: Any, default: float) -> float | None:
