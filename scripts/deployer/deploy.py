@@ -31,6 +31,7 @@ from .last_deployment import load_deployment
 from .live_functions import count_functions, look_for_changed_code, take_code_back
 from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan, StackChanges
+from .plan.traffic import find_shifts
 from .preflight.examine import Preflight
 from .preflight.importable import ImportedResource
 from .remains import delete_remains
@@ -46,7 +47,7 @@ from .stack import (
     read_snapshot,
     wait_until_idle,
 )
-from .stack_safeguards import find_protected_paths, find_rollback_triggers
+from .stack_safeguards import describe_shift_alarms, find_protected_paths, find_rollback_triggers
 from .statuses import list_commands
 from .upload import upload_package
 from .validate import check_fresh, check_lint
@@ -328,6 +329,8 @@ def _deploy_changes(
         notices += _describe_moves(session, before, compared)
         plan = compared.make_plan(proposal.changes, proposal.notices)
         check_change_set(options, stack, plan.stack, late)
+        if stack.exists and (shifts := find_shifts(plan.stack, compared.after)):
+            notices += describe_shift_alarms(session.target.client("cloudwatch"), shifts)
         ways = describe_execution(execution, stack, plan.stack)
         drift = describe_drift(proposal.changes, before.tree, options.environment)
         detected = (

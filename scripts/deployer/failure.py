@@ -1,6 +1,7 @@
 """Explains a failed deployment: the first cause, later causes, what was rolled back, and what to do next."""
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from scripts.common.suggestion import complete_aws_commands
 from scripts.common.templates import STACK
 
 from .declarations import Declaration, find_declaration
+from .plan.traffic import ALIAS
 from .statuses import PRESERVING, advise_next_step
 
 # The reasons of resources that fail only because another one failed.
@@ -55,6 +57,9 @@ class Failure:
     # Resources that exist although their creation was rolled back or their stack deleted; their names stay taken.
     left_behind: tuple[Event, ...] = ()
 
+    # The AWS CLI's command that shows why CodeDeploy ended the shift that is the cause; empty for another cause.
+    shift_command: str = ""
+
     # The operation in which the cause failed, or else the one that ended so; empty if the service gives no ids.
     operation_id: str = ""
 
@@ -85,8 +90,13 @@ class DeploymentFailed(UserError):
         super().__init__(f"{self.failure.stack_name} ended {self.failure.status}: {self.failure.reason}")
 
 
-def describe_failure(stack_name: str, environment: str, status: str, events: list[Event]) -> Failure:
-    """Explain a deployment that ended with ``status`` by its events, which are in order of time."""
+def describe_failure(
+    stack_name: str, environment: str, status: str, events: list[Event], *, shifts_traffic: bool = False
+) -> Failure:
+    """Explain a deployment that ended with ``status`` by its events, which are in order of time.
+
+    ``shifts_traffic`` is whether CodeDeploy updates the aliases of the environment.
+    """
     failures = _find_independent_failures(events)
     reasons = [event for event in events if event.status.endswith("_FAILED") and event.reason]
     # The stack's own events say why it is rolled back, for example because of an alarm.
@@ -112,7 +122,26 @@ def describe_failure(stack_name: str, environment: str, status: str, events: lis
         outcome=outcome,
         next_step=next_step,
         left_behind=left_behind,
+        shift_command=_suggest_shift(cause, environment) if cause and shifts_traffic else "",
         operation_id=next((event.operation_id for event in [*filter(None, [cause]), *events[:1]]), ""),
+    )
+
+
+def _suggest_shift(cause: Event, environment: str) -> str:
+    """Return the command that shows CodeDeploy's reason, if it is an alias that could not be updated.
+
+    https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_DeploymentInfo.html
+    """
+    from stacks import names  # only here, because it needs troposphere
+
+    live = re.search(r"(\w+)Live$", cause.path)
+    if cause.resource_type != ALIAS or live is None:
+        return ""
+    application = names.in_environment(names.SHIFTING_APPLICATION, environment)
+    return complete_aws_commands(
+        "aws deploy get-deployment --query 'deploymentInfo.[errorInformation,rollbackInfo]' --deployment-id "
+        f"$(aws deploy list-deployments --application-name {application} --deployment-group-name {live[1].lower()} "
+        "--include-only-statuses Failed Stopped --query 'deployments[0]' --output text)"
     )
 
 

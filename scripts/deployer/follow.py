@@ -19,8 +19,9 @@ from .report.reporter import EventListener
 from .stack import Stack, StackTree, describe_tree
 from .statuses import list_commands
 
-# Longer than the longest monitoring time of rollback triggers, which is three hours.
-LONGEST_SECONDS = 4 * 60 * 60
+# Longer than the longest monitoring time of rollback triggers, which is three hours, after two shifts of traffic, each
+# of half an hour.
+LONGEST_SECONDS = 5 * 60 * 60
 # How many failed requests in a row, by throttling or dropped connections, are repeated.
 MOST_FAILURES = 15
 
@@ -40,6 +41,8 @@ class FollowOptions:
     receive_events: EventListener
     poll_seconds: float = POLL_SECONDS
     stack_name: str = ""
+    # Whether CodeDeploy shifts traffic in the environment.
+    shifts_traffic: bool = False
     watch: Watch = field(default_factory=Watch)
 
 
@@ -80,7 +83,9 @@ def follow_until_ended(
             f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_describe_continuation(options, operation)}"
         ) from None
     if status not in succeeded:
-        raise DeploymentFailed(describe_failure(name, options.environment, status, events))
+        raise DeploymentFailed(
+            describe_failure(name, options.environment, status, events, shifts_traffic=options.shifts_traffic)
+        )
     return status
 
 

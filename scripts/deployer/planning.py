@@ -20,6 +20,7 @@ from .plan.moves import Move, find_moves, split_path
 from .plan.openings import describe_openings
 from .plan.recreation import find_fixed_name, list_naming_properties
 from .plan.serialization import map_texts
+from .plan.traffic import describe_shifts
 from .plan.version_fields import list_version_fields, split_descriptions
 from .plan.widenings import (
     describe_changed_limits,
@@ -88,6 +89,7 @@ class Comparison:
             *describe_changed_limits(stack, self.before, self.after),
             *describe_raised_thresholds(stack, self.after),
             *describe_removed_alarms(stack),
+            *describe_shifts(stack, self.before, self.after),
         )
         stack = split_descriptions(stack, self.version_fields)
         # A secret's token tells nothing, and differs in each process: no plan shows it.

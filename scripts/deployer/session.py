@@ -7,6 +7,7 @@ from functools import cached_property
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.target import Target
+from stacks.settings import ALL_AT_ONCE, Settings
 
 from .abandoned import describe_saved_plan
 from .deployment_options import DeploymentOptions
@@ -41,4 +42,12 @@ class Session:
         environment = self.options.environment if stack_name == self.options.stack_name else ""
         # What draws the progress, too, may fail when the output cannot be written.
         with self.target.watch.report_continuation(), self.report.follow_events(plan, stack_name) as watching:
-            yield FollowOptions(environment, watching, self.target.poll_seconds, stack_name, self.target.watch)
+            shift = self.options.parameters.get(Settings.traffic_shift.parameter_name, ALL_AT_ONCE)
+            yield FollowOptions(
+                environment,
+                watching,
+                self.target.poll_seconds,
+                stack_name,
+                shifts_traffic=bool(environment) and shift != ALL_AT_ONCE,
+                watch=self.target.watch,
+            )

@@ -9,8 +9,10 @@ from typing import Any
 
 from scripts.common.clients import CloudFormationClient, CloudWatchClient
 from scripts.common.errors import AWS_ERRORS, describe_error, raise_both
+from stacks.settings import ALL_AT_ONCE
 
 from .plan.danger import Danger, list_stateful_types
+from .plan.traffic import Shift
 from .session import Session
 from .stack import WORKERS, Stack, StackTree
 
@@ -54,6 +56,25 @@ def find_rollback_triggers(
         else:
             watched.append(arn)
     return tuple(watched), notices
+
+
+def describe_shift_alarms(cloudwatch: CloudWatchClient, shifts: Sequence[Shift]) -> list[str]:
+    """Return a notice for each alarm with which CodeDeploy would stop the shifts: it begins none while one is on.
+
+    https://github.com/aws/serverless-application-model/issues/716
+    """
+    names = list(dict.fromkeys(name for shift in shifts for name in shift.alarms))
+    if not names:
+        return []
+    alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
+    advice = f'wait until it is OK, or deploy with traffic_shift = "{ALL_AT_ONCE}"'
+    problems = {name: "is in ALARM" for name in names if states.get(name) == "ALARM"}
+    problems |= {name: "does not exist" for name in names if name not in states}
+    return [
+        f"{name} {problem}: CodeDeploy would stop, and the deployment would be rolled back; {advice}"
+        for name, problem in problems.items()
+    ]
 
 
 def find_without_policy(cloudformation: CloudFormationClient, tree: StackTree) -> list[Stack]:

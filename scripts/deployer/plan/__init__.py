@@ -5,6 +5,7 @@ compare.py        resources before and after -> changes
 recreation.py     which changed properties replace a resource
 moves.py          removals and additions that may be one resource
 iam.py            resources before and after -> policy statements added and removed
+traffic.py        how CodeDeploy shifts invocations to a new version
 widenings.py      rights that widen, alarms that go: what nobody should have to search for
 openings.py       what becomes public by a property that is no policy
 spurious.py       joins listed and compared changes, marks those that do not change anything

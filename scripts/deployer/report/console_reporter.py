@@ -16,6 +16,7 @@ from scripts.common.terminal import create_console, make_line
 from scripts.common.wording import join_names
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Count, Plan
+from scripts.deployer.plan.traffic import ALIAS
 
 from ..deployment_options import ArtifactsResult
 from ..finding import Finding
@@ -150,7 +151,7 @@ class _EventLines:
             self._last_event_at = polled_at
         elif polled_at - self._last_event_at >= SILENCE_SECONDS:
             self._last_event_at = polled_at
-            running = ", ".join(str(event) for event in self._progress.running_resources()) or "no events received"
+            running = ", ".join(map(_describe_wait, self._progress.running_resources())) or "no events received"
             waited = _format_duration(polled_at - self._started_at)
             self._console.print(f"still in progress after {waited}: {running}", highlight=False, soft_wrap=True)
 
@@ -189,6 +190,12 @@ class _LiveTree:
             text = make_line(join_names(running, _NAMED_RESOURCES, "; "))
             row.add_row("", Text.assemble("  ", (text, "yellow")))
         return row
+
+
+def _describe_wait(event: Event) -> str:
+    """Return the resource, and what takes so long where its type does not tell."""
+    is_shift = event.resource_type == ALIAS and event.status.startswith("UPDATE")
+    return f"{event}, whose invocations move to another version" if is_shift else str(event)
 
 
 def _describe_running(event: Event) -> str:

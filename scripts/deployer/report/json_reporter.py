@@ -64,6 +64,7 @@ class JsonReporter:
             ],
             operation_id=failure.operation_id,
             events_command=failure.events_command,
+            shift_command=failure.shift_command,
             now=failure.outcome,
             next=failure.next_step,
         )

@@ -224,6 +224,8 @@ def print_failure(console: Console, failure: Failure) -> None:
         ("kept:", failure.preserved) if failure.status in PRESERVING else ("rolled back:", failure.rolled_back)
     )
     resources = "1 resource" if count == 1 else f"{count} resources"
+    if failure.shift_command:
+        lines.append(("CodeDeploy's reason:", failure.shift_command))
     if failure.events_command:
         lines.append(("all events:", failure.events_command))
     lines += [(label, f"{resources}; {failure.stack_name}: {failure.outcome}"), ("next:", failure.next_step)]
