@@ -4,7 +4,8 @@ Step Functions keeps the definition of a running execution, and calls the functi
 moves between any two calls. So each payment is made with the definition of one release and with the functions of both:
 the first calls reach one release, and the others the other one. Functions are deployed before the definition and rolled
 back after it, so new executions of one release meet the functions of the other as well. Every payment has to end as
-with a single release. The ledger is DynamoDB's of the emulator; the workflow's other services are in memory.
+with a single release. While CodeDeploy shifts traffic, each call of a payment may reach either release, so the calls
+also take turns. The ledger is DynamoDB's of the emulator; the workflow's other services are in memory.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-cloudformation-versions.html
 """
 
@@ -66,13 +67,17 @@ class Stopped(BaseException):
 
 @dataclass
 class Payment:
-    """A payment under one definition, whose first ``switch_after`` calls reach ``first``, and the others ``then``."""
+    """A payment under one definition, whose first ``switch_after`` calls reach ``first``, and the others ``then``.
+
+    If it ``takes_turns``, every second call reaches ``then``.
+    """
 
     definition: dict[str, Any]
     first: Functions
     then: Functions
     switch_after: int
     stop_after: int | None = None
+    takes_turns: bool = False
     transaction_id: str = field(default_factory=lambda: f"T-{uuid.uuid4().hex[:12]}")
     at: float = field(default_factory=time.time)
     calls: int = 0
@@ -96,7 +101,8 @@ class Payment:
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self.calls == self.stop_after:
             raise Stopped
-        functions = self.first if self.calls < self.switch_after else self.then
+        is_first = self.calls % 2 == 0 if self.takes_turns else self.calls < self.switch_after
+        functions = self.first if is_first else self.then
         self.calls += 1
         name = {"${ValidationFunctionArn}": "validation", "${ProcessingFunctionArn}": "processing"}
         return {
@@ -136,6 +142,15 @@ def releases(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> It
         yield Releases(before, current, functions)
 
 
+def read_ending(platform: Platform, payment: Payment, execution: Execution) -> Ending:
+    return Ending(
+        platform.read_item(payment.transaction_id)["status"]["S"],
+        execution.status,
+        tuple(notice["status"] for notice in payment.notices),
+        len(payment.dead_letters),
+    )
+
+
 def directions(releases: Releases) -> Iterator[tuple[dict[str, Any], Functions, Functions]]:
     """Yield the definition, the functions before the deployment or the rollback, and those after it."""
     before, current = releases.functions[releases.before.name], releases.functions[releases.current.name]
@@ -152,14 +167,24 @@ def test_a_payment_ends_the_same_wherever_the_functions_change(
         while switch_after <= calls:
             payment = Payment(definition, first, then, switch_after)
             execution = payment.make(minor_units)
-            ending = Ending(
-                platform.read_item(payment.transaction_id)["status"]["S"],
-                execution.status,
-                tuple(notice["status"] for notice in payment.notices),
-                len(payment.dead_letters),
-            )
+            ending = read_ending(platform, payment, execution)
             assert ending == ENDINGS[minor_units], f"switched after {switch_after} calls: {execution}"
             calls, switch_after = payment.calls, switch_after + 1
+
+
+@pytest.mark.parametrize("minor_units", ENDINGS)
+def test_a_payment_ends_the_same_while_its_calls_reach_one_release_and_the_other(
+    platform: Platform, releases: Releases, minor_units: int
+) -> None:
+    """An alias with weights chooses a version for each invocation, whatever the last one was.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+    """
+    for definition, first, then in directions(releases):
+        for pair in ((first, then), (then, first)):
+            payment = Payment(definition, *pair, switch_after=0, takes_turns=True)
+            execution = payment.make(minor_units)
+            assert read_ending(platform, payment, execution) == ENDINGS[minor_units], execution
 
 
 @pytest.mark.parametrize("minor_units", [15000, 15001, 15003, 15004])
