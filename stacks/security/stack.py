@@ -153,7 +153,7 @@ def _add_role(
         )
     )
     if wildcards:
-        reason = "Only actions without resource-level permissions, and the streams of the role's own log group"
+        reason = "Only actions without resource-level permissions, and what Lambda names: log streams and versions"
         suppress_wildcards(managed, reason, *wildcards)
     role: iam.Role = template.add_resource(
         iam.Role(
