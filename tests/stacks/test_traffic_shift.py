@@ -88,7 +88,7 @@ def test_each_value_of_the_setting_is_a_predefined_configuration(shift: str) -> 
 @pytest.mark.parametrize("title", FUNCTIONS)
 def test_an_alias_is_updated_by_the_deployment_group_of_its_function(title: str, shifting: World) -> None:
     """Two aliases of one group would wait for each other, and fail."""
-    update = shifting.resources[f"Compute/{title}Live"].attributes["UpdatePolicy"]
+    update = shifting.resources[f"Compute/{title}Live"].attributes.get("UpdatePolicy")
     assert update == {
         "CodeDeployLambdaAliasUpdate": {
             "ApplicationName": "${Compute/ShiftingApplication}",
