@@ -101,3 +101,9 @@ def test_a_line_break_in_the_message_does_not_hide_the_policy() -> None:
 )
 def test_a_request_that_aws_cannot_authenticate_has_a_next_step(code: str, message: str, advice: str) -> None:
     assert advice in describe(message, code).split(message.rstrip("."))[1]
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "LimitExceededException", "ValidationError", "ServiceQuotaExceeded"])
+def test_an_error_of_aws_is_one_line(code: str) -> None:
+    line = describe("Properties validation failed:\n#/Name:\r\n  too long\u2028\x85", code)
+    assert len(line.splitlines()) == 1

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from .denials import describe_denial
+from .printable import join_lines
 from .suggestion import complete_aws_commands
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def describe_error(error: BaseException) -> str:
     if not is_aws_error(error):
         return str(error)
     if not _is_client_error(error):
-        return _add_advice(f"AWS: {_join_lines(error)}", type(error).__name__)
+        return _add_advice(f"AWS: {join_lines(str(error))}", type(error).__name__)
     details: dict[str, Any] = dict(error.response["Error"])
     code, resource = str(details.get("Code", "")), str(details.get("Resource", ""))
     if is_denied(error):
@@ -117,8 +118,9 @@ def describe_error(error: BaseException) -> str:
         action = details.get("Action") or error.operation_name
         advice = complete_aws_commands(next((text for words, text in _LIMIT_ADVICE.items() if words in str(error)), ""))
         advice = advice or "free what is not needed, or request more in Service Quotas"
-        return f"a limit is reached: {_join_place(action, resource)}: {details.get('Message', code)}; {advice}"
-    message = _join_lines(error)
+        reason = join_lines(str(details.get("Message", code)))
+        return f"a limit is reached: {_join_place(action, resource)}: {reason}; {advice}"
+    message = join_lines(str(error))
     if resource and resource not in message:
         message = message.replace(" operation", f" operation on {resource}", 1)
     return _add_advice(f"AWS: {message}", code)
@@ -143,10 +145,6 @@ def _is_client_error(error: BaseException) -> "TypeGuard[ClientError]":
 
 def _join_place(action: str, resource: str) -> str:
     return f"{action} on {resource}" if resource else action
-
-
-def _join_lines(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _add_advice(text: str, code: str) -> str:

@@ -14,6 +14,7 @@ from scripts.common.clients import (
     ResourceChangeTypeDef,
 )
 from scripts.common.errors import UserError
+from scripts.common.printable import join_lines
 from scripts.common.waiting import poll_with_backoff
 
 from .change_set_validations import read_failed_validations
@@ -249,7 +250,7 @@ def find_refusals(
     The reason of a root only names the nested change set that failed, which the root may not list. All nested ones are
     waited for, because the root fails as soon as one does, and none can be deleted before all exist.
     """
-    reason = change_set.get("StatusReason", "no reason given")
+    reason = join_lines(change_set.get("StatusReason", "no reason given"))
     listed = (change["ResourceChange"] for change in change_set["Changes"])
     nested = {change["ChangeSetId"]: change["LogicalResourceId"] for change in listed if change.get("ChangeSetId")}
     for nested_id in (word.strip(".,") for word in reason.split() if ":changeSet/" in word):

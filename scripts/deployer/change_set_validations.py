@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import describe_error
+from scripts.common.printable import join_lines
 
 from .stack import WORKERS
 
@@ -63,7 +64,7 @@ def _describe_failures(cloudformation: CloudFormationClient, change_set_id: str,
         severity = "warning" if event.get("ValidationFailureMode") == "WARN" else "error"
         name = event.get("ValidationName", "early validation").removeprefix("AWS::EarlyValidation::")
         place = _locate_failure(event.get("ValidationPath", ""), event.get("LogicalResourceId", ""), stack_path)
-        line = f"{name} {severity}: {event.get('ValidationStatusReason', 'no reason given')}"
+        line = f"{name} {severity}: {join_lines(event.get('ValidationStatusReason', 'no reason given'))}"
         yield f"{line} ({place})" if place else line
 
 

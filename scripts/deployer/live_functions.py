@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common.clients import LambdaClient
 from scripts.common.errors import StillRunning, UserError, describe_error, is_denied
+from scripts.common.printable import join_lines
 from scripts.common.suggestion import suggest_command
 from scripts.common.templates import Tree
 from scripts.common.waiting import poll_with_backoff
@@ -180,7 +181,7 @@ def put_code(session: Session, name: str, sha256: str, **code: Any) -> bool:
         if configuration["CodeSha256"] == sha256 and status == "Successful":
             return is_requested
         if is_requested and status == "Failed":
-            reason = configuration.get("LastUpdateStatusReason", "Lambda gives no reason")
+            reason = join_lines(configuration.get("LastUpdateStatusReason", "Lambda gives no reason"))
             raise UserError(f"{name} cannot run the new code: {reason}; {_advise_next_step(session)}")
         try:
             client.update_function_code(FunctionName=name, **code)

@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
 from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, raise_both
+from scripts.common.printable import join_lines
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import Template
 from scripts.common.waiting import poll_with_backoff
@@ -174,7 +175,7 @@ def _create_refactor(
             if description["Status"] != "CREATE_IN_PROGRESS":
                 break
     if (description["Status"], description["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
-        reason = description.get("StatusReason") or description["Status"]
+        reason = join_lines(description.get("StatusReason") or description["Status"])
         raise UserError(f"CloudFormation refuses to move: {reason}; nothing was moved")
     return refactor
 
@@ -235,7 +236,7 @@ def _execute_refactor(refactor: _Refactor) -> None:
     status = description["ExecutionStatus"]
     if status != "EXECUTE_COMPLETE":
         outcome = "nothing was moved" if status == "ROLLBACK_COMPLETE" else f"see {refactor.follow_command}"
-        reason = description.get("ExecutionStatusReason") or "CloudFormation gave no reason"
+        reason = join_lines(description.get("ExecutionStatusReason") or "CloudFormation gave no reason")
         raise UserError(f"the moves ended {status}: {reason}; {outcome}")
 
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from scripts.common import templates
 from scripts.common.clients import CloudFormationClient, TagTypeDef
 from scripts.common.errors import UserError
+from scripts.common.printable import join_lines
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import STACK
 from scripts.common.waiting import poll_with_backoff
@@ -141,7 +142,7 @@ def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
         outputs={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])},
         owned=OWNER_TAG in stack.get("Tags", []),
         changed_at=changed_at.isoformat() if changed_at else "",
-        reason=stack.get("StackStatusReason", ""),
+        reason=join_lines(stack.get("StackStatusReason", "")),
         termination_protection=stack.get("EnableTerminationProtection", False),
         tags=tuple(stack.get("Tags", [])),
         drift=drift.get("StackDriftStatus", "NOT_CHECKED"),

@@ -15,6 +15,7 @@ from scripts.common.clients import (
     MetricAlarmTypeDef,
 )
 from scripts.common.errors import UserError, is_denied
+from scripts.common.printable import join_lines
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
@@ -156,7 +157,8 @@ def _detect_drift(cloudformation: CloudFormationClient, stack_id: str) -> None:
     for _ in poll_with_backoff(LONGEST_SECONDS):
         answer = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
-            raise UserError(f"{stack_id}: drift cannot be detected: {answer.get('DetectionStatusReason', 'no reason')}")
+            reason = join_lines(answer.get("DetectionStatusReason", "no reason"))
+            raise UserError(f"{stack_id}: drift cannot be detected: {reason}")
         if answer["DetectionStatus"] == "DETECTION_COMPLETE":
             return
     raise UserError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")

@@ -113,3 +113,14 @@ def test_a_saved_document_ends_with_the_same_words(command: Command, aws: Servic
     assert records[-1]["message"].endswith(
         "your role lacks this permission, or another policy denies it; nothing was changed"
     )
+
+
+@pytest.mark.parametrize("place", ["a change set", "a resource"])
+def test_a_reason_of_several_lines_is_told_in_one(command: Command, aws: Service, place: str) -> None:
+    add_platform(aws, edit_harmlessly)
+    reasons = {
+        "Data/DeadLetters" if place == "a resource" else "Data": "Validation failed:\n#/Name: too\u2028long\x85."
+    }
+    aws.fails, aws.refuses = (reasons, {}) if place == "a resource" else ({}, reasons)
+    (line,) = command("dev", "--yes", code=1).stderr.splitlines()
+    assert "Validation failed: #/Name: too long" in line
