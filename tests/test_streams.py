@@ -1,9 +1,12 @@
 """Standard streams that are closed, full or gone: one line, never a traceback, and no other file is taken for them."""
 
+import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +89,47 @@ def test_an_output_that_does_not_block_is_waited_for(unbuffered: str) -> None:
     assert process.stderr is not None
     assert (process.wait(timeout=60), process.stderr.read()) == (0, "")
     assert size == 3000 * 100 + 300_001
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("length", [7_000, 300_000])
+def test_an_interrupt_of_a_record_does_not_spoil_the_next_one(unbuffered: str, length: int) -> None:
+    """The reader waits until the pipe is full and the signal is sent; then it reads on."""
+    code = f"""
+import signal, sys
+from scripts.common.streams import prepare_streams
+from scripts.deployer.report.json_reporter import JsonReporter
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+prepare_streams()
+report = JsonReporter(sys.stdout)
+print("ready", file=sys.stderr, flush=True)
+try:
+    for _ in range(300_000 // {length} + 99):
+        report.announce_step("x" * {length})
+except KeyboardInterrupt:
+    report.show_error("payment-platform-dev", "interrupted")
+"""
+    reader, writer = os.pipe()
+    process = start_writing(writer, code, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+    os.close(writer)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "ready\n"
+    for _ in range(600):
+        if "pipe" in Path(f"/proc/{process.pid}/wchan").read_text():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    # The signal is handled before the pipe has room again.
+    for _ in range(600):
+        if f"{1 << signal.SIGTERM - 1:016x}" not in Path(f"/proc/{process.pid}/status").read_text().split("SigCgt")[0]:
+            break
+        time.sleep(0.05)
+    with open(reader, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    assert process.wait(timeout=60) == 0
+    assert json.loads(lines[-1])["result"] == "failed"
+    # What the interrupt has cut is one line.
+    assert sum(not line.startswith("{") or not line.endswith("}") for line in lines) <= 1
 
 
 @pytest.mark.parametrize("unbuffered", [(), ("-u",)])

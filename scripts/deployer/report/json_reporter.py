@@ -21,6 +21,8 @@ from .reporter import EventListener
 class JsonReporter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # Whether a signal or an error has ended a record that may be written in part.
+        self._is_cut = False
 
     def announce_step(self, title: str, detail: str = "") -> None:
         # The colon leads over to the detail, for people.
@@ -87,8 +89,13 @@ class JsonReporter:
 
     def _write_record(self, kind: str, **content: Any) -> None:
         record = {"type": kind, "at": datetime.now(UTC).isoformat(), **content}
-        self._stream.write(_escape_unseen(json.dumps(record, ensure_ascii=False)) + "\n")
+        line = _escape_unseen(json.dumps(record, ensure_ascii=False)) + "\n"
+        # The next record begins a line in any case.
+        line = f"\n{line}" if self._is_cut else line
+        self._is_cut = True
+        self._stream.write(line)
         self._stream.flush()
+        self._is_cut = False
 
 
 def _escape_unseen(line: str) -> str:
