@@ -53,6 +53,7 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         check_digest(saved_plan)
         artifacts = _read_artifacts(session, saved_plan, saved_plan.artifacts) if saved_plan.artifacts else None
         platform = _read_platform(session, saved_plan, saved_plan.platform) if saved_plan.platform else None
+        _check_whole(session, saved_plan)
     except UserError as error:
         _, discard = list_plan_commands(session.options.environment, path)
         raise UserError(f"{path}: {error}; the plan is still saved; delete it with {discard}") from None
@@ -138,10 +139,52 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
         first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
         for change_set_id in filter(None, (planned.change_set_id, first)):
             # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
-            name = change_set_id.split("/")[1] if "/" in change_set_id else change_set_id
+            name = _read_name(change_set_id)
             have_existed |= change_set.delete_change_set(session.cloudformation, before, name)
     delete_plan_file(path)
     return [planned.stack_name for planned in saved_plan.stacks], have_existed
+
+
+def _check_whole(session: Session, saved_plan: SavedPlan) -> None:
+    """Raise ``UserError`` if a change set of the plan is not in its file.
+
+    Without one of them, an edited file would change one stack by what was planned for both.
+    """
+    named = {_read_name(planned.change_set_id) for planned in saved_plan.stacks}
+    if saved_plan.first_change_set_id:
+        named.add(_read_name(saved_plan.first_change_set_id))
+    for plan in _list_kept_plans(session, _describe_stacks(session)):
+        names = {name for _, name in plan.change_sets}
+        if names & named and names - named:
+            missing = min(names - named)
+            raise UserError(f"the change set {missing} of this plan is not in the file, and nothing was changed")
+
+
+def _read_name(change_set_id: str) -> str:
+    """Return the name of a change set, which is the second part of its ARN."""
+    return change_set_id.split("/")[1] if "/" in change_set_id else change_set_id
+
+
+def _describe_stacks(session: Session) -> dict[str, Stack]:
+    names = (ARTIFACTS_STACK, session.options.stack_name)
+    return {name: describe_stack(session.cloudformation, name) for name in names}
+
+
+def _list_kept_plans(session: Session, stacks: Mapping[str, Stack]) -> list[KeptPlan]:
+    """Return the environment's saved plans that have change sets in these stacks."""
+    change_sets = []
+    for stack in stacks.values():
+        if not stack.status:
+            continue
+        try:
+            summaries = list_saved_plans(session.cloudformation, stack.name, session.options.environment)
+        except ClientError as error:
+            # Whoever may not list those of the artifacts stack, such as GitHub's roles, has made none.
+            if stack.name != ARTIFACTS_STACK or not is_denied(error):
+                raise
+            continue
+        change_sets += [(stack.name, summary) for summary in summaries]
+    return group_plans(change_sets)
 
 
 def discard_change_set(session: Session, name: str) -> KeptPlan:
@@ -150,18 +193,8 @@ def discard_change_set(session: Session, name: str) -> KeptPlan:
     Returns the plan. Raises ``UserError`` if there is no such change set.
     """
     options, cloudformation = session.options, session.cloudformation
-    stacks = {name: describe_stack(cloudformation, name) for name in (ARTIFACTS_STACK, options.stack_name)}
-    change_sets = []
-    for stack in stacks.values():
-        try:
-            summaries = list_saved_plans(cloudformation, stack.name, options.environment) if stack.status else []
-        except ClientError as error:
-            # Whoever may not list those of the artifacts stack, such as GitHub's roles, has made none.
-            if stack.name != ARTIFACTS_STACK or not is_denied(error):
-                raise
-            continue
-        change_sets += [(stack.name, summary) for summary in summaries]
-    for plan in group_plans(change_sets):
+    stacks = _describe_stacks(session)
+    for plan in _list_kept_plans(session, stacks):
         if name in [change_set_name for _, change_set_name in plan.change_sets]:
             for stack_name in plan.stack_names:
                 check_owned(stacks[stack_name])

@@ -15,16 +15,8 @@ from .json_files import check_texts, read_document, write_document
 from .plan.model import Plan
 from .plan.serialization import plan_from_json, to_json
 
-_NO_TEXTS = (
-    "platform",
-    "artifacts",
-    "environments",
-    "runs_before",
-    "runs_after",
-    "late_parameters",
-    "late_paths",
-    "keeps_failed",
-)
+_FLAGS = ("runs_before", "runs_after", "keeps_failed")
+_NO_TEXTS = (*_FLAGS, "platform", "artifacts", "environments", "late_parameters", "late_paths")
 
 
 @dataclass(frozen=True)
@@ -149,6 +141,10 @@ def load_plan(path: Path) -> SavedPlan:
         check_texts(vars(plan), exceptions=_NO_TEXTS)
         check_texts(plan.late_parameters)
         check_texts(plan.environments)
+        _check_list(plan.late_paths, "late_paths")
+        for name in _FLAGS:
+            if not isinstance(getattr(plan, name), bool):
+                raise TypeError(name)
         if not plan.stacks:
             raise TypeError("platform")
         return plan
@@ -162,4 +158,11 @@ def _read_stack(document: dict[str, Any] | None) -> PlannedStack | None:
     planned = PlannedStack(**document | {"plan": plan_from_json(document["plan"])})
     check_texts(vars(planned), exceptions=("plan", "changed_at", "remarks"))
     check_texts(planned.changed_at)
+    _check_list(planned.remarks, "remarks")
     return planned
+
+
+def _check_list(value: Any, name: str) -> None:
+    """Raise ``TypeError`` unless the value is a list of strings."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scripts.common.errors import UserError
 from scripts.deployer import saved_plan
 from scripts.deployer.abandoned import describe_run
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -204,6 +205,41 @@ def test_an_edited_plan_takes_no_rights_away_before_the_platform_is_deployed(
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
     assert f"{ARTIFACTS} would not be updated before and after {PLATFORM} as its templates require" in refused.stderr
     assert aws.find_requests("ExecuteChangeSet") == []
+
+
+@pytest.mark.parametrize("member", ["platform", "artifacts"])
+def test_half_a_plan_is_not_applied(command: Command, aws: Service, tmp_path: Path, member: str) -> None:
+    """Alone, the artifacts stack would take rights from the release that runs, and the platform would lack its own."""
+    add_earlier_release(aws)
+    path = tmp_path / "plan.json"
+    command("plan", "dev", "--out", "plan.json", code=2)
+    _forge_plan(path, **{member: None})
+    refused = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert "of this plan is not in the file, and nothing was changed; the plan is still saved" in refused.stderr
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
+def test_a_value_of_another_type_is_no_plan(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, edit_harmlessly)
+    path = tmp_path / "plan.json"
+    command("plan", "dev", "--out", "plan.json", code=2)
+    text = path.read_text()
+    document = json.loads(text)
+    names = [
+        *document.keys() - {"version", "artifacts", "platform"},
+        *(f"platform/{key}" for key in document["platform"]),
+    ]
+    for name in names:
+        *members, key = name.split("/")
+        for value in (None, "abc", [1], {"a": 1}, 1, True):
+            edited = json.loads(text)
+            part = edited[members[0]] if members else edited
+            if isinstance(value, type(part[key])) and value not in ([1], {"a": 1}):
+                continue
+            part[key] = value
+            path.write_text(json.dumps(edited))
+            with pytest.raises(UserError, match="not a plan that --out has saved"):
+                saved_plan.load_plan(path)
 
 
 @pytest.mark.parametrize(
