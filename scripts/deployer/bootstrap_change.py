@@ -242,8 +242,17 @@ class BootstrapProposal:
         return ArtifactsResult("updated", f"{ARTIFACTS_STACK} was deployed")
 
     def execute_before(self) -> None:
-        """Add what the deployment of the platform needs."""
+        """Add what the deployment of the platform needs.
+
+        Raises ``Overtaken`` if the stack or an environment was deployed since it was read: the template keeps the
+        rights of the releases of then. CloudFormation refuses the change set if the stack changes after this check.
+        """
         options = self.session.options
+        stack, text = self._read_stack()
+        is_same = stack.state == self.expected[0].state and text == self.expected[1]
+        reason = self.find_deployed_environment() if is_same else f"{ARTIFACTS_STACK} was deployed since it was read"
+        if reason:
+            raise Overtaken(f"{reason}; {NOT_EXECUTED}")
         try:
             self._execute(self.first or self.require_final())
         except StillRunning as error:
@@ -253,9 +262,10 @@ class BootstrapProposal:
         else:
             self._tidy_up()
 
-    def narrow(self, *, is_ready: bool) -> ArtifactsResult:
+    def narrow(self, last_event: str, *, is_ready: bool) -> ArtifactsResult:
         """Take away what nothing needs after the deployment of the platform, and return what became of the stack.
 
+        ``last_event`` is the id of the last event of the platform's stack in this deployment.
         The change is executed only if the stack is as this deployment left it, all environments are as the plan or this
         deployment left them, and the platform is ready: until then, its earlier code may still run. Because the
         platform is deployed, the only expected error that is raised is ``UserError`` if it lacks rights.
@@ -264,7 +274,7 @@ class BootstrapProposal:
             return self._keep_rights("an express deployment does not wait until the platform is ready")
         try:
             if self.change.steps.after:
-                self._expect_platform()
+                self._expect_platform(last_event)
                 with self.session.target.watch.report_continuation():
                     self._execute_after()
         except _ChangedMeanwhile as error:
@@ -292,12 +302,20 @@ class BootstrapProposal:
         steps = "; then ".join(filter(None, (next_step, next_run)))
         return ArtifactsResult("kept", f"{KEEPS_RIGHTS}, because {reason}; {steps}")
 
-    def _expect_platform(self) -> None:
-        """Take the platform as this deployment has left it. Raises ``UserError`` if another one has begun."""
-        options = self.session.options
-        platform = describe_stack(self.session.cloudformation, options.stack_name)
+    def _expect_platform(self, last_event: str) -> None:
+        """Take the platform as this deployment has left it. Raises ``UserError`` if there was another one since.
+
+        Events come newest first, and none of the stack itself follows the last one of an operation.
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackEvents.html
+        """
+        cloudformation, options = self.session.cloudformation, self.session.options
+        platform = describe_stack(cloudformation, options.stack_name)
         if platform.is_busy:
             raise UserError(f"another deployment of {options.stack_name} has begun ({platform.status})")
+        events = cloudformation.describe_stack_events(StackName=platform.id)["StackEvents"]
+        newest = next((event for event in events if event.get("PhysicalResourceId") == event["StackId"]), None)
+        if newest is None or newest["EventId"] != last_event:
+            raise UserError(f"{options.stack_name} was deployed again before {ARTIFACTS_STACK} was updated")
         self.expected_environments[options.environment] = platform.state
 
     def _execute_after(self) -> None:

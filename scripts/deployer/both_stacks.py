@@ -118,7 +118,7 @@ def execute_both(
     try:
         take_code_back(session, platform.before)
         with session.target.watch.report_continuation():
-            execute_plan(
+            last_event = execute_plan(
                 session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late
             )
     except _FAILURES as error:
@@ -131,7 +131,8 @@ def execute_both(
         raise
     if artifacts is None:
         return deployed
-    return replace(deployed, artifacts=artifacts.narrow(is_ready=not platform.proposal.is_express))
+    narrowed = artifacts.narrow(deployed.last_event or last_event, is_ready=not platform.proposal.is_express)
+    return replace(deployed, artifacts=narrowed)
 
 
 def _check_artifacts(session: Session, platform: PlatformPlan) -> None:

@@ -102,14 +102,17 @@ def find_late_protection(
     return LateProtection(late, tuple(paths), tuple(sorted(created - set(paths))))
 
 
-def switch_on_protection(session: Session, late: LateProtection) -> None:
-    """Execute the second change set, without rollback triggers. Raises ``NotProtected`` if it fails."""
+def switch_on_protection(session: Session, late: LateProtection) -> str:
+    """Execute the second change set, without rollback triggers. Raises ``NotProtected`` if it fails.
+
+    Returns the id of the last event of the stack, or an empty text if there is nothing to execute.
+    """
     if not late.purpose:
-        return
+        return ""
     stack_name, environment = session.options.stack_name, session.options.environment
     session.report.announce_step("Completing", f"with a second change set, which {late.purpose}")
     try:
-        _execute_second_change_set(session, late)
+        return _execute_second_change_set(session, late)
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
             session.report.show_failure(error.failure)
@@ -124,7 +127,7 @@ def switch_on_protection(session: Session, late: LateProtection) -> None:
         ) from error
 
 
-def _execute_second_change_set(session: Session, late: LateProtection) -> None:
+def _execute_second_change_set(session: Session, late: LateProtection) -> str:
     cloudformation = session.cloudformation
     stack = describe_stack(cloudformation, session.options.stack_name)
     # The deployed values: a saved plan may be older than the current settings.
@@ -134,10 +137,10 @@ def _execute_second_change_set(session: Session, late: LateProtection) -> None:
     )
     with create_change_set(cloudformation, stack, parameters, ExecutionOptions(), **template) as proposal:
         if proposal is None:
-            return
+            return ""
         check_second_changes(proposal.changes)
         with session.follow_stack(None, stack.name) as following:
-            execute_and_follow(proposal, describe_tree(cloudformation, stack), following)
+            return execute_and_follow(proposal, describe_tree(cloudformation, stack), following).id
 
 
 def check_second_changes(changes: StackChanges) -> None:

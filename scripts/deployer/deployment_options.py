@@ -84,6 +84,8 @@ class Deployed:
     artifacts: ArtifactsResult | None = None
     # Whether an output was added, removed, or has another value than before.
     have_outputs_changed: bool = False
+    # The id of the last event of the platform's stack in its second change set, if there was one.
+    last_event: str = ""
 
 
 def stack_name(environment: str) -> str:

@@ -45,8 +45,8 @@ def confirm_plans(session: Session, plans: Sequence[Plan]) -> list[dict[str, Dan
 
 def execute_plan(
     session: Session, proposal: Proposal, tree: StackTree, plan: Plan, losses: Sequence[Danger], late: LateProtection
-) -> None:
-    """Execute the change set while the stack policies allow ``losses``.
+) -> str:
+    """Execute the change set while the stack policies allow ``losses``; return the id of its last event.
 
     Raises ``DeploymentFailed``, and ``UserError`` if the deployment cannot be followed to its end.
     """
@@ -55,8 +55,9 @@ def execute_plan(
             stack_safeguards.lift_stack_policies(session, tree, losses),
             session.follow_stack(plan, tree.stack.name) as following,
         ):
-            follow.execute_and_follow(proposal, tree, following)
+            last_event = follow.execute_and_follow(proposal, tree, following).id
         announce_background_work(session, proposal)
+        return last_event
     except DeploymentFailed:
         raise
     except UserError as error:
@@ -74,7 +75,7 @@ def finish_deployment(session: Session, before: Snapshot, late: LateProtection) 
     ``before`` is what was deployed before. Errors are only reported, because the environment is deployed, except for
     ``NotProtected``: deletion protection comes first, and no other error can prevent it.
     """
-    switch_on_protection(session, late)
+    last_event = switch_on_protection(session, late)
     options, report, cloudformation = session.options, session.report, session.cloudformation
     stack = Stack(options.stack_name)
     try:
@@ -90,7 +91,8 @@ def finish_deployment(session: Session, before: Snapshot, late: LateProtection) 
             f"interrupted; {options.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
             "incomplete; deploy again"
         ) from None
-    return Deployed(stack.outputs, changed=True, have_outputs_changed=stack.outputs != before.tree.stack.outputs)
+    have_outputs_changed = stack.outputs != before.tree.stack.outputs
+    return Deployed(stack.outputs, changed=True, have_outputs_changed=have_outputs_changed, last_event=last_event)
 
 
 def keep_protected(session: Session, tree: StackTree) -> None:

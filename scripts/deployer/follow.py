@@ -7,6 +7,7 @@ from datetime import datetime
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
+from scripts.common.printable import join_lines
 from scripts.common.suggestion import suggest_command
 from scripts.common.target import POLL_SECONDS
 from scripts.common.templates import STACK
@@ -46,8 +47,8 @@ class FollowOptions:
     watch: Watch = field(default_factory=Watch)
 
 
-def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> None:
-    """Execute the change set and follow it to its end; ``tree``, read before, has the events to skip.
+def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> Event:
+    """Execute the change set and follow it to its end, and return that event; ``tree`` has the events to skip.
 
     Raises ``DeploymentFailed`` if the deployment fails, and ``StillRunning`` if it cannot be followed.
     """
@@ -55,26 +56,26 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
     options.watch.begin(_describe_continuation(options, "deployment"), lambda: proposal.is_executed)
     with options.watch.report_continuation():
         proposal.execute()
-        follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
+        return follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
 
 
 def follow_running(cloudformation: CloudFormationClient, stack: Stack, options: FollowOptions) -> str:
     """Follow the running operation from its beginning, and return the final status."""
     reader = EventReader(cloudformation, stack.id, describe_tree(cloudformation, stack), from_beginning=True)
-    return follow_until_ended(reader, stack.name, options, _SUCCEEDED)
+    return follow_until_ended(reader, stack.name, options, _SUCCEEDED).status
 
 
 def follow_until_ended(
     reader: "EventReader", name: str, options: FollowOptions, succeeded: set[str], operation: str = "deployment"
-) -> str:
-    """Report events until the root stack's operation ends; return its final status, which is one of ``succeeded``.
+) -> Event:
+    """Report events until the root stack's operation ends; return the last one, whose status is in ``succeeded``.
 
     Raises ``DeploymentFailed`` for another status, and ``StillRunning`` if the operation cannot be followed.
     """
     options.watch.begin(_describe_continuation(options, operation))
     try:
         with options.watch.report_continuation():
-            status, events = _poll_events(reader, options)
+            end, events = _poll_events(reader, options)
             options.watch.end()
     except AWS_ERRORS as error:
         raise StillRunning(f"{describe_error(error)}; {_describe_continuation(options, operation)}") from error
@@ -82,11 +83,11 @@ def follow_until_ended(
         raise StillRunning(
             f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_describe_continuation(options, operation)}"
         ) from None
-    if status not in succeeded:
+    if end.status not in succeeded:
         raise DeploymentFailed(
-            describe_failure(name, options.environment, status, events, shifts_traffic=options.shifts_traffic)
+            describe_failure(name, options.environment, end.status, events, shifts_traffic=options.shifts_traffic)
         )
-    return status
+    return end
 
 
 def _describe_continuation(options: FollowOptions, operation: str) -> str:
@@ -101,8 +102,8 @@ def _describe_continuation(options: FollowOptions, operation: str) -> str:
     return f"the deployment continues; watch it: {follow}, or cancel it: {cancel}"
 
 
-def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[str, list[Event]]:
-    """Poll until the root stack's final event, and return its status and all events."""
+def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, list[Event]]:
+    """Poll until the root stack's final event, and return it and all events."""
     events: list[Event] = []
     deadline = time.monotonic() + LONGEST_SECONDS
     failures = 0
@@ -120,7 +121,7 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[str, li
         # Not the status of the stack: for a moment, that is still the final status of the last operation.
         ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
         if ends:
-            return ends[-1].status, events
+            return ends[-1], events
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(options.poll_seconds)
@@ -223,7 +224,7 @@ class EventReader:
                     path=(path or logical_id) if is_stack_itself else f"{path}/{logical_id}" if path else logical_id,
                     resource_type=event["ResourceType"],
                     status=event["ResourceStatus"],
-                    reason=event.get("ResourceStatusReason", ""),
+                    reason=join_lines(event.get("ResourceStatusReason", "")),
                     physical_id=event.get("PhysicalResourceId", ""),
                     operation_id=event.get("OperationId", ""),
                     request_token=event.get("ClientRequestToken", ""),

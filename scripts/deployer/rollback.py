@@ -107,7 +107,7 @@ def _run_rollback(
     reader = EventReader(session.cloudformation, stack.id, tree)
     _request_rollback(session, stack, send_request, refusal)
     with session.follow_stack(None, stack.name) as options:
-        return follow_until_ended(reader, stack.name, options, succeeded, "rollback")
+        return follow_until_ended(reader, stack.name, options, succeeded, "rollback").status
 
 
 def _request_rollback(session: Session, stack: Stack, send_request: Callable[[], object], refusal: str) -> None:

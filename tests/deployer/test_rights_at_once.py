@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.both_stacks import EARLIER, PLATFORM, add_earlier_release, find_artifacts, list_ledgers
@@ -16,8 +18,10 @@ def put_earlier_release_back(aws: Service, status: str) -> None:
     texts = {path: stack.text for path, stack in find_platform(earlier).walk()}
     for path, stack in find_platform(aws).walk():
         stack.text = texts[path]
-    find_platform(aws).updated += timedelta(minutes=5)
-    find_platform(aws).status = status
+    platform = find_platform(aws)
+    for progress in ("UPDATE_IN_PROGRESS", status):
+        aws.add_event(platform, "", "AWS::CloudFormation::Stack", progress)
+    platform.updated += timedelta(minutes=5)
 
 
 def find_platform(aws: Service) -> Stack:
@@ -128,3 +132,51 @@ def test_a_deployment_that_begins_while_the_first_one_tidies_up_keeps_them(comma
     reason = f"another deployment of {PLATFORM} has begun (UPDATE_IN_PROGRESS)"
     assert f"payment-artifacts keeps the permissions of both releases, because {reason}" in result.stdout
     assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_release_that_came_back_while_the_first_deployment_tidied_up_keeps_its_rights(
+    command: Command, aws: Service, is_saved: bool
+) -> None:
+    """Its deployment has ended by then, and has not changed the artifacts stack, which has the rights of both."""
+    artifacts = add_earlier_release(aws)
+    if is_saved:
+        command("plan", "dev", "--out", "plan.json", code=2)
+
+    def deploy() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == 2 and find_platform(aws).status == "UPDATE_COMPLETE":
+            aws.before = {}
+            put_earlier_release_back(aws, "UPDATE_COMPLETE")
+
+    aws.before["ListStackResources"] = deploy
+    result = command(*(("apply", "dev", "plan.json") if is_saved else ("dev",)), "--yes")
+    assert aws.before == {}
+    reason = f"{PLATFORM} was deployed again before payment-artifacts was updated"
+    assert f"payment-artifacts keeps the permissions of both releases, because {reason}" in result.stdout
+    assert list_ledgers(artifacts) == ["dynamodb-ledger", "dynamodb-payment-ledger"]
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+def test_a_deployment_that_is_overtaken_while_it_plans_takes_no_right_away(
+    command: Command, aws: Service, changes: int
+) -> None:
+    """Another one has ended before the first (or the second) of its change sets of the artifacts stack is created."""
+    artifacts = add_earlier_release(aws)
+    newer = EARLIER.replace("dynamodb-ledger-", "dynamodb-newer-ledger-")
+
+    def deploy() -> None:
+        names = [request["StackName"] for request in aws.find_requests("CreateChangeSet")]
+        if names.count("payment-artifacts") == changes:
+            aws.before = {}
+            artifacts.text = newer
+            for stack in (artifacts, find_platform(aws)):
+                for status in ("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"):
+                    aws.add_event(stack, "", "AWS::CloudFormation::Stack", status)
+                stack.updated += timedelta(minutes=5)
+
+    aws.before["CreateChangeSet"] = deploy
+    refused = command("dev", "--yes", code=1)
+    assert aws.before == {}
+    assert "deployed since" in refused.stderr
+    assert artifacts.text == newer
+    assert aws.find_requests("ExecuteChangeSet") == []
