@@ -59,7 +59,7 @@ def find_rollback_triggers(
 
 
 def describe_shift_alarms(cloudwatch: CloudWatchClient, shifts: Sequence[Shift]) -> list[str]:
-    """Return a notice for each alarm with which CodeDeploy would stop the shifts: it begins none while one is on.
+    """Return a notice for each alarm with which CodeDeploy stops the shifts, or may stop them.
 
     https://github.com/aws/serverless-application-model/issues/716
     """
@@ -68,13 +68,11 @@ def describe_shift_alarms(cloudwatch: CloudWatchClient, shifts: Sequence[Shift])
         return []
     alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
     states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
-    advice = f'wait until it is OK, or deploy with traffic_shift = "{ALL_AT_ONCE}"'
-    problems = {name: "is in ALARM" for name in names if states.get(name) == "ALARM"}
-    problems |= {name: "does not exist" for name in names if name not in states}
-    return [
-        f"{name} {problem}: CodeDeploy would stop, and the deployment would be rolled back; {advice}"
-        for name, problem in problems.items()
-    ]
+    waiting = "CodeDeploy would stop, and the deployment would be rolled back; wait until it is OK"
+    missing = "AWS does not document whether CodeDeploy stops; deploy what creates it first"
+    problems = {name: f"is in ALARM: {waiting}" for name in names if states.get(name) == "ALARM"}
+    problems |= {name: f"does not exist: {missing}" for name in names if name not in states}
+    return [f'{name} {problem}, or set traffic_shift = "{ALL_AT_ONCE}"' for name, problem in problems.items()]
 
 
 def find_without_policy(cloudformation: CloudFormationClient, tree: StackTree) -> list[Stack]:
