@@ -3,7 +3,7 @@
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -17,10 +17,11 @@ from scripts.operator import cli
 from scripts.operator.cli import logs
 from scripts.simulation import cli as simulation
 from scripts.verify import cli as verify
+from stacks.monitoring.alarms import list_sections
 from tests.deployer.conftest import GOLDEN
 from tests.emitted import ROOT, load_template
 from tests.mutations.defects import read_source_defects, read_template_defects
-from tests.ops.conftest import CHECKED, COMMANDS, EXECUTED, FIGURES
+from tests.ops.conftest import CHECKED, COMMANDS, EXECUTED, FIGURES, RINGING_ALARMS
 from tests.ops.test_runbook import COMMANDS_BY_SECTION
 from tests.prove.conftest import FINDINGS
 
@@ -137,26 +138,45 @@ def test_the_readme_states_figures_that_the_complete_output_contains() -> None:
         assert re.search(rf"(?<![\d,.]){re.escape(figure)}(?![\d])", AUDIT + MEASUREMENTS), (figure, target)
 
 
-def test_the_documents_count_what_can_be_counted_without_a_run() -> None:
+def list_counts() -> list[tuple[str, str]]:
+    """Return each document with a line of it, with the counts as they are, that changes with an alarm or a defect."""
     commands = [command for section in COMMANDS_BY_SECTION.values() for command in section]
     executed = sum(command.is_executable for command in commands)
-    figures = dict(re.findall(r"^(.+?) +([\d,]+)$", MEASUREMENTS, re.MULTILINE))
-    assert figures[COMMANDS] == str(len(commands))
-    assert figures[EXECUTED] == str(executed)
-    assert figures[CHECKED] == str(len(commands) - executed)
     planted = len(read_template_defects())
-    assert f"mutations: caught {planted}, planted {planted}\n" in AUDIT
-    planted += len(read_source_defects())
-    advice = f"write the number of defects in docs/measurements.md: {planted}, by `make mutate`"
-    assert f"mutations: caught {planted} / planted {planted}\n" in MEASUREMENTS, advice
-
-
-def test_the_changelog_counts_the_alarms() -> None:
+    all_planted = planted + len(read_source_defects())
     resources = load_template("monitoring")["Resources"].values()
-    alarms = [resource for resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]
-    unconditional = [alarm for alarm in alarms if "Condition" not in alarm]
-    counts = f"{len(alarms)} metric alarms ({len(unconditional)} without backups)"
-    assert counts in read_document("CHANGELOG.md"), f"CHANGELOG.md counts the alarms: {counts}"
+    metric_alarms = [resource for resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]
+    unconditional = [alarm for alarm in metric_alarms if "Condition" not in alarm]
+    alarms, drawn = len(list_sections()), f"{len(metric_alarms)} alarms, dashboard"
+    figures = {"alarms": alarms, RINGING_ALARMS: alarms, COMMANDS: len(commands), EXECUTED: executed}
+    figures[CHECKED] = len(commands) - executed
+    return [
+        *(("docs/measurements.md", f"\n{name:<36} {count:>7,}\n") for name, count in figures.items()),
+        ("docs/measurements.md", f"mutations: caught {all_planted} / planted {all_planted}\n"),
+        ("docs/audit.md", f"mutations: caught {planted}, planted {planted}\n"),
+        ("docs/architecture.md", drawn),
+        ("README.md", drawn),
+        ("README.md", f"| alarms triggered, notified, and back to OK | {alarms} |"),
+        ("README.md", f"| commands of the runbook, for when an alarm fires, tested | {len(commands)} |"),
+        ("README.md", f"| defects planted in templates and sources, each caught by a test | {all_planted} |"),
+        ("CHANGELOG.md", f"{len(metric_alarms)} metric alarms ({len(unconditional)} without backups)"),
+    ]
+
+
+def list_wrong_counts(read: Callable[[str], str]) -> list[str]:
+    return [f"{name}: write {line.strip()!r}" for name, line in list_counts() if line not in read(name)]
+
+
+def test_the_documents_count_what_can_be_counted_without_a_run() -> None:
+    wrong_counts = list_wrong_counts(read_document)
+    assert not wrong_counts, "\n".join(["counts of documents are wrong:", *wrong_counts])
+
+
+def test_every_wrong_count_is_named_with_its_file_and_what_to_write() -> None:
+    advice = "\n".join(list_wrong_counts(lambda name: re.sub(r"\d", "0", read_document(name))))
+    for name in ("README.md", "CHANGELOG.md", "docs/architecture.md", "docs/audit.md", "docs/measurements.md"):
+        assert re.search(rf"^{re.escape(name)}: write .*[1-9]", advice, re.MULTILINE), name
+    assert advice.count("\n") + 1 == len(list_counts())
 
 
 def test_the_readme_is_short() -> None:
