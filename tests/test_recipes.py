@@ -35,27 +35,13 @@ OTHER_NAMES = {
 }
 # Importing hypothesis takes longer than most of these tests.
 PLUGINS_OFF = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
-# What a resource of another type, or a function, takes from the policies of CloudFormation's role: CONTRIBUTING.md.
-FOUR_ENVIRONMENTS = (
-    "--deselect",
-    "tests/stacks/test_deployers.py::test_each_policy_fits_in_the_region_with_the_longest_name[5]",
-)
 (UPDATE_COMMAND,) = re.findall(r"UPDATE_GOLDEN=1 \.venv/bin/python -m pytest ([^`]*in_the_tables[^`]*)`", CONTRIBUTING)
 UPDATE = shlex.split(UPDATE_COMMAND)
 # Those that a recipe concerns, but cfn-lint's, which takes seconds and judges the committed templates.
-CHECKS_OF_ALL_RECIPES = (
-    *(f"tests/stacks/test_{name}.py" for name in (
-        "access", "access_keys", "alarms", "dashboard", "deployed", "deployers", "policies", "settings", "statements",
-        "templates", "values",
-    )),
-    f"{RIGHTS_CHECK}[prod-create]", "tests/audit/test_privileges.py", "tests/verify/test_described.py",
-    "tests/deployer/preflight/test_concurrency.py", "tests/deployer/preflight/test_existing_names.py",
-    "tests/deployer/test_code_only.py::test_changed_code_is_live_at_once",
-    "tests/deployer/test_first_deployment.py::test_a_purge_deletes_the_leftovers_of_its_environment_only",
-    "tests/deployer/test_package.py", "tests/test_maps.py",
-    "tests/test_runtime.py::test_all_that_depends_on_the_runtime_follows_it", RUNBOOK_CHECK, TRIGGER_CHECK,
-    *FOUR_ENVIRONMENTS, "-k", "not cfn_lint",
-)  # fmt: skip
+(CHECK_COMMAND,) = re.findall(
+    r"^```sh\n\.venv/bin/python -m pytest (.* \\\n.*?)^```", CONTRIBUTING, re.MULTILINE | re.DOTALL
+)
+CHECKS_OF_ALL_RECIPES = tuple(shlex.split(CHECK_COMMAND.replace("\\\n", "")))
 # A relative folder is not the one of the pictures, so none are drawn.
 GENERATE_AND_TEST = (
     "import generate, pytest, sys\nsys.exit(generate.main(['--output', 'templates']) or pytest.main(sys.argv[1:]))"
@@ -91,14 +77,24 @@ class Copy:
             path = step.split("`")[1]
             for diff in re.findall(r"^   ```diff\n(.*?)^   ```", step, re.MULTILINE | re.DOTALL):
                 lines = [line[3:] for line in diff.splitlines(keepends=True)]
-                before = "".join(line[1:] for line in lines if line[0] in " -").rstrip("\n")
-                after = "".join(line[1:] for line in lines if line[0] in " +").rstrip("\n")
-                if path == without:
-                    continue
-                if before:
-                    self.replace_text(path, before, after)
-                else:
-                    (self.root / path).write_text(f"{after}\n", encoding="utf-8")
+                if path != without and not self.is_applied(path, lines, title):
+                    self.apply_diff(path, lines)
+
+    def is_applied(self, path: str, lines: list[str], title: str) -> bool:
+        """Whether the lines of a diff have been changed. Skips the test if lines that it only adds are there."""
+        text = (self.root / path).read_text(encoding="utf-8") if (self.root / path).exists() else ""
+        has_all = all(line[1:].rstrip("\n") in text.splitlines() for line in lines if line[0] == "+")
+        if has_all and not any(line[0] == "-" for line in lines):
+            pytest.skip(f"{path} already has what the recipe {title!r} adds")
+        return has_all
+
+    def apply_diff(self, path: str, lines: list[str]) -> None:
+        before = "".join(line[1:] for line in lines if line[0] in " -").rstrip("\n")
+        after = "".join(line[1:] for line in lines if line[0] in " +").rstrip("\n")
+        if before:
+            self.replace_text(path, before, after)
+        else:
+            (self.root / path).write_text(f"{after}\n", encoding="utf-8")
 
     def replace_text(self, path: str, before: str, after: str) -> None:
         file = self.root / path
@@ -194,6 +190,12 @@ def test_all_recipes_can_be_followed_in_one_tree(
     function, environment = ("vouchers", "qa") if with_other_names else ("receipts", "qa1")
     assert f"Handler: handlers.{function}.handler" in tree.read_template("compute")
     assert f"policy-payment-boundary-{environment}" in tree.read_template("artifacts")
+
+
+def test_a_recipe_whose_result_the_repository_has_is_not_followed_again(tree: Copy) -> None:
+    tree.follow_recipe("A queue")
+    with pytest.raises(pytest.skip.Exception, match="already has what the recipe 'A queue' adds"):
+        tree.follow_recipe("A queue")
 
 
 @pytest.mark.parametrize("missing", ["tests/stacks/access.py", "lambda/handlers/__init__.py"])

@@ -16,8 +16,9 @@ from scripts.common.templates import Tree, to_plain_types
 from stacks import emit, names, settings
 from stacks.artifacts import stack as artifacts
 from stacks.artifacts.deployers.policy_terms import Environments
-from tests.emitted import load_template
+from tests.emitted import ROOT, load_template
 
+ENVIRONMENTS = ("dev", "prod", "staging", "qa1", "sandbox", "demo", "perf")
 TEMPLATE = Tree(to_plain_types(load_template("artifacts")))
 ALL_ROLES = {"ServiceRole": "true", "PermissionsBoundary": "platform", "GithubRepository": "us/payments"}
 STACK = evaluate(TEMPLATE, ALL_ROLES, PSEUDO)
@@ -90,7 +91,7 @@ def list_places() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("environments", [1, 3, 4, 5])
+@pytest.mark.parametrize("environments", [1, 3, 4])
 def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int) -> None:
     check_lengths(environments)
 
@@ -100,12 +101,34 @@ def test_each_policy_fits_where_every_environment_shifts_traffic(environments: i
     check_lengths(environments, is_shifting=True)
 
 
+def test_the_documents_say_how_many_environments_fit() -> None:
+    fitting = count_fitting_environments()
+    check_lengths(fitting)
+    line = (
+        f"Up to {fitting} environments fit into one account, up to {count_fitting_environments(shifting=1)} if one of "
+        "them names a\n"
+    )
+    is_stated = line in (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    assert is_stated, f"docs/deploying.md: write {line.strip()!r}"
+
+
+def count_fitting_environments(shifting: int = 0) -> int:
+    """Return for how many environments the template can be generated, of which some shift traffic."""
+    for count in range(1, len(ENVIRONMENTS) + 1):
+        names = ENVIRONMENTS[:count]
+        try:
+            artifacts.build(Environments(names, unprotected=names, code_only=names, shifting=names[:shifting]))
+        except settings.SettingsError:
+            return count - 1
+    raise AssertionError(f"add a name to ENVIRONMENTS: all {len(ENVIRONMENTS)} fit")
+
+
 def check_lengths(environments: int, *, is_shifting: bool = False) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters; 10 policies
 
     The partitions and Regions are those that botocore knows.
     """
-    names = ("dev", "prod", "staging", "qa1", "sandbox")[:environments]
+    names = ENVIRONMENTS[:environments]
     shifting = names if is_shifting else ()
     template = emit.document(
         artifacts.build(Environments(names, unprotected=names, code_only=names, shifting=shifting))
