@@ -11,10 +11,11 @@ from scripts.common.clients import CloudFormationClient, CloudWatchClient
 from scripts.common.errors import AWS_ERRORS, describe_error, raise_both
 from stacks.settings import ALL_AT_ONCE
 
+from .change_set import NOT_EXECUTED, Overtaken
 from .plan.danger import Danger, list_stateful_types
 from .plan.traffic import Shift
 from .session import Session
-from .stack import WORKERS, Stack, StackTree
+from .stack import WORKERS, Stack, StackTree, describe_stack
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
 MOST_TRIGGERS = 5
@@ -113,6 +114,7 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets-execute.html
     A policy that the settings do not ask for and that is not ours is not lifted: nothing would restore it if this run
     ends too early. A policy that cannot be restored is reported, with the error that ended the block if there is one.
+    Raises ``Overtaken`` if another operation has begun since the plan was made, whose policies these are now.
     """
     names: dict[str, list[str]] = {}
     for danger in losses:
@@ -124,10 +126,12 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
         path: (stack, _read_policy(session.cloudformation, stack)) for path, stack in tree.walk() if path in names
     }
     policies = [
-        _Lifted(stack, policy, tuple(names[path]))
+        _Lifted(stack, _close_policy(policy) if _is_own(policy) else policy, tuple(names[path]))
         for path, (stack, policy) in current.items()
         if policy and (session.options.rollout.stack_policy or _is_own(policy))
     ]
+    if policies:
+        _check_idle(session, tree.stack)
     lifted: list[_Lifted] = []
     try:
         for policy in policies:
@@ -148,10 +152,17 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
         raise interrupt
 
 
+def _check_idle(session: Session, before: Stack) -> None:
+    """Raise ``Overtaken`` if the stack is not as it was read: CloudFormation would refuse the change set."""
+    stack = describe_stack(session.cloudformation, before.id) if before.exists else before
+    if stack.is_busy or stack.state != before.state:
+        raise Overtaken(f"another deployment of {before.name} has begun since the plan was made; {NOT_EXECUTED}")
+
+
 @dataclass(frozen=True)
 class _Lifted:
     stack: Stack
-    # As it was before.
+    # As it is without a deployment.
     policy: str
     # The logical ids that it does not protect now.
     names: tuple[str, ...]
@@ -198,6 +209,15 @@ def _is_own(policy: str) -> bool:
         return False
     is_same_deny = all(deny.get(key) == own_deny[key] for key in ("Effect", "Action", "Principal"))
     return allow == own_allow and is_same_deny and conditions == (["StringEquals"], ["ResourceType"])
+
+
+def _close_policy(policy: str) -> str:
+    """Return a policy of ours as it is when nothing is lifted: an earlier run may have been killed before that."""
+    document = json.loads(policy)
+    deny = document["Statement"][1]
+    if deny.pop("NotResource", None) is not None:
+        deny["Resource"] = "*"
+    return json.dumps(document)
 
 
 def _read_policy(cloudformation: CloudFormationClient, stack: Stack) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,43 @@ def test_the_next_deployment_restores_a_lifted_stack_policy(command: Command, aw
     result = command("prod", "--yes", code=0)
     assert stack.nested["Data"].policy == good
     assert "with stack policies on 1 stacks" in result.stdout
+
+
+def test_a_failed_deployment_closes_the_stack_policies_that_an_earlier_one_has_left_lifted(
+    command: Command, aws: Service
+) -> None:
+    """It was killed, or another deployment is lifting them: to take that for what was before would leave them open."""
+    stack = add_platform(aws, edit_with_loss, environment="prod")
+    stack.nested["Data"].policy = render_policy({"NotResource": ["LogicalResourceId/PaymentLedger"]})
+    aws.fails = {"Data/PaymentLedger": "no"}
+    command("prod", "--yes", *CONFIRMED_LOSSES, code=1)
+    assert json.loads(stack.nested["Data"].policy) == json.loads(render_policy({"Resource": "*"}))
+
+
+def render_policy(resources: dict[str, Any]) -> str:
+    """Return a policy as a release sets it that protects tables only; a deployment lifts it for some resources."""
+    allow = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}
+    condition = {"StringEquals": {"ResourceType": ["AWS::DynamoDB::Table"]}}
+    deny = {"Effect": "Deny", "Action": ["Update:Replace", "Update:Delete"], "Principal": "*", "Condition": condition}
+    return json.dumps({"Statement": [allow, deny | resources]})
+
+
+def test_no_stack_policy_is_lifted_for_a_change_set_that_another_deployment_has_overtaken(
+    command: Command, aws: Service
+) -> None:
+    stack = add_platform(aws, edit_with_loss, environment="prod")
+    for _, stack_or_nested in stack.walk():
+        stack_or_nested.policy = "protected"
+
+    def begin() -> None:
+        if aws.change_sets:
+            aws.before = {}
+            aws.add_event(stack, "", "AWS::CloudFormation::Stack", "UPDATE_IN_PROGRESS")
+
+    aws.before["GetStackPolicy"] = begin
+    refused = command("prod", "--yes", *CONFIRMED_LOSSES, code=1)
+    assert "another deployment of payment-platform-prod has begun since the plan was made; nothing of" in refused.stderr
+    assert aws.find_requests("SetStackPolicy") == []
 
 
 def test_a_stack_policy_that_cannot_be_restored_is_named(command: Command, aws: Service) -> None:
