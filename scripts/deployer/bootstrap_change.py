@@ -197,6 +197,8 @@ class BootstrapProposal:
     expected: tuple[Stack, Any] = field(init=False)
     # The states of the environments as the plan saw them, and then of that which this deployment has deployed.
     expected_environments: dict[str, str] = field(init=False)
+    # Whether the stack allows what the deployment of the platform needs.
+    is_widened: bool = False
 
     def __post_init__(self) -> None:
         self.expected = (self.change.stack, self.change.deployed_text)
@@ -257,6 +259,7 @@ class BootstrapProposal:
             self._execute(self.first or self.require_final())
         except StillRunning as error:
             raise_both(error, f"{options.stack_name} {describe_rest(options.environment)}")
+        self.is_widened = True
         if self.change.steps.after:
             self.expected = self._read_stack()
         else:
@@ -441,6 +444,17 @@ def propose_change(session: Session, change: BootstrapChange | None) -> Iterator
             return
         plan = change.compared.make_plan(final.changes, final.notices)
         yield BootstrapProposal(session, change, final, plan, _describe_state(session, change, plan), sets=sets)
+        _delete_rest(session, sets)
+
+
+def _delete_rest(session: Session, sets: ExitStack) -> None:
+    """Delete the change sets that were not executed; what is left after a deployment does not make it a failure."""
+    try:
+        sets.close()
+    except UserError as leftover:
+        if session.options.only_plan:
+            raise
+        session.report.announce_step("Warning", str(leftover))
 
 
 def _describe_state(session: Session, change: BootstrapChange, plan: Plan) -> list[str]:

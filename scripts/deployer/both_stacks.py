@@ -112,7 +112,12 @@ def execute_both(
     """
     if artifacts is not None and artifacts.change.steps.before:
         # CloudFormation refuses the change set if the stack has changed since.
-        artifacts.execute_before()
+        try:
+            artifacts.execute_before()
+        except _FAILURES as error:
+            if artifacts.is_widened:
+                _raise_unfinished(session, artifacts, platform, error)
+            raise
     else:
         _check_artifacts(session, platform)
     try:

@@ -2,10 +2,12 @@
 
 Each cell is one command in one situation, with one kind of fault at all calls of one operation: from its first call, or
 from its first call after the execution of the last change set has been requested. `make faults` strikes every cell;
-otherwise each ninth of them, in turn.
+otherwise each ninth of them, in turn. Besides, credentials end at any call, so that what would tidy up fails as well.
 """
 
 import functools
+import itertools
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -17,6 +19,8 @@ from tests.deployer.aws.faults import KINDS, Fault
 from tests.deployer.disturbed_runs import EVERY_CELL, RUNS, Run
 
 SHARE = 9
+# `make test` ends the credentials at one of so many calls.
+CALLS = 41
 
 
 @functools.cache
@@ -54,4 +58,27 @@ def test_a_command_that_a_fault_strikes_says_what_is_true(
         mistakes += [f"{place}: {mistake}: {run.last_line}" for mistake in run.list_mistakes()]
     for code, count in codes.items():
         record_property("fault cells", [name, situation, code, count])
+    assert mistakes == [], "\n".join(["", *mistakes])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deploy", "apply"])
+def test_a_command_whose_credentials_end_says_what_is_true(name: str, tmp_path: Path) -> None:
+    """In both stacks; from any call on, every request is refused."""
+
+    def run_until(call: int) -> Run:
+        calls = itertools.count()
+
+        def strike(operation: str) -> None:
+            if next(calls) >= call:
+                Fault("expired").strike(operation)
+
+        return Run("both", name, tmp_path, before_call=strike)
+
+    undisturbed = run_until(sys.maxsize)
+    assert undisturbed.list_mistakes() == []
+    mistakes = []
+    for call in range(0, len(undisturbed.service.calls), 1 if EVERY_CELL else CALLS):
+        run = run_until(call)
+        mistakes += [f"call {call}: {mistake}: {run.last_line}" for mistake in run.list_mistakes()]
     assert mistakes == [], "\n".join(["", *mistakes])
