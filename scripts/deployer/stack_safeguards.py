@@ -116,20 +116,7 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
     ends too early. A policy that cannot be restored is reported, with the error that ended the block if there is one.
     Raises ``Overtaken`` if another operation has begun since the plan was made, whose policies these are now.
     """
-    names: dict[str, list[str]] = {}
-    for danger in losses:
-        parts = danger.path.split("/")
-        # A resource that is lost with its whole stack needs the policies of the stacks above it, too.
-        for depth, name in enumerate(parts):
-            names.setdefault("/".join(parts[:depth]), []).append(name)
-    current = {
-        path: (stack, _read_policy(session.cloudformation, stack)) for path, stack in tree.walk() if path in names
-    }
-    policies = [
-        _Lifted(stack, _close_policy(policy) if _is_own(policy) else policy, tuple(names[path]))
-        for path, (stack, policy) in current.items()
-        if policy and (session.options.rollout.stack_policy or _is_own(policy))
-    ]
+    policies = list(_find_policies(session, tree, losses))
     if policies:
         _check_idle(session, tree.stack)
     lifted: list[_Lifted] = []
@@ -150,6 +137,20 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
         session.report.announce_step("Not protected:", description)
     if interrupt:
         raise interrupt
+
+
+def _find_policies(session: Session, tree: StackTree, losses: Sequence[Danger]) -> "Iterator[_Lifted]":
+    """Yield the policies that have to be lifted for the losses."""
+    names: dict[str, list[str]] = {}
+    for danger in losses:
+        parts = danger.path.split("/")
+        # A resource that is lost with its whole stack needs the policies of the stacks above it, too.
+        for depth, name in enumerate(parts):
+            names.setdefault("/".join(parts[:depth]), []).append(name)
+    for path, stack in tree.walk():
+        policy = _read_policy(session.cloudformation, stack) if path in names else ""
+        if policy and (session.options.rollout.stack_policy or _is_own(policy)):
+            yield _Lifted(stack, _close_policy(policy) if _is_own(policy) else policy, tuple(names[path]))
 
 
 def _check_idle(session: Session, before: Stack) -> None:
