@@ -40,6 +40,7 @@ from .session import Session
 from .stack import (
     Snapshot,
     Stack,
+    check_not_lost,
     check_owned,
     check_ready,
     describe_stack,
@@ -155,7 +156,9 @@ def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: Bootst
 
 
 def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tuple[bool, Snapshot | None]:
-    """Return whether a deployment has nothing to do, and what is deployed if that had to be read to know it.
+    """Return whether a deployment has nothing to do, and what is deployed, if anything is.
+
+    Raises ``UserError`` for a nested stack that was deleted without its parent.
 
     Other texts with equal values, such as another description, are nothing to do: CloudFormation would refuse a change
     set of them, each time, and the deployed text would stay another one. Empty change sets of nested stacks are never
@@ -163,11 +166,14 @@ def _compare_deployed(session: Session, stack: Stack, packaged: Package) -> tupl
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-description-structure.html
     """
     options, cloudformation = session.options, session.cloudformation
-    # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
-    if not stack.exists or not stack.owned or stack.keeps_failed or stack.parameters != options.parameters:
+    if not stack.exists:
         return False, None
     before = read_snapshot(cloudformation, stack)
     after = planning.parse_package(packaged)
+    check_not_lost(before.tree, after, options.environment)
+    # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
+    if not stack.owned or stack.keeps_failed or stack.parameters != options.parameters:
+        return False, before
     # Of the whole tree: a stack refactor changes nested stacks without their parent.
     if before.template_tree == after:
         return True, before

@@ -30,6 +30,7 @@ from .stack import (
     Snapshot,
     Stack,
     StackTree,
+    check_not_lost,
     check_owned,
     check_ready,
     describe_environment,
@@ -63,6 +64,7 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     packaged = package_templates(options.templates / "parent.yaml", destination, session.target.runtime)
     before = read_snapshot(cloudformation, stack)
     new = (parse_package(packaged), options.parameters)
+    check_not_lost(before.tree, new[0], options.environment)
     compared = compare_trees(stack.name, before.source, new, session.target.pseudo_parameters())
     moves = _read_moves(compared, requested, options.environment) if requested else compared.find_moves()
     if not moves or compared.deployed is None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -29,6 +29,8 @@ WORKERS = 8
 _DELETED = "DELETE_COMPLETE"
 # The statuses of resources that a stack no longer holds: deleted, or retained outside it.
 RELEASED = (_DELETED, "DELETE_SKIPPED")
+# Those of a nested stack that an update of its parent would update.
+_HELD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "IMPORT_COMPLETE")
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,21 @@ class StackTree:
     stack: Stack
     nested: dict[str, "StackTree"] = field(default_factory=dict)
     resources: tuple[StackResource, ...] = ()
+    # The nested stacks that do not exist any more, although the stack still has them as resources, by logical id.
+    lost: dict[str, Stack] = field(default_factory=dict)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Stack]]:
         """Yield each stack with its path from the root, whose own path is empty."""
         yield path, self.stack
         for logical_id, child in self.nested.items():
             yield from child.walk(f"{path}/{logical_id}" if path else logical_id)
+
+    def walk_lost(self, path: str = "") -> Iterator[tuple[str, Stack]]:
+        """Yield each lost stack with its path from the root."""
+        for logical_id, stack in self.lost.items():
+            yield f"{path}{logical_id}", stack
+        for logical_id, child in self.nested.items():
+            yield from child.walk_lost(f"{path}{logical_id}/")
 
     def walk_resources(self, path: str = "") -> Iterator[tuple[str, StackResource]]:
         """Yield each resource of each stack with its path from the root, such as ``Data/Transactions``."""
@@ -185,7 +196,40 @@ def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTre
     with ThreadPoolExecutor(WORKERS) as pool:
         trees = dict(zip(nested, pool.map(describe_nested, nested.values()), strict=True))
     existing = {name: tree for name, tree in trees.items() if tree.stack.status not in ("", _DELETED)}
-    return StackTree(root, existing, resources)
+    lost = {
+        resource.logical_id: replace(trees[resource.logical_id].stack, name=resource.physical_id.split("/")[1])
+        for resource in resources
+        if resource.logical_id in trees.keys() - existing and resource.status in _HELD
+    }
+    return StackTree(root, existing, resources, lost)
+
+
+def describe_lost(path: str, name: str, environment: str) -> str:
+    """Return that a nested stack was deleted without its parent, and the next step.
+
+    An update of the parent would update it, which ends with "is in DELETE_COMPLETE state and can not be updated", as
+    others report. An update to a template without its logical id takes a deleted resource out of a stack.
+    https://blog.kinto-technologies.com/posts/2026-02-12-ResolvingAnIssueWhereACloudFormationNestedStackBecameUnupdatableInDeleteCompleteState
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-nested-stacks.html
+    https://repost.aws/knowledge-center/cfn-recreate-resource-deleted-outside
+    """
+    destroy, deploy = suggest_command("destroy", environment), suggest_command("deploy", environment)
+    return (
+        f"{path}: its stack {name} was deleted without its parent, so that CloudFormation cannot update it; take "
+        f"{path} and what uses its outputs out of the templates, deploy, and deploy again with them; or run {destroy}, "
+        f"then {deploy}"
+    )
+
+
+def check_not_lost(tree: StackTree, after: templates.Tree, environment: str) -> None:
+    """Raise ``UserError``, with the next step, for a lost nested stack that the templates still have."""
+    for path, stack in tree.walk_lost():
+        *parents, logical_id = path.split("/")
+        parent: templates.Tree | None = after
+        for name in parents:
+            parent = parent.nested.get(name) if parent else None
+        if parent is not None and logical_id in parent.resources():
+            raise UserError(f"{describe_lost(path, stack.name, environment)}; nothing was changed")
 
 
 def read_snapshot(cloudformation: CloudFormationClient, stack: Stack) -> Snapshot:

@@ -57,6 +57,8 @@ class StackStatus:
     # DRIFTED, IN_SYNC, NOT_CHECKED or UNKNOWN, and the time of the check.
     drift: str
     drift_checked_at: str = ""
+    # Whether its parent still has it, although it was deleted. Its status is empty if CloudFormation has forgotten it.
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,6 @@ def read_status(
             tree = describe_tree(cloudformation, describe_stack(cloudformation, root.id))
         drifted = [node for node in tree.walk() if node[1].drift == "DRIFTED"]
         resources = pool.map(lambda node: find_drifted_resources(cloudformation, node[0], node[1].id), drifted)
-    stacks = tuple(
-        StackStatus(path, stack.name, stack.status, stack.changed_at, stack.drift, stack.drift_checked_at)
-        for path, stack in tree.walk()
-    )
     created_at = {path: stack.created_at for path, stack in tree.walk()}
     # A physical id is a name, or an ARN that ends in it.
     alarms = {
@@ -116,7 +114,18 @@ def read_status(
     )
     drifts = tuple(chain.from_iterable(resources))
     changed = _find_changed_functions(target, tree) if allows_code_only else ()
-    return Status(stacks, drifts, alarm_states, root.reason, artifacts, tuple(saved_plans), changed, first_heartbeats)
+    return Status(
+        _list_stacks(tree), drifts, alarm_states, root.reason, artifacts, tuple(saved_plans), changed, first_heartbeats
+    )
+
+
+def _list_stacks(tree: StackTree) -> tuple[StackStatus, ...]:
+    stacks = (
+        StackStatus(path, stack.name, stack.status, stack.changed_at, stack.drift, stack.drift_checked_at)
+        for path, stack in tree.walk()
+    )
+    lost = (StackStatus(path, stack.name, stack.status, "", "", is_lost=True) for path, stack in tree.walk_lost())
+    return (*stacks, *lost)
 
 
 def _list_saved_plans(

@@ -62,7 +62,9 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
             raise UserError(f"{error}; {advise_deployment(purge, target)}") from None
         if as_json:
             advice = _advise_root(status, common.environment)
-            echo(json.dumps({**asdict(status), "meaning": advice.meaning, "next_step": advice.next_step}, indent=2))
+            lost = "; ".join(_describe_lost_stacks(status, common.environment))
+            next_step = advice.next_step or lost
+            echo(json.dumps({**asdict(status), "meaning": advice.meaning, "next_step": next_step}, indent=2))
         else:
             # Elsewhere than on a terminal, a row is a line.
             console = create_console(width=None if sys.stdout.isatty() else 140)
@@ -71,11 +73,15 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
 
 
 def _is_healthy(status: "Status") -> bool:
-    failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in status.stacks)
+    failed = any(map(_has_failed, status.stacks))
     failed = failed or (bool(_describe_artifacts(status)) and not status.artifacts.endswith("_IN_PROGRESS"))
     drifted = bool(status.changed_functions) or any(stack.drift == "DRIFTED" for stack in status.stacks)
     alarms = {state for name, state in status.alarms.items() if name not in status.first_heartbeats}
     return not failed and not drifted and not {"ALARM", "missing"} & alarms
+
+
+def _has_failed(stack: "StackStatus") -> bool:
+    return stack.is_lost or "FAILED" in stack.status or "ROLLBACK" in stack.status
 
 
 def _print_status(console: "Console", status: "Status", environment: str) -> None:
@@ -93,11 +99,8 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
     for text, colour in lines:
         if text:
             print_hanging(console, Text(text, style=colour))
-    for drift in status.drifts:
-        names = f": {', '.join(drift.properties)}" if drift.properties else ""
-        print_warning(console, f"{drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", "red")
-    if status.changed_functions:
-        print_warning(console, _describe_changed_code(status, environment), "red")
+    for line in (*_describe_lost_stacks(status, environment), *_describe_differences(status, environment)):
+        print_warning(console, line, "red")
     for state in ("ALARM", "missing"):
         alarms = {name for name, alarm_state in status.alarms.items() if alarm_state == state}
         for name in sorted(alarms - set(status.first_heartbeats)):
@@ -112,6 +115,21 @@ def _print_status(console: "Console", status: "Status", environment: str) -> Non
     )
     for line in (*_describe_saved_plans(status, environment), *_describe_drift_checks(status, environment)):
         print_hanging(console, Text(line, style="dim"))
+
+
+def _describe_lost_stacks(status: "Status", environment: str) -> list[str]:
+    from ..stack import describe_lost
+
+    return [describe_lost(stack.path, stack.name, environment) for stack in status.stacks if stack.is_lost]
+
+
+def _describe_differences(status: "Status", environment: str) -> "Iterator[str]":
+    """Yield what differs from the templates, and from the deployed code."""
+    for drift in status.drifts:
+        names = f": {', '.join(drift.properties)}" if drift.properties else ""
+        yield f"{drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}"
+    if status.changed_functions:
+        yield _describe_changed_code(status, environment)
 
 
 def _describe_changed_code(status: "Status", environment: str) -> str:
@@ -188,11 +206,11 @@ def _advise_root(status: "Status", environment: str) -> "Advice":
 def _format_stack(stack: "StackStatus") -> "tuple[Text, Text, Text, Text]":
     from rich.text import Text
 
-    colour = "red" if "FAILED" in stack.status or "ROLLBACK" in stack.status else "green"
+    colour = "red" if _has_failed(stack) else "green"
     indent = "  " * (stack.path.count("/") + 1) if stack.path else ""
     return (
         Text(f"{indent}{stack.path.rsplit('/', 1)[-1] or stack.name}"),
-        Text(stack.status, style="yellow" if stack.status.endswith("IN_PROGRESS") else colour),
+        Text(stack.status or "missing", style="yellow" if stack.status.endswith("IN_PROGRESS") else colour),
         Text(_format_minute(stack.changed_at)),
         Text(stack.drift.lower().replace("_", " ")),
     )
