@@ -13,8 +13,8 @@ from .declarations import Declaration, find_declaration
 from .plan.traffic import ALIAS
 from .statuses import PRESERVING, advise_next_step
 
-# The reasons of resources that fail only because another one failed.
-_CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")
+# The reasons of resources that fail only because another one failed; those that say most of it come first.
+_CONSEQUENCES = ("The following resource(s) failed", "Embedded stack", "Nested stack", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def describe_failure(
     # The stack's own events say why it is rolled back, for example because of an alarm.
     rollback = _select_rollback(events)
     reasons += [event for event in rollback if _is_rollback_of_root(event) and event.reason]
-    cause = next(iter([*failures, *reasons]), None)
+    # The sort is stable.
+    cause = next(iter([*failures, *sorted(reasons, key=_rank_consequence)]), None)
     # What an update deletes before its rollback begins is deleted as planned.
     left_behind = _find_left_behind(rollback if status.startswith("UPDATE_") else events)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
@@ -149,9 +150,14 @@ def _find_independent_failures(events: list[Event]) -> list[Event]:
     """Return the first failure of each resource that no other failure caused, in order of time."""
     failures: dict[str, Event] = {}
     for event in (event for event in events if event.status.endswith("_FAILED")):
-        if event.resource_type != STACK and not any(text in event.reason for text in _CONSEQUENCES):
+        if event.resource_type != STACK and not _rank_consequence(event):
             failures.setdefault(event.path, event)
     return list(failures.values())
+
+
+def _rank_consequence(event: Event) -> int:
+    """Return 0 for a cause, and more for a consequence, the more the less it says about its cause."""
+    return next((rank for rank, text in enumerate(_CONSEQUENCES, start=1) if text in event.reason), 0)
 
 
 def _select_rollback(events: list[Event]) -> list[Event]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
@@ -26,6 +26,8 @@ LONGEST_SECONDS = 5 * 60 * 60
 # How many failed requests in a row, by throttling or dropped connections, are repeated.
 MOST_FAILURES = 15
 
+# How much older than the newest event one may be that is listed only afterwards; AWS documents no bound.
+_LATEST = timedelta(seconds=30)
 # A stack whose operation imports resources may end as imported.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-console-view-stack-data-resources-status-codes
 _SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
@@ -121,7 +123,8 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
         # Not the status of the stack: for a moment, that is still the final status of the last operation.
         ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
         if ends:
-            return ends[-1], events
+            # Those of a later call may be older.
+            return ends[-1], sorted(events, key=lambda event: event.at)
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(options.poll_seconds)
@@ -147,11 +150,12 @@ class EventReader:
         self._active: set[str] = set()
         self._reads_all_stacks = from_beginning
         self._beginning = self._find_beginning() if from_beginning else None
-        # The newest event of each stack that has been read or is skipped.
-        self._newest: dict[str, str | None] = {
-            stack: None if from_beginning else next((event.id for event in self._read_events(stack)), None)
-            for stack in self._paths
-        }
+        # The events of each stack that have been read or are skipped: the time of the newest one, and their ids.
+        self._newest: dict[str, datetime | None] = dict.fromkeys(self._paths)
+        self._seen: dict[str, frozenset[str]] = {}
+        if not from_beginning:
+            for stack in self._paths:
+                self._skip_events(stack)
 
     def is_root(self, event: Event) -> bool:
         return event.physical_id == event.stack_id == self._root
@@ -168,12 +172,14 @@ class EventReader:
         new: list[Event] = []
         operation = self._operation
         newest, active, paths = dict(self._newest), set(self._active), dict(self._paths)
+        seen = dict(self._seen)
         # The root comes first; its events name the nested stacks to read. Idle stacks are not read.
         todo = [stack for stack in newest if stack == self._root or stack in active or self._reads_all_stacks]
         for stack in todo:
-            unseen = self._read_unseen(stack, newest.get(stack), paths)
+            unseen = self._read_unseen(stack, paths[stack], seen.get(stack, frozenset()))
             if unseen:
-                newest[stack] = unseen[0].id
+                newest[stack] = _find_newest(unseen, newest.get(stack))
+                seen[stack] = seen.get(stack, frozenset()) | {event.id for event in unseen}
             operation, selected = operation.select_events(reversed(unseen), of_root=stack == self._root)
             if any(map(self._concerns_all_stacks, selected)):
                 self._reads_all_stacks = True
@@ -187,16 +193,27 @@ class EventReader:
                 if nested_id not in todo:
                     todo.append(nested_id)
         # Last, so that the next call repeats what a failed request has not read.
-        self._newest, self._active, self._paths, self._operation = newest, active, paths, operation
+        self._newest, self._seen, self._active, self._paths, self._operation = newest, seen, active, paths, operation
         # The sort is stable: events of one instant keep their order, those of parents before those of children.
         return sorted(new, key=lambda event: event.at)
 
-    def _read_unseen(self, stack: str, newest: str | None, paths: dict[str, str]) -> list[Event]:
-        unseen = []
-        for event in self._read_events(stack, paths[stack]):
-            if event.id == newest or (self._beginning is not None and event.at < self._beginning):
+    def _skip_events(self, stack: str) -> None:
+        """Take the events of earlier operations for seen; one that is listed late is not of this operation's ids."""
+        for event in self._read_events(stack):
+            newest = self._newest[stack] = self._newest[stack] or event.at
+            if event.at < newest - _LATEST:
                 break
-            unseen.append(event)
+            self._seen[stack] = self._seen.get(stack, frozenset()) | {event.id}
+
+    def _read_unseen(self, stack: str, path: str, seen: frozenset[str]) -> list[Event]:
+        """Return the new events, newest first. One that is listed late is older than some that have been read."""
+        newest, unseen = self._newest.get(stack), []
+        for event in self._read_events(stack, path):
+            is_too_old = newest is not None and event.at < newest - _LATEST
+            if is_too_old or (self._beginning is not None and event.at < self._beginning):
+                break
+            if event.id not in seen:
+                unseen.append(event)
         return unseen
 
     def _find_beginning(self) -> datetime:
@@ -229,6 +246,10 @@ class EventReader:
                     operation_id=event.get("OperationId", ""),
                     request_token=event.get("ClientRequestToken", ""),
                 )
+
+
+def _find_newest(events: list[Event], newest: datetime | None) -> datetime:
+    return max(event.at for event in events) if newest is None else max(newest, *(event.at for event in events))
 
 
 def _select_nested(stack_id: str, events: list[Event]) -> Iterator[Event]:

@@ -116,6 +116,50 @@ def test_a_failure_names_the_resource_that_failed_by_itself() -> None:
     )
 
 
+def test_a_failure_that_is_listed_after_newer_events_is_the_cause() -> None:
+    """AWS documents no order in which the events of a stack become visible."""
+    events = [
+        (*TABLE, "CREATE_FAILED", "Table already exists"),
+        (*TOPIC, "CREATE_FAILED", "Resource creation cancelled"),
+    ]
+    aws = make_service((*DATA, "CREATE_IN_PROGRESS", ""))
+    cause, consequence = (functools.partial(add_event, aws, event) for event in events)
+
+    def add_late_event() -> None:
+        newest = aws.events["arn:data"].pop()
+        cause()
+        aws.events["arn:data"].append(newest)
+
+    aws.scripted_steps += [consequence, add_late_event]
+    aws.scripted_steps.append(functools.partial(add_event, aws, end_root("ROLLBACK_COMPLETE")))
+    with pytest.raises(UserError, match=r"Data/Table \(AWS::DynamoDB::Table\): Table already exists"):
+        run_deployment(aws)
+
+
+@pytest.mark.parametrize(
+    ("failed", "cause"),
+    [
+        (
+            [(*DATA, "UPDATE_FAILED", "Template format error")],
+            "Data (AWS::CloudFormation::Stack): Template format error",
+        ),
+        ([], "payment-platform-dev (AWS::CloudFormation::Stack): The following resource(s) failed to update: [Data]."),
+    ],
+)
+def test_a_consequence_is_not_the_cause_if_anything_else_has_a_reason(failed: list[ScriptedEvent], cause: str) -> None:
+    aws = make_service(
+        (*DATA, "UPDATE_IN_PROGRESS", ""),
+        (*TOPIC, "UPDATE_FAILED", "Resource update cancelled"),
+        *failed,
+        ("", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "The following resource(s) failed to update: [Data]."),
+        end_root("UPDATE_ROLLBACK_COMPLETE"),
+        status="UPDATE_COMPLETE",
+    )
+    with pytest.raises(UserError) as error:
+        run_deployment(aws)
+    assert str(error.value) == f"payment-platform-dev ended UPDATE_ROLLBACK_COMPLETE: {cause}"
+
+
 @pytest.mark.parametrize("ends", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED", "ROLLBACK_FAILED", "DELETE_COMPLETE"])
 def test_every_final_status_but_success_is_a_failure(ends: str) -> None:
     with pytest.raises(UserError, match=f"ended {ends}"):
