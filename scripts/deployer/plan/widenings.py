@@ -55,7 +55,7 @@ def describe_widened_rights(statements: Iterable[StatementChange], account: str)
 
 
 def _describe_lost_limits(statement: StatementChange, statements: list[StatementChange]) -> Iterator[str]:
-    """Yield a line for the conditions of a removed statement without which another one allows the same.
+    """Yield a line for the conditions of a removed statement that another one, which allows the same, lacks or changes.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition.html
     """
@@ -65,12 +65,23 @@ def _describe_lost_limits(statement: StatementChange, statements: list[Statement
         if not (other.added and actions and (other.holder, other.kind, other.effect, other.resource) == place):
             continue
         later = _read_limits(other.condition)
-        if lost := [limit for limit, values in limits.items() if not _is_kept(limit, values, later.get(limit))]:
-            words = "; ".join(f"{limit} {' or '.join(sorted(limits[limit]))}".strip() for limit in lost)
+        words = [
+            _describe_lost_limit(limit, values, later.get(limit))
+            for limit, values in limits.items()
+            if not _is_kept(limit, values, later.get(limit))
+        ]
+        if words:
             yield (
                 f"{statement.holder} ({statement.kind}) allows {', '.join(actions)} for "
-                f"{statement.resource.rpartition(' for ')[2]} no longer only if {words}{_tell_when(other)}"
+                f"{statement.resource.rpartition(' for ')[2]} {'; '.join(words)}{_tell_when(other)}"
             )
+
+
+def _describe_lost_limit(limit: str, values: set[str], later: set[str] | None) -> str:
+    before = " or ".join(sorted(values))
+    if later is None:
+        return f"no longer only if {limit} {before}".rstrip()
+    return f"on another condition: {limit} from {before} to {' or '.join(sorted(later))}"
 
 
 def _read_limits(condition: str) -> dict[str, set[str]]:
