@@ -1,9 +1,11 @@
 """What packaging takes from the place of deployment: where files go, and what its runtime adds to the functions."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
+_DIGEST = re.compile(r"\bcode-[0-9a-f]{16}\b")
 # A file for a zip: path inside it, content, mode.
 ZipEntry = tuple[str, bytes, int]
 
@@ -39,3 +41,18 @@ class Runtime:
     files: tuple[ZipEntry, ...] = ()
     # Environment variables in addition to the functions' own.
     variables: dict[str, str] = field(default_factory=dict)
+
+    def extend_digest(self, description: str) -> str:
+        """Return a version's description whose digest covers the changes, so that other ones publish a version.
+
+        Without it, functions that another tool deployed as they are would stay live, as a version is published for
+        another description only.
+        """
+        if not (self.properties or self.files):
+            return description
+        changes = repr((sorted(self.properties.items()), self.files))
+        return _DIGEST.sub(lambda match: f"code-{_digest_text(match[0] + changes)}", description)
+
+
+def _digest_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

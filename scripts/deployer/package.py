@@ -103,6 +103,8 @@ class _Packager:
                     properties["Content"] = self._locate_layer(path.parent / properties["Content"], materials)
                 case "AWS::Lambda::Function" if _is_local(properties.get("Code")):
                     self._package_function(path.parent, properties, materials)
+                case "AWS::Lambda::Version":
+                    self._describe_runtime(properties)
         if materials.files:
             # The template names the bill, so that the bill is kept as long as the template.
             bill = self.add_file(sbom.render_bill(materials), sbom.SUFFIX)
@@ -131,6 +133,11 @@ class _Packager:
         properties.update(runtime.properties)
         if runtime.variables:
             properties["Environment"]["Variables"].update(runtime.variables)
+
+    def _describe_runtime(self, properties: dict[str, Any]) -> None:
+        match properties.get("Description"):
+            case {"Fn::Join": [_, [str(digest), *_] as parts]}:
+                parts[0] = self._runtime.extend_digest(digest)
 
 
 def _is_local(value: Any) -> bool:

@@ -12,7 +12,7 @@ from scripts.common.templates import STACK, Tree, read_tree_from_folder
 from scripts.deployer.preflight.name_lookups import make_arn
 from scripts.deployer.stack import StackResource, StackTree
 
-FUNCTION = "AWS::Lambda::Function"
+FUNCTION, VERSION = "AWS::Lambda::Function", "AWS::Lambda::Version"
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def _evaluate_resources(
         properties = resolve_references(resource.properties, deployed, pseudo)
         if resource.type == FUNCTION and target.runtime is not None:
             properties |= target.runtime.properties  # as the deployer packages it for this target
+        if resource.type == VERSION and target.runtime is not None:
+            properties["Description"] = target.runtime.extend_digest(properties["Description"])
         physical_id = deployed[path].physical_id if path in deployed else ""
         resources[path] = Expected(path, resource.type, physical_id, properties)
     return resources
