@@ -17,7 +17,9 @@ SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
         lock lock-check sbom bench load demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{line = sprintf("  make %-12s", $$1); count = split($$2, words, " "); \
+	  for (i = 1; i <= count; i++) { if (length(line) + length(words[i]) > 79) { print line; line = sprintf("%19s", "") } line = line " " words[i] } \
+	  print line}'
 
 demo: $(VENV)/installed  ## Deploy to the AWS emulator and run sample payments, with a live page; KEEP=1 leaves it running, EXPRESS=1 takes Express
 	@$(BIN)/python generate.py

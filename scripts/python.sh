@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Run a module of this repository in its own environment: scripts/python.sh MODULE [ARGUMENT...]
 set -euo pipefail
+[ $# -gt 0 ] || { echo "usage: scripts/python.sh MODULE [ARGUMENT...]" >&2; exit 2; }
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The AWS emulator and the simulation need more than AWS.
 needed=.venv/deploy-installed

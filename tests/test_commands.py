@@ -213,6 +213,7 @@ def test_help_and_errors_without_an_output_are_one_line(
 ) -> None:
     if module == "operator" and arguments == "nowhere":
         arguments = "--env nowhere list"
+        ending = ending and f"{ending.rstrip()}; see scripts/payments.sh list --help\n"
     name = "payments" if module == "operator" else module.rpartition(".")[2]
     result = run_shell(f"$python -m scripts.{module} {arguments} {redirection}")
     assert (result.stderr == "") if not ending else result.stderr.startswith(f"{name}: ")
@@ -245,3 +246,21 @@ def test_an_interrupt_while_a_command_still_imports_is_one_line(module: str, num
     assert result.stderr == "interrupted\n"
     # The shell sees a process that the signal ended.
     assert result.returncode == -signal.SIGINT
+
+
+def test_the_list_of_targets_fits_a_terminal() -> None:
+    process = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "make demo " in process.stdout
+    assert max(map(len, process.stdout.splitlines())) <= 80
+
+
+def test_a_module_is_asked_for_in_one_line() -> None:
+    process = subprocess.run(["bash", "scripts/python.sh"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (2, "usage: scripts/python.sh MODULE [ARGUMENT...]\n")
+
+
+def test_every_option_of_the_simulation_is_described() -> None:
+    undescribed = [
+        option.name for option in simulation.main.params if isinstance(option, click.Option) and not option.help
+    ]
+    assert undescribed == []

@@ -1,6 +1,8 @@
 """The demonstration prints a few lines that fit a terminal, also on a server that others use."""
 
 import io
+import json
+import shlex
 from collections import Counter
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ from rich.console import Console
 from scripts.common.templates import STACK
 from scripts.demo import payer, summary
 from scripts.demo.quiet import Quiet
+from scripts.demo.run import list_next_steps
 from scripts.demo.subscriber import receive_objects
 from scripts.deployer.failure import Event
 from scripts.local.examples import EXAMPLES
@@ -22,6 +25,15 @@ def test_messages_of_others_are_deleted_and_not_returned() -> None:
     queue: Any = FakeQueue("hello", '{"Message": "m"}', "[1]", "null", "", *["{"] * 10)
     assert receive_objects(queue, "http://queue") == [{"Message": "m"}]
     assert queue.bodies == {}
+
+
+def test_the_next_steps_fit_a_terminal_and_are_commands() -> None:
+    machine = "arn:aws:states:us-east-1:000000000000:stateMachine:sfn-payment-local"
+    lines = list_next_steps("http://127.0.0.1:45661", machine, express=True)
+    assert max(map(len, lines)) <= 80
+    words = shlex.split("\n".join(lines), comments=True)
+    assert json.loads(words[words.index("--input") + 1]) == EXAMPLES[0].request("MINE")
+    assert words[words.index("--state-machine-arn") + 1] == machine
 
 
 def make_event(logical_id: str, kind: str, status: str) -> Event:

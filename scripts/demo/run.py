@@ -3,6 +3,7 @@
 import getpass
 import json
 import sys
+import textwrap
 import time
 import uuid
 from contextlib import nullcontext
@@ -143,23 +144,34 @@ def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console
 def _print_next_steps(platform: Platform, console: Console, *, express: bool) -> None:
     console.rule("The emulator is still running")
     machine = platform.outputs["StepFunctionsStateMachineArn"]
+    for line in list_next_steps(platform.target.endpoint_url or "", machine, express=express):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def list_next_steps(endpoint_url: str, machine: str, *, express: bool) -> list[str]:
+    """Return commands that can be copied from a terminal of 80 columns: each line ends where a shell accepts it."""
     logs = _name_in_environment(names.PROCESSING.log_group)
     differences = "the demo's own subscription" + (" and the Express workflow" if express else "")
-    for line in (
-        "scripts/payments.sh --env local list    # also show, tail, start, dlq list; see --help",
-        f"scripts/deploy.sh plan local    # would remove {differences}, and nothing else",
+    return [
+        "# also show, tail, start, dlq list; see --help:",
+        "scripts/payments.sh --env local list",
+        *textwrap.wrap(
+            f"would remove {differences}, and nothing else:", 80, initial_indent="# ", subsequent_indent="# "
+        ),
+        "scripts/deploy.sh plan local",
         "make local-stop    # stops the emulator",
         "",
         "# with the AWS CLI:",
-        f"export AWS_ENDPOINT_URL={platform.target.endpoint_url} AWS_DEFAULT_REGION={server.REGION}",
+        f"export AWS_ENDPOINT_URL={endpoint_url} AWS_DEFAULT_REGION={server.REGION}",
         "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
         "aws stepfunctions list-state-machines",
         f"aws dynamodb scan --table-name {_name_in_environment(names.TABLE)}",
-        f"aws logs filter-log-events --log-group-name {logs} --query 'events[].message'",
-        f"aws stepfunctions start-execution --state-machine-arn {machine} "
-        f"--input '{json.dumps(EXAMPLES[0].request('MINE'))}'",
-    ):
-        console.print(line, soft_wrap=True, markup=False)
+        "aws logs filter-log-events --query 'events[].message' \\",
+        f"  --log-group-name {logs}",
+        "aws stepfunctions start-execution --state-machine-arn \\",
+        f"  {machine} \\",
+        *f"  --input '{json.dumps(EXAMPLES[0].request('MINE'), indent=2)}'".splitlines(),
+    ]
 
 
 def _name_in_environment(name: str) -> str:

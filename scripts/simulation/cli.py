@@ -33,7 +33,8 @@ _EPILOG = "Assumptions, with their values: " + "; ".join(
     multiple=True,
     help="Payments a second; may be repeated.  [default: 1, 10, 100 and 1000]",
 )
-@click.option("--outage-minutes", type=click.FloatRange(min=0, max=24 * 60), default=10.0, show_default=True)
+@click.option("--outage-minutes", type=click.FloatRange(min=0, max=24 * 60), default=10.0, show_default=True,
+              help="For how long the gateway is out.")  # fmt: skip
 @click.option(
     "--mode",
     "modes",

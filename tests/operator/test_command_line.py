@@ -1,6 +1,7 @@
 """Where the options of `payments.sh` may stand, what takes their place, and how a shell completes its words."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -78,6 +79,8 @@ def test_help_needs_no_environment_and_fits_a_terminal(path: tuple[str, ...], mo
     result, _ = run_command(monkeypatch, *path, "--help")
     assert result.exit_code == 0
     assert max(map(len, result.output.splitlines())) <= 80
+    # Of a longer first sentence, click shows the beginning.
+    assert not re.search(r"^  [a-z]+ .*\.\.\.$", result.output, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +98,9 @@ def test_a_shell_completes_commands_and_options(words: str, completions: set[str
         [sys.executable, "-m", "scripts.operator"], cwd=ROOT, env=os.environ | variables, capture_output=True, text=True
     )
     assert {line.partition(",")[2] for line in process.stdout.splitlines()} == completions
+
+
+def test_an_unknown_environment_is_a_wrong_argument() -> None:
+    result = CliRunner().invoke(cli.main, ["--env", "lcal", "list"], prog_name="payments")
+    assert result.exit_code == 2
+    assert "no environment [lcal]; did you mean local?" in result.stderr

@@ -53,7 +53,7 @@ def test_lists_say_date_and_zone() -> None:
 @pytest.mark.parametrize(("color", "is_link"), [("truecolor", True), (None, False)])
 def test_a_document_is_a_link_where_the_terminal_has_links(color: Any, is_link: bool) -> None:
     file = io.StringIO()
-    console = create_console(file=file, width=80, color_system=color, force_terminal=is_link)
+    console = create_console(file=file, width=100, color_system=color, force_terminal=is_link)
     views.print_reason(console, REASON)
     text = file.getvalue()
     links = re.findall(r"\x1b]8;[^;]*;([^\x1b]+)\x1b", text)
@@ -63,6 +63,19 @@ def test_a_document_is_a_link_where_the_terminal_has_links(color: Any, is_link: 
         address = urlsplit(link)
         assert Path(unquote(address.path)) == ROOT / "docs" / "runbook.md"
         assert address.fragment == "restore-the-table-to-a-point-in-time"
+
+
+def test_an_explanation_breaks_between_words_on_a_terminal() -> None:
+    body = {"error": "LedgerRefused", "cause": "a condition of the ledger was not met, " * 4}
+    letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, body, {})
+    outputs = {}
+    for is_terminal in (True, False):
+        console = create_console(file=io.StringIO(), width=80, color_system=None, force_terminal=is_terminal)
+        views.print_letter(console, letter)
+        outputs[is_terminal] = console.file.getvalue()
+    assert max(map(len, outputs[True].splitlines())) <= 80
+    assert outputs[True].split() == outputs[False].split()
+    assert outputs[False].count("\n") == 7
 
 
 def test_the_document_of_an_explanation_has_that_section() -> None:

@@ -109,9 +109,15 @@ def main(context: click.Context, /, environment: str | None, profile: str | None
 
 
 def reach_platform(environment: str, profile: str | None, region: str | None) -> "Platform":
-    """Return the platform of the environment. Raises ``UserError`` if it cannot be reached."""
+    """Return the platform of the environment.
+
+    Raises ``UsageError`` for an unknown environment, and ``UserError`` if it cannot be reached.
+    """
     if environment != LOCAL:
-        settings.load(environment)  # raises SettingsError for an unknown environment
+        try:
+            settings.load(environment)
+        except settings.UnknownEnvironment as error:
+            raise UsageError(str(error)) from error
     from scripts.local.choose_target import reach_environment
 
     from ..platform import Platform

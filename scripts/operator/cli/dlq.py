@@ -73,13 +73,7 @@ def explain(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -
     from . import views
 
     for letter in letters:
-        echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
-        echo(f"  id         {letter.letter_id[:8]}")
-        views.print_reason(make_console(), letter.explanation)
-        echo(f"  status     {views.describe_statuses(letter)}")
-        echo(f"  advice     {letter.advice}")
-        echo(f"  cause      {letter.cause}")
-        echo(f"  execution  {letter.execution_arn}")
+        views.print_letter(make_console(), letter)
 
 
 @dlq.command()

@@ -19,7 +19,7 @@ from .common import ReachPlatform, as_json, echo_json, main, make_console, parse
 @click.pass_obj
 @end_silently_if_unread()
 def show(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> None:
-    """Show everything that happened to a payment, in chronological order.
+    """Show all that happened to a payment, in order.
 
     Combines its executions, the ledger and the functions' logs. What is masked in the logs is not
     shown here either. The logs of a payment with a final status are searched until an hour after its last event.

@@ -145,7 +145,7 @@ def _find_ids_to_erase(platform: "Platform", customer: str | None, until: float)
 @as_json
 @click.pass_obj
 def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
-    """Run reconciliation now instead of waiting for its five-minute schedule.
+    """Run reconciliation now, ahead of its schedule.
 
     Prints the result for each overdue payment.
     """

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from scripts.common.paths import ROOT
+from scripts.deployer.report.hanging import print_hanging
 
 from ..batch import Result
 from ..dead_letters import DeadLetter
@@ -23,6 +24,8 @@ from ..statuses import FAILED
 from ..story import Story
 
 _DOCUMENT = re.compile(r"(docs/[\w-]+\.md)(#[\w-]+)?")
+# Before the values of `dlq explain`.
+_LABEL_COLUMNS = 13
 _SOURCE_STYLES = {"workflow": "cyan", "ledger": "bold", "notice": "yellow"}
 _STATUS_STYLES: dict[str, str] = {Status.COMPLETED: "green", Status.REFUNDED: "green"}
 _FAILURES = (*FAILED, Status.UNKNOWN, "NOT RECORDED", "NOT SENT", "CONFLICT")
@@ -157,13 +160,29 @@ def print_log_event(console: Console, event: LogEvent, previous_day: str) -> str
     return day
 
 
+def print_letter(console: Console, letter: DeadLetter) -> None:
+    """Print why a payment failed, and what a redrive would do."""
+    console.print(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}", soft_wrap=True)
+    print_label(console, "id", letter.letter_id[:8])
+    print_reason(console, letter.explanation)
+    print_label(console, "status", describe_statuses(letter))
+    print_label(console, "advice", letter.advice)
+    print_label(console, "cause", letter.cause)
+    # The terminal wraps it, so that it can be copied.
+    console.print(f"  execution  {letter.execution_arn}", soft_wrap=True)
+
+
+def print_label(console: Console, label: str, text: str) -> None:
+    print_hanging(console, Text(f"  {label:<11}{text}"), indent=_LABEL_COLUMNS)
+
+
 def print_reason(console: Console, text: str) -> None:
     """Print why a payment failed; where the terminal has links, the path of a document is one."""
     reason = Text(f"  why        {text}")
     for path in _DOCUMENT.finditer(reason.plain):
         # Only a terminal with colours gets the link: rich leaves it out for files and for TERM=dumb.
         reason.stylize(Style(link=(ROOT / path[1]).as_uri() + (path[2] or "")), *path.span())
-    console.print(reason, soft_wrap=True)
+    print_hanging(console, reason, indent=_LABEL_COLUMNS)
 
 
 def _make_table(*columns: str) -> Table:
