@@ -1,6 +1,7 @@
 """The plans of the artifacts stack and of the platform, which are shown, saved and executed together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +17,7 @@ from .execute import execute_plan, finish_deployment
 from .live_functions import take_code_back
 from .plan.danger import Danger
 from .plan.model import Plan
-from .saved_plan import PlannedStack, SavedPlan, save_plan
+from .saved_plan import PlannedStack, SavedPlan, delete_plan_of, save_plan
 from .session import Session
 from .stack import Snapshot, describe_stack
 
@@ -58,30 +59,43 @@ def join_plans(artifacts: BootstrapProposal | None, platform: PlatformPlan | Non
 def save_both(session: Session, path: Path, artifacts: BootstrapProposal | None, platform: PlatformPlan | None) -> None:
     """Save the plans, and keep their change sets."""
     late = platform.late if platform else LateProtection()
-    save_plan(
-        path,
-        SavedPlan(
-            environment=session.options.environment,
-            account=session.target.account,
-            region=session.target.region,
-            stack_name=session.options.stack_name,
-            platform=_plan_platform(platform) if platform else None,
-            artifacts=_plan_artifacts(artifacts) if artifacts else None,
-            environments=artifacts.change.environments if artifacts else {},
-            artifacts_state=platform.artifacts_state if platform else "",
-            runs_before=artifacts.change.steps.before if artifacts else False,
-            runs_after=artifacts.change.steps.after if artifacts else False,
-            first_change_set_id=artifacts.first.change_set_id if artifacts and artifacts.first else "",
-            late_parameters=late.parameters,
-            late_paths=list(late.paths),
-            keeps_failed=platform.proposal.keeps_failed if platform else False,
-            late_template_url=late.template_url,
-        ),
-    )
     proposals = [artifacts.final, artifacts.first] if artifacts else []
-    for proposal in [*proposals, platform.proposal if platform else None]:
-        if proposal is not None:
-            proposal.is_saved = True
+    with _keep_change_sets(path, [*filter(None, [*proposals, platform.proposal if platform else None])]):
+        save_plan(
+            path,
+            SavedPlan(
+                environment=session.options.environment,
+                account=session.target.account,
+                region=session.target.region,
+                stack_name=session.options.stack_name,
+                platform=_plan_platform(platform) if platform else None,
+                artifacts=_plan_artifacts(artifacts) if artifacts else None,
+                environments=artifacts.change.environments if artifacts else {},
+                artifacts_state=platform.artifacts_state if platform else "",
+                runs_before=artifacts.change.steps.before if artifacts else False,
+                runs_after=artifacts.change.steps.after if artifacts else False,
+                first_change_set_id=artifacts.first.change_set_id if artifacts and artifacts.first else "",
+                late_parameters=late.parameters,
+                late_paths=list(late.paths),
+                keeps_failed=platform.proposal.keeps_failed if platform else False,
+                late_template_url=late.template_url,
+            ),
+        )
+
+
+@contextmanager
+def _keep_change_sets(path: Path, proposals: Sequence[Proposal]) -> Iterator[None]:
+    """Keep the change sets, unless their plan is not saved: an interrupt leaves both, or neither."""
+    for proposal in proposals:
+        proposal.is_saved = True
+    try:
+        yield
+    except BaseException:
+        for proposal in proposals:
+            proposal.is_saved = False
+        # The file may be in place already.
+        delete_plan_of(path, {proposal.change_set_id for proposal in proposals})
+        raise
 
 
 def _plan_platform(platform: PlatformPlan) -> PlannedStack:

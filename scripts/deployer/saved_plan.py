@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,13 @@ def save_plan(path: Path, saved: SavedPlan) -> None:
 def delete_plan_file(path: Path) -> None:
     """Delete the file of a saved plan: of a link, the file that it leads to, which is where ``save_plan`` writes."""
     path.resolve().unlink(missing_ok=True)
+
+
+def delete_plan_of(path: Path, change_set_ids: Collection[str]) -> None:
+    """Delete the file if it is a saved plan with one of these change sets."""
+    with suppress(UserError):
+        if path.is_file() and any(planned.change_set_id in change_set_ids for planned in load_plan(path).stacks):
+            delete_plan_file(path)
 
 
 def load_plan(path: Path) -> SavedPlan:

@@ -1,6 +1,7 @@
 """Plans that are saved to a file, and applied or discarded later."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -492,3 +493,23 @@ def test_a_plan_that_another_run_has_saved_in_the_same_file_meanwhile_stays(
     assert aws.remaining_names == [first]
     aws.before = {}
     command("apply", "dev", "plan.json", "--yes", code=0)
+
+
+@pytest.mark.parametrize("changes_both", [False, True])
+def test_an_interrupt_once_the_file_is_in_place_leaves_no_plan_without_its_change_sets(
+    command: Command, aws: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes_both: bool
+) -> None:
+    if changes_both:
+        add_earlier_release(aws)
+    else:
+        add_platform(aws, edit_harmlessly)
+    replace_file = os.replace
+
+    def replace_and_interrupt(source: str, destination: Path) -> None:
+        replace_file(source, destination)
+        if destination.name == "plan.json":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace_and_interrupt)
+    command("plan", "dev", "--out", "plan.json", code=130)
+    assert ((tmp_path / "plan.json").exists(), aws.remaining_names) == (False, [])
