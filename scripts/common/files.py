@@ -35,7 +35,7 @@ def write_file(path: Path, content: bytes, mode: int = PUBLIC) -> None:
     check_writable(path)
     destination = path.resolve()
     try:
-        handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+        handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name[:50]}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)

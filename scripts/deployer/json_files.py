@@ -1,6 +1,7 @@
 """Reads and writes the JSON files that are kept between two commands."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ def read_document(path: Path, kind: str, advice: str) -> dict[str, Any]:
     version of this program wrote.
     """
     try:
+        # A pipe may never end, and is empty when it is read again.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: not a regular file, so not {kind}; name a file on the disk")
         document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error

@@ -126,7 +126,12 @@ def list_plan_commands(environment: str, path: Path) -> tuple[str, str]:
 def save_plan(path: Path, saved: SavedPlan) -> None:
     """Save the plan. Raises ``UserError`` if the file cannot be written, or holds the plan of another run by now."""
     check_destination(path)
-    write_document(path, _to_document(replace(saved, digest=_digest_plan(saved))))
+    try:
+        write_document(path, _to_document(replace(saved, digest=_digest_plan(saved))))
+    except UserError as error:
+        raise UserError(
+            f"{error}; no stack was changed; make room for it, or name another file, and plan again"
+        ) from error
 
 
 def delete_plan_file(path: Path) -> None:

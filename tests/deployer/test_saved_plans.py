@@ -1,5 +1,6 @@
 """Plans that are saved to a file, and applied or discarded later."""
 
+import errno
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.settings import REGION
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.both_stacks import ARTIFACTS, EARLIER, PLATFORM, add_earlier_release, find_artifacts
-from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform
+from tests.deployer.conftest import BUCKET, LONGEST_SECONDS, Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_leftovers import add_change_set
 
@@ -513,3 +514,41 @@ def test_an_interrupt_once_the_file_is_in_place_leaves_no_plan_without_its_chang
     monkeypatch.setattr(os, "replace", replace_and_interrupt)
     command("plan", "dev", "--out", "plan.json", code=130)
     assert ((tmp_path / "plan.json").exists(), aws.remaining_names) == (False, [])
+
+
+@pytest.mark.parametrize("command_name", ["apply", "discard"])
+def test_a_pipe_is_no_plan(command: Command, aws: Service, tmp_path: Path, command_name: str) -> None:
+    add_platform(aws, edit_harmlessly)
+    os.mkfifo(tmp_path / "pipe")
+    # With an end to write to, a reader waits for the text.
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    os.write(writer, b"{}")
+    process = command.start(command_name, "dev", "pipe")
+    try:
+        _, error = process.communicate(timeout=LONGEST_SECONDS)
+    finally:
+        process.kill()
+        os.close(writer)
+    assert error == "deploy: pipe: not a regular file, so not a plan that --out has saved; name a file on the disk\n"
+
+
+def test_a_plan_is_saved_in_a_file_with_a_long_name(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("plan", "dev", "--out", "p" * 250, code=2)
+    assert (tmp_path / ("p" * 250)).is_file()
+
+
+def test_a_plan_that_cannot_be_written_says_what_was_changed(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_platform(aws, edit_harmlessly)
+
+    def fill_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fchmod", fill_disk)
+    assert command("plan", "dev", "--out", "plan.json", code=1).stderr == (
+        "deploy: plan.json: cannot be written: No space left on device; no stack was changed; make room for it, or "
+        "name another file, and plan again\n"
+    )
+    assert aws.remaining_names == []
