@@ -122,8 +122,8 @@ def test_local_packaging_adds_only_the_bootstrap() -> None:
     different = [(a, b) for a, b in zip(original.splitlines(), template.splitlines(), strict=True) if a != b]
     keys = {re.sub(r"-[0-9a-f]{16}$", "", a.split(":")[0].strip()) for a, _ in different}
     # With the digest in the versions' descriptions, templates that another tool deployed get this runtime, too.
-    assert keys == {"Runtime", "S3Key", "SoftwareBillOfMaterials", "- code"}
-    assert sum(a.strip().startswith("- code-") for a, _ in different) == len(names.FUNCTIONS)
+    assert keys == {"Runtime", "S3Key", "SoftwareBillOfMaterials", "- - code"}
+    assert sum(a.strip().startswith("- - code-") for a, _ in different) == len(names.FUNCTIONS)
     (code,) = (v for k, v in local.files.items() if k.endswith(".zip"))
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
         assert archive.getinfo("bootstrap").external_attr >> 16 == 0o755
