@@ -78,6 +78,14 @@ def test_a_plan_shows_both_stacks_and_changes_neither(command: Command, aws: Ser
     assert (artifacts.text, aws.remaining_names, aws.find_requests("ExecuteChangeSet")) == (EARLIER, [], [])
 
 
+def test_what_the_plan_of_the_second_stack_loses_is_named_below_both(command: Command, aws: Service) -> None:
+    add_earlier_release(aws, edit=edit_with_loss)
+    shown = command("plan", "dev", code=2).stdout
+    first, end = shown[: shown.index("Plan 2 of 2:")], shown[shown.index("Both stacks:") :]
+    assert "will be lost" not in first
+    assert "\n! Data/AuditTrail (AWS::SQS::Queue) is deleted: its messages will be lost\n" in end
+
+
 def test_a_plan_in_json_has_both_stacks_and_their_sum(command: Command, aws: Service) -> None:
     add_earlier_release(aws)
     records = command("plan", "dev", "--json", code=2).read_records()

@@ -15,6 +15,7 @@ from rich.tree import Tree
 from scripts.common.terminal import create_console, make_line
 from scripts.common.wording import join_names
 from scripts.deployer.failure import Event, Failure
+from scripts.deployer.plan.danger import Danger
 from scripts.deployer.plan.model import Count, Plan
 from scripts.deployer.plan.traffic import ALIAS
 
@@ -22,7 +23,7 @@ from ..deployment_options import ArtifactsResult
 from ..finding import Finding
 from . import findings as findings_report
 from . import markdown, plan_text
-from .hanging import INDENT, print_hanging
+from .hanging import INDENT, print_hanging, print_warning
 from .progress import Progress, StackProgress
 from .reporter import EventListener
 
@@ -73,11 +74,14 @@ class ConsoleReporter:
         else:
             plan_text.print_plan(self._console, plan, full=self._full, lists_retained=lists_retained)
 
-    def show_total(self, stack_names: Sequence[str], total: Count) -> None:
+    def show_total(self, stack_names: Sequence[str], total: Count, losses: Sequence[Danger]) -> None:
         if self._markdown:
             self._print_raw(markdown.render_total(stack_names, total))
         else:
             self.announce_step("Both stacks:", str(total).removeprefix("Plan: "))
+            # Again, because the second plan begins far above.
+            for danger in losses:
+                print_warning(self._console, make_line(str(danger)), "red")
 
     @contextmanager
     def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:

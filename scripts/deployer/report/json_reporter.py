@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from scripts.deployer.failure import Event, Failure
-from scripts.deployer.plan.danger import find_dangers
+from scripts.deployer.plan.danger import Danger, find_dangers
 from scripts.deployer.plan.model import Count, Plan, count_changes
 from scripts.deployer.plan.serialization import to_json
 
@@ -39,7 +39,7 @@ class JsonReporter:
         count = to_json(count_changes(plan.stack))
         self._write_record("plan", number=number, of=of, plan=to_json(plan), count=count, dangers=dangers)
 
-    def show_total(self, stack_names: Sequence[str], total: Count) -> None:
+    def show_total(self, stack_names: Sequence[str], total: Count, losses: Sequence[Danger]) -> None:  # noqa: ARG002
         self._write_record("total", stacks=list(stack_names), count=to_json(total))
 
     @contextmanager

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from scripts.deployer.failure import Event, Failure
+from scripts.deployer.plan.danger import Danger, find_dangers
 from scripts.deployer.plan.model import Count, Plan, count_changes
 
 from ..deployment_options import ArtifactsResult
@@ -27,8 +28,8 @@ class Reporter(Protocol):
         ``lists_retained`` is whether to name each resource that the stack retains, or only to count them.
         """
 
-    def show_total(self, stack_names: Sequence[str], total: Count) -> None:
-        """Report the sum of the plans that were shown, those of these stacks."""
+    def show_total(self, stack_names: Sequence[str], total: Count, losses: Sequence[Danger]) -> None:
+        """Report the sum of the plans that were shown, those of these stacks, and what they lose."""
 
     def follow_events(self, plan: Plan | None, stack_name: str) -> AbstractContextManager[EventListener]:
         """Report events while the plan is executed; without a plan, while a running operation ends."""
@@ -61,4 +62,5 @@ def show_plans(report: Reporter, plans: Sequence[Plan]) -> None:
         report.show_plan(plan, number=number, of=len(plans))
     if len(plans) > 1:
         total = sum((count_changes(plan.stack) for plan in plans), Count())
-        report.show_total([plan.stack.name for plan in plans], total)
+        losses = [danger for plan in plans for danger in find_dangers(plan.stack) if danger.loss]
+        report.show_total([plan.stack.name for plan in plans], total, losses)
