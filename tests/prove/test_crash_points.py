@@ -9,7 +9,6 @@ charged as its status says, its ledger leads to that status, and it does not sta
 
 import functools
 import itertools
-import os
 import re
 import secrets
 from collections import Counter
@@ -25,13 +24,12 @@ from payments.ports import Charge, Declined, NotCharged, Outcome, Unknown
 
 from tests.asl import StatesError
 from tests.asl.functions import AddedFunctions
-from tests.prove.faults import Fault
+from tests.prove.faults import PROVES_ALL, Fault
 from tests.prove.services import DAY, SILENCE
 from tests.prove.world import World
 from tests.workflow import request
 
 Behaviour = Callable[[Charge], Outcome | None]
-PROVES_ALL = bool(os.environ.get("EVERY_PAIR"))
 # Of so many pairs, one is tested.
 SHARE, EXPRESS_SHARE = (1, 1) if PROVES_ALL else (3, 30)
 WORKFLOWS = ["Standard", "Express"] if PROVES_ALL else ["Standard"]
