@@ -1,4 +1,4 @@
-"""Sends 10,000 requests (`make test`: 1,000): each is recorded with its reasons, or refused before anything is written."""
+"""Sends 10,000 requests, or fewer: each is recorded with its reasons, or refused before anything is written."""
 
 from collections import Counter
 from decimal import Decimal
