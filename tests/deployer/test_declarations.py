@@ -10,7 +10,7 @@ from stacks.wiring import to_pascal_case
 from tests.emitted import ROOT, TEMPLATES, load_template
 
 # Functions of stacks/ append these to the title of a resource to name another resource that belongs to it.
-SUFFIXES = "Alias|Policy|Role|Function|Logs|Version|Live"
+SUFFIXES = "Alias|Policy|Role|Function|Logs|Version|Live|Shift"
 ENVIRONMENTS = "|".join(map(to_pascal_case, (*settings.deployed_environments(), settings.LOCAL)))
 ROOTS = ("parent", "artifacts")
 RESOURCES = [(name, logical_id) for name in TEMPLATES for logical_id in load_template(name)["Resources"]]
