@@ -43,10 +43,10 @@ class Runtime:
     variables: dict[str, str] = field(default_factory=dict)
 
     def extend_digest(self, description: str) -> str:
-        """Return a version's description whose digest covers the changes, so that other ones publish a version.
+        """Return a version's description whose digest covers the properties and files, so that others are published.
 
         Without it, functions that another tool deployed as they are would stay live, as a version is published for
-        another description only.
+        another description only. The variables, such as the port of a server, differ from run to run.
         """
         if not (self.properties or self.files):
             return description

@@ -153,7 +153,7 @@ def _check_whole(session: Session, saved_plan: SavedPlan) -> None:
     named = {_read_name(planned.change_set_id) for planned in saved_plan.stacks}
     if saved_plan.first_change_set_id:
         named.add(_read_name(saved_plan.first_change_set_id))
-    for plan in _list_kept_plans(session, _describe_stacks(session)):
+    for plan in _list_kept_plans(session, (ARTIFACTS_STACK, session.options.stack_name)):
         names = {name for _, name in plan.change_sets}
         if names & named and names - named:
             missing = min(names - named)
@@ -165,25 +165,18 @@ def _read_name(change_set_id: str) -> str:
     return change_set_id.split("/")[1] if "/" in change_set_id else change_set_id
 
 
-def _describe_stacks(session: Session) -> dict[str, Stack]:
-    names = (ARTIFACTS_STACK, session.options.stack_name)
-    return {name: describe_stack(session.cloudformation, name) for name in names}
-
-
-def _list_kept_plans(session: Session, stacks: Mapping[str, Stack]) -> list[KeptPlan]:
+def _list_kept_plans(session: Session, stack_names: Iterable[str]) -> list[KeptPlan]:
     """Return the environment's saved plans that have change sets in these stacks."""
     change_sets = []
-    for stack in stacks.values():
-        if not stack.status:
-            continue
+    for stack_name in stack_names:
         try:
-            summaries = list_saved_plans(session.cloudformation, stack.name, session.options.environment)
+            summaries = list_saved_plans(session.cloudformation, stack_name, session.options.environment)
         except ClientError as error:
             # Whoever may not list those of the artifacts stack, such as GitHub's roles, has made none.
-            if stack.name != ARTIFACTS_STACK or not is_denied(error):
+            if stack_name != ARTIFACTS_STACK or not is_denied(error):
                 raise
             continue
-        change_sets += [(stack.name, summary) for summary in summaries]
+        change_sets += [(stack_name, summary) for summary in summaries]
     return group_plans(change_sets)
 
 
@@ -193,8 +186,8 @@ def discard_change_set(session: Session, name: str) -> KeptPlan:
     Returns the plan. Raises ``UserError`` if there is no such change set.
     """
     options, cloudformation = session.options, session.cloudformation
-    stacks = _describe_stacks(session)
-    for plan in _list_kept_plans(session, stacks):
+    stacks = {name: describe_stack(cloudformation, name) for name in (ARTIFACTS_STACK, options.stack_name)}
+    for plan in _list_kept_plans(session, [name for name, stack in stacks.items() if stack.status]):
         if name in [change_set_name for _, change_set_name in plan.change_sets]:
             for stack_name in plan.stack_names:
                 check_owned(stacks[stack_name])

@@ -9,6 +9,7 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.disturbed_runs import send_signal
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
@@ -109,13 +110,19 @@ def test_missing_protection_is_added_even_if_nothing_else_changes(command: Comma
     assert aws.find_writes() == []
 
 
+def add_protected_platform(aws: Service) -> Stack:
+    """Deploy an earlier release, whose data this one loses, to prod, with a stack policy on each stack."""
+    stack = add_platform(aws, edit_with_loss, environment="prod")
+    for _, stack_or_nested in stack.walk():
+        stack_or_nested.policy = "protected"
+    return stack
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_stack_policy_is_lifted_during_the_deployment_for_confirmed_resources_only(
     command: Command, aws: Service, fails: bool
 ) -> None:
-    stack = add_platform(aws, edit_with_loss, environment="prod")
-    for _, stack_or_nested in stack.walk():
-        stack_or_nested.policy = "protected"
+    stack = add_protected_platform(aws)
     aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
     assert command("prod", "--yes", *CONFIRMED_LOSSES).code == fails
     data = [request for request in aws.find_requests("SetStackPolicy") if "-Data-" in request["StackName"]]
@@ -162,9 +169,7 @@ def render_policy(resources: dict[str, Any]) -> str:
 def test_no_stack_policy_is_lifted_for_a_change_set_that_another_deployment_has_overtaken(
     command: Command, aws: Service
 ) -> None:
-    stack = add_platform(aws, edit_with_loss, environment="prod")
-    for _, stack_or_nested in stack.walk():
-        stack_or_nested.policy = "protected"
+    stack = add_protected_platform(aws)
 
     def begin() -> None:
         if aws.change_sets:
@@ -178,9 +183,7 @@ def test_no_stack_policy_is_lifted_for_a_change_set_that_another_deployment_has_
 
 
 def test_a_stack_policy_that_cannot_be_restored_is_named(command: Command, aws: Service) -> None:
-    stack = add_platform(aws, edit_with_loss, environment="prod")
-    for _, stack_or_nested in stack.walk():
-        stack_or_nested.policy = "protected"
+    add_protected_platform(aws)
 
     def refuse_from_now_on() -> None:
         aws.errors["SetStackPolicy"] = [Refused("AccessDenied", "not you", 403)] * 20
@@ -224,9 +227,7 @@ def test_every_policy_is_restored_or_named_however_often_the_restoring_is_interr
     command: Command, aws: Service
 ) -> None:
     """Ctrl-C ends the watching, and then each of the requests that restore the policies."""
-    stack = add_platform(aws, edit_with_loss, environment="prod")
-    for _, stack_or_nested in stack.walk():
-        stack_or_nested.policy = "protected"
+    stack = add_protected_platform(aws)
     interrupts = {"DescribeStackEvents": 1, "SetStackPolicy": 3}
 
     def interrupt(operation: str) -> None:

@@ -76,8 +76,8 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
 
     def refuse_plan() -> str:
         line = command("apply", "dev", "plan.json", "--yes", code=1).stderr.removeprefix("deploy: plan.json: ")
-        message, kept, _ = line.partition(STILL_SAVED)
-        assert kept
+        message, ending, _ = line.partition(STILL_SAVED)
+        assert ending
         return message
 
     nested = stack.nested["Data"]

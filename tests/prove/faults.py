@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Whether everything is proved, as by `make prove`; `make test` proves a part, in a tenth of the time.
+# Whether everything is proved, as by `make prove`; `make test` proves a part.
 PROVES_ALL = bool(os.environ.get("EVERY_PAIR"))
 
 

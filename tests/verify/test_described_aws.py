@@ -218,7 +218,7 @@ def answer_group(
     role: str = "role-codedeploy-payments-prod",
 ) -> Answers:
     sections = ("sfn-failures", "sfn-timeouts", "sfn-throttles", "unknown-outcomes")
-    functions = (f"lambda-{name}-{what}" for name in ("validation", "processing") for what in ("errors", "throttles"))
+    functions = (f"lambda-{name}-{fault}" for name in ("validation", "processing") for fault in ("errors", "throttles"))
     alarms = [{"name": f"alarm-{section}-prod"} for section in (*sections, *functions)]
     group = {
         "serviceRoleArn": arn("iam", f"role/{role}"),
