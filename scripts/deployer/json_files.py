@@ -22,7 +22,7 @@ def check_texts(values: dict[str, Any], exceptions: tuple[str, ...] = ()) -> Non
 def read_document(path: Path, kind: str, advice: str) -> dict[str, Any]:
     """Return the fields that ``write_document`` wrote.
 
-    Raises ``UserError`` for a file that cannot be read or is not ``kind``, and with ``advice`` for one that another
+    Raises ``UserError``, which ends with ``advice``, for a file that cannot be read, is not ``kind``, or that another
     version of this program wrote.
     """
     try:
@@ -31,11 +31,11 @@ def read_document(path: Path, kind: str, advice: str) -> dict[str, Any]:
             raise UserError(f"{path}: not a regular file, so not {kind}; name a file on the disk")
         document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {advice}") from error
     except ValueError as error:
-        raise UserError(f"{path}: not JSON, so not {kind}") from error
+        raise UserError(f"{path}: not JSON, so not {kind}; {advice}") from error
     if not isinstance(document, dict) or "version" not in document:
-        raise UserError(f"{path}: not {kind}")
+        raise UserError(f"{path}: not {kind}; {advice}")
     if document.pop("version") != VERSION:
         raise UserError(f"{path}: written by another version of this program; {advice}")
     return document

@@ -17,6 +17,8 @@ from .json_files import check_texts, read_document, write_document
 from .plan.model import Plan
 from .plan.serialization import plan_from_json, to_json
 
+_KIND = "a plan that --out has saved"
+_ADVICE = "save a plan with: scripts/deploy.sh plan ENVIRONMENT --out FILE"
 _FLAGS = ("runs_before", "runs_after", "keeps_failed")
 _NO_TEXTS = (*_FLAGS, "platform", "artifacts", "environments", "late_parameters", "late_paths")
 
@@ -148,7 +150,7 @@ def delete_plan_of(path: Path, change_set_ids: Collection[str]) -> None:
 
 def load_plan(path: Path) -> SavedPlan:
     """Return the plan in a file. Raises ``UserError`` if the file is not a saved plan."""
-    document = read_document(path, "a plan that --out has saved", "create a new plan")
+    document = read_document(path, _KIND, _ADVICE)
     try:
         stacks = {name: _read_stack(document[name]) for name in ("platform", "artifacts")}
         plan = SavedPlan(**document | stacks)
@@ -163,7 +165,7 @@ def load_plan(path: Path) -> SavedPlan:
             raise TypeError("platform")
         return plan
     except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a plan that --out has saved") from error
+        raise UserError(f"{path}: not {_KIND}; {_ADVICE}") from error
 
 
 def _read_stack(document: dict[str, Any] | None) -> PlannedStack | None:

@@ -457,7 +457,7 @@ def test_a_plan_that_was_begun_is_deleted_with_the_rest_of_its_change_sets(
         ("nonsense", "plan.json: not JSON, so not a plan that --out has saved"),
         ("[]", "plan.json: not a plan that --out has saved"),
         ('{"version": 1}', "plan.json: not a plan that --out has saved"),
-        ('{"version": 0}', "plan.json: written by another version of this program; create a new plan"),
+        ('{"version": 0}', "plan.json: written by another version of this program"),
     ],
 )
 def test_a_file_that_is_not_a_plan_is_refused(
@@ -465,7 +465,8 @@ def test_a_file_that_is_not_a_plan_is_refused(
 ) -> None:
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
-    assert command("dev", "--apply", "plan.json", "--yes", code=1).stderr == f"deploy: {message}\n"
+    advice = "save a plan with: scripts/deploy.sh plan ENVIRONMENT --out FILE"
+    assert command("dev", "--apply", "plan.json", "--yes", code=1).stderr == f"deploy: {message}; {advice}\n"
     assert aws.calls == []
 
 

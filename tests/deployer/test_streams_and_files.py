@@ -205,10 +205,9 @@ def test_a_plan_is_saved_for_its_owner_only_and_never_over_anything_else(
 def test_a_saved_plan_that_is_nested_too_deeply_is_one_line(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text("[" * 100_000)
-    assert (
-        command("dev", "--apply", str(path), code=1).stderr
-        == f"deploy: {path}: not JSON, so not a plan that --out has saved\n"
-    )
+    error = command("dev", "--apply", str(path), code=1).stderr
+    assert error.startswith(f"deploy: {path}: not JSON, so not a plan that --out has saved; ")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
