@@ -1,13 +1,19 @@
 """The purge of a retained bucket: on the emulator, and by S3's refusals, which the emulator does not have."""
 
+import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
+from click.testing import CliRunner
 
 from scripts.common.errors import UserError
+from scripts.common.paths import TEMPLATES
+from scripts.deployer.cli import destroy
 from scripts.deployer.purge.leftover import Leftover
 from scripts.deployer.purge.services import Buckets
 from scripts.local import server, target
@@ -19,9 +25,14 @@ LEFTOVER = Leftover("AWS::S3::Bucket", BUCKET, BUCKET, TAGS)
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
+def emulator() -> Iterator[server.Server]:
     with server.run_server() as running:
-        yield target.emulator_target(running).client("s3")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def s3(emulator: server.Server) -> Any:
+    return target.emulator_target(emulator).client("s3")
 
 
 @pytest.fixture
@@ -45,6 +56,41 @@ def test_a_bucket_is_counted_and_deleted_with_every_version_of_its_objects(s3: A
     assert (leftover.tags, leftover.contents) == (TAGS, "4 object versions, 16 bytes")
     buckets.delete(leftover)
     assert buckets.find(BUCKET) is None
+
+
+@pytest.mark.slow
+def test_destroy_with_purge_lists_and_deletes_a_retained_bucket(
+    emulator: server.Server, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user adds one: to the stack of the data. Its stack has been deleted before."""
+    shutil.copytree(TEMPLATES, tmp_path / "templates")
+    template = tmp_path / "templates" / "data.yaml"
+    bucket = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain", "Properties": {"BucketName": BUCKET}}
+    resources = f"\nResources:\n  Statements: {json.dumps(bucket)}\n"
+    template.write_text(template.read_text().replace("\nResources:\n", resources))
+    monkeypatch.setattr(destroy, "TEMPLATES", tmp_path / "templates")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in TAGS.items()]})
+    s3.put_object(Bucket=BUCKET, Key="statement", Body=b"first")
+    for name, value in server.CREDENTIALS.items():
+        monkeypatch.setenv(name.upper(), value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", server.REGION)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.url)
+    runner = CliRunner()
+    refused = runner.invoke(destroy.main, ["dev", "--purge", "--yes"])
+    assert refused.exit_code == 1
+    assert refused.output == (
+        f"To purge: {BUCKET} (AWS::S3::Bucket), 1 object version, 5 bytes: its objects with all their versions will be "
+        f"lost\ndestroy: --yes does not cover data loss; to confirm it, add --destroys {BUCKET}\n"
+    )
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 1
+    purged = runner.invoke(destroy.main, ["dev", "--purge", "--yes", "--destroys", BUCKET])
+    assert purged.exit_code == 0
+    assert purged.output.splitlines()[1:] == [
+        f"Purged {BUCKET} (AWS::S3::Bucket)",
+        "payment-platform-dev: there was no stack; 1 bucket purged",
+    ]
+    assert Buckets(s3, server.ACCOUNT).find(BUCKET) is None
 
 
 @pytest.mark.slow

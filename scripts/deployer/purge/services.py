@@ -196,7 +196,7 @@ class Buckets:
     """
 
     name_property = "BucketName"
-    loss = "its objects, with all their versions"
+    loss = "its objects with all their versions"
 
     def __init__(self, client: S3Client, account: str) -> None:
         self._client, self._account = client, account
