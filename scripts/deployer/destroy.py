@@ -73,7 +73,8 @@ class Deletion:
 def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm: Confirm) -> Deletion:
     """Delete the stack and, if that is asked for, what it retains, and return what existed of them.
 
-    Raises ``UserError`` for a stack that is busy, protected or not ours, and ``DeploymentFailed`` if it is not deleted.
+    Raises ``UserError`` for a stack that is busy, protected, not ours, or has changed since it was shown, and
+    ``DeploymentFailed`` if it is not deleted.
     """
     cloudformation = target.client("cloudformation")
     stack = describe_stack(cloudformation, options.stack_name)
@@ -87,6 +88,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         report.announce_step("In all:", _count_deletions(plan, leftovers))
     _check_names(options, stack, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
+    _check_unchanged(cloudformation, stack, options.environment)
     if stack.exists:
         _delete_and_follow(options, target, report, plan, tree)
     elif stack.status:
@@ -198,6 +200,19 @@ def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm
     questions |= {leftover.name: f"Delete {leftover} for good?" for leftover in leftovers}
     if questions and not confirm(questions):
         raise UserError(f"{stack.name}: nothing was deleted")
+
+
+def _check_unchanged(cloudformation: CloudFormationClient, shown: Stack, environment: str) -> None:
+    """Raise ``UserError`` if the stack was created, changed or deleted since it was shown: that took a person's time.
+
+    CloudFormation deletes a stack by its template of that moment, which may retain less than the one that was shown.
+    """
+    current = describe_stack(cloudformation, shown.name)
+    if (current.id, current.status, current.state) != (shown.id, shown.status, shown.state):
+        before, after = (stack.status or "not deployed" for stack in (shown, current))
+        change = f"is {after}, and was {before} when it was shown" if after != before else "was deployed meanwhile"
+        again = suggest_command("destroy", environment)
+        raise UserError(f"{shown.name} {change}; nothing was deleted; see what is lost now: {again}")
 
 
 def _delete_leftovers(

@@ -1,8 +1,11 @@
 """The deletion of an environment."""
 
+from datetime import timedelta
+
 import pytest
 
 from scripts.common.errors import UserError
+from scripts.deployer.cli import destroy as cli
 from scripts.deployer.destroy import _delete_stack
 from scripts.deployer.stack import Stack as DeployedStack
 from tests.deployer.aws.client import make_client
@@ -53,6 +56,24 @@ def test_destroy_asks_for_the_name(command: Command, aws: Service, types: str, d
     stack = add_platform(aws)
     terminal = command.run_on_terminal("dev", types=types, script="destroy")
     assert (terminal.code == 0, stack.status == "DELETE_COMPLETE") == (deleted, deleted)
+
+
+def test_a_stack_that_was_deployed_while_its_deletion_asked_is_kept(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new release may retain less than what was shown."""
+    stack = add_platform(aws, edit_with_loss)
+
+    def confirm(*_: object) -> bool:
+        stack.updated += timedelta(seconds=90)
+        return True
+
+    monkeypatch.setattr(cli, "confirm_deletion", confirm)
+    refused = command("dev", script="destroy", code=1).stderr
+    assert refused == (
+        f"destroy: {NAME} was deployed meanwhile; nothing was deleted; see what is lost now: scripts/destroy.sh dev\n"
+    )
+    assert stack.status == "UPDATE_COMPLETE"
 
 
 def test_destroy_refuses_a_stack_that_is_protected_busy_or_foreign(command: Command, aws: Service) -> None:

@@ -246,6 +246,49 @@ def test_a_purge_does_not_delete_resources_of_an_existing_stack(command: Command
     assert aws.holdings.find_names() == names_before - {TABLES[0]}
 
 
+def take_into_its_stack(_: Service, stack: Stack) -> None:
+    for _, member in stack.walk():
+        member.status = "UPDATE_COMPLETE"
+
+
+def take_into_another_stack(aws: Service, stack: Stack) -> None:
+    take_into_its_stack(aws, stack)
+    stack.name = "a-stack-of-another-name"
+
+
+def give_to_another_environment(aws: Service, _: Stack) -> None:
+    for resource in aws.holdings.resources.values():
+        resource.tags = dict(resource.tags, Environment="staging")
+
+
+@pytest.mark.parametrize("kind", ["AWS::DynamoDB::Table", "AWS::KMS::Key"])
+@pytest.mark.parametrize(
+    ("take", "reason"),
+    [
+        (take_into_its_stack, f"{NAME} is UPDATE_COMPLETE, and was not deployed when it was shown"),
+        (take_into_another_stack, "is not deleted: it belongs to the stack"),
+        (give_to_another_environment, "is not deleted: it does not have the tags"),
+    ],
+)
+def test_what_is_taken_while_a_purge_asks_is_kept(
+    command: Command, aws: Service, kind: str, take: Callable[[Service, Stack], None], reason: str
+) -> None:
+    """A colleague imports the resources, for example, or deploys the stack again."""
+    stack = add_platform(aws, environment="prod")
+    delete_stack(aws, stack)
+    for key in [key for key in aws.holdings.resources if key[0] != kind]:
+        del aws.holdings.resources[key]
+    names = aws.holdings.find_names()
+
+    def confirm(_: Mapping[str, str]) -> bool:
+        take(aws, stack)
+        return True
+
+    with pytest.raises(UserError, match=reason):
+        purge(command, confirm)
+    assert aws.holdings.find_names() == names
+
+
 def test_a_key_is_named_by_its_alias_before_and_after_the_deletion_of_its_stack(command: Command, aws: Service) -> None:
     alias = "alias/dynamodb-transactions-prod"
     # Keys of an earlier stack have no alias.

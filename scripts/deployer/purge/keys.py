@@ -39,6 +39,10 @@ class Keys:
             contents = f"key {key.id} ({description or 'without a description'}), deleted in {self.window_days} days"
             yield Leftover(TYPE, name, key.id, key.tags, contents)
 
+    def read_tags(self, key_id: str) -> dict[str, str]:
+        pages = self._client.get_paginator("list_resource_tags").paginate(KeyId=key_id)
+        return {tag["TagKey"]: tag["TagValue"] for page in pages for tag in page["Tags"]}
+
     def delete(self, leftover: Leftover) -> bool:
         """Schedule the deletion; return False if it was scheduled already."""
         if _is_pending_deletion(self._client.describe_key(KeyId=leftover.id)["KeyMetadata"]["KeyState"]):
@@ -57,8 +61,7 @@ class Keys:
         for page in self._client.get_paginator("list_keys").paginate():
             for key in page["Keys"]:
                 try:
-                    tag_pages = self._client.get_paginator("list_resource_tags").paginate(KeyId=key["KeyId"])
-                    tags = {tag["TagKey"]: tag["TagValue"] for tag_page in tag_pages for tag in tag_page["Tags"]}
+                    tags = self.read_tags(key["KeyId"])
                 except ClientError as error:
                     # The policy of another team's key, or of a key of AWS's, may deny it.
                     if error.response["Error"]["Code"] != "AccessDeniedException":

@@ -1,7 +1,7 @@
 """Finds the existing resources that an environment's templates retain, whichever of its stacks left them."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.common import templates
@@ -42,6 +42,8 @@ class Leftovers:
             _TABLE: Tables(target.client("dynamodb")),
         }
         self._keys = Keys(target.client("kms"), int(purge.parameters["KeyDeletionWindowDays"]))
+        # The names of the tables that the templates retain, whose recovery points a vault may hold.
+        self._tables: list[str] = []
 
     def find_all(
         self, deployed: Evaluated | None, deleted_stacks: Collection[str] = ()
@@ -62,11 +64,11 @@ class Leftovers:
             if name_type == resource_type and (leftover := service.find(name))
         ]
         candidates += self._keys.find_all(self._purge.environment, aliases)
-        tables = [name for resource_type, name in names if resource_type == _TABLE]
+        self._tables = [name for resource_type, name in names if resource_type == _TABLE]
         holders = StackHolders(self._target.client("cloudformation"), deleted_stacks)
         leftovers, not_ours = [], []
         for candidate in candidates:
-            if reason := self._reason_to_keep(candidate, tables) or holders.find_reason_to_keep(candidate.id):
+            if reason := self._reason_to_keep(candidate) or holders.find_reason_to_keep(candidate.id):
                 not_ours.append(f"{candidate} {reason}")
             else:
                 leftovers.append(candidate)
@@ -77,14 +79,25 @@ class Leftovers:
         return LOSS if leftover.resource_type == TYPE else f"{self._services[leftover.resource_type].loss} will be lost"
 
     def delete(self, leftover: Leftover) -> bool:
-        """Delete the leftover; return False if it no longer exists, for example because its stack was deleted."""
-        if leftover.resource_type == TYPE:
-            return self._keys.delete(leftover)
-        service = self._services[leftover.resource_type]
-        if service.find(leftover.name) is None:
+        """Delete the leftover; return False if it no longer exists, for example because its stack was deleted.
+
+        Raises ``UserError`` if it has become another's since the search: a stack may have imported it.
+        """
+        current = self._find_again(leftover)
+        if current is None:
             return False
-        service.delete(leftover)
+        holders = StackHolders(self._target.client("cloudformation"), ())
+        if reason := self._reason_to_keep(current) or holders.find_reason_to_keep(current.id):
+            raise UserError(f"it {reason}")
+        if current.resource_type == TYPE:
+            return self._keys.delete(current)
+        self._services[current.resource_type].delete(current)
         return True
+
+    def _find_again(self, leftover: Leftover) -> Leftover | None:
+        if leftover.resource_type == TYPE:
+            return replace(leftover, tags=self._keys.read_tags(leftover.id))
+        return self._services[leftover.resource_type].find(leftover.name)
 
     def describe_deletion(self, leftover: Leftover) -> tuple[str, str]:
         """Return what has become of a deleted leftover, as a step and its detail; a key still exists for some days."""
@@ -92,14 +105,16 @@ class Leftovers:
             return "Scheduled", f"the deletion of {leftover} in {self._keys.window_days} days"
         return "Purged", str(leftover)
 
-    def _reason_to_keep(self, leftover: Leftover, tables: Collection[str]) -> str:
+    def _reason_to_keep(self, leftover: Leftover) -> str:
         environment = self._purge.environment
         if leftover.obstacle:
             return leftover.obstacle
         if not leftover.belongs_to(environment):
             return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
         pseudo = self._target.pseudo_parameters()
-        if foreign_sources := sorted(leftover.backup_sources - {make_arn(_TABLE, name, pseudo) for name in tables}):
+        if foreign_sources := sorted(
+            leftover.backup_sources - {make_arn(_TABLE, name, pseudo) for name in self._tables}
+        ):
             return (
                 f"has recovery points of other resources than this environment's tables: {', '.join(foreign_sources)}"
             )
