@@ -21,6 +21,7 @@ from .plan.recreation import find_fixed_name, list_identifiers
 from .purge.leftover import Leftover, describe_types, format_count
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
+from .request_tokens import make_token
 from .stack import RELEASED, Stack, StackTree, check_owned, describe_stack, read_snapshot
 from .unneeded_artifacts import delete_unneeded_artifacts
 
@@ -129,11 +130,7 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
     """Delete the stack, and show its events until it is deleted. Raises ``DeploymentFailed`` if it is not."""
     cloudformation, stack = target.client("cloudformation"), tree.stack
     reader = EventReader(cloudformation, stack.id, tree)
-    try:
-        _delete_stack(cloudformation, stack)
-    except KeyboardInterrupt:
-        see = f"see {suggest_command('status', options.environment)}"
-        raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
+    _begin_deletion(cloudformation, stack, options.environment)
     watch = target.watch
     with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
         following = FollowOptions(options.environment, receive_events, target.poll_seconds, watch=watch)
@@ -233,24 +230,51 @@ def _delete_leftovers(
     return purged
 
 
-def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
-    """Delete the stack without termination protection, which is enabled again if the request fails."""
-    if not stack.termination_protection:
-        cloudformation.delete_stack(StackName=stack.id)
-        return
-    cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
+def _begin_deletion(cloudformation: CloudFormationClient, stack: Stack, environment: str) -> None:
+    """Request the deletion of the stack, without termination protection, which is enabled again if none begins.
+
+    The answer may be lost although the deletion has begun: then the stack's status tells. Raises ``StillRunning`` if
+    that cannot be read, or the command ends for another reason than the lost answer.
+    """
+    if stack.termination_protection:
+        cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
     try:
-        cloudformation.delete_stack(StackName=stack.id)
+        cloudformation.delete_stack(StackName=stack.id, ClientRequestToken=make_token("delete"))
     except BaseException as error:
-        try:
-            cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
-        except (*AWS_ERRORS, KeyboardInterrupt) as second:
-            command = complete_aws_commands(
-                f"aws cloudformation update-termination-protection --stack-name {stack.name} "
-                "--enable-termination-protection"
-            )
-            raise_both(error, f"termination protection is still off: {describe_error(second)}; switch it on: {command}")
-        raise
+        if not _has_begun(cloudformation, stack, environment, error):
+            if stack.termination_protection:
+                _protect_again(cloudformation, stack, error)
+            raise
+        if not isinstance(error, AWS_ERRORS):
+            watch = suggest_command("status", environment)
+            raise StillRunning(f"{describe_error(error)}; the deletion continues; watch it: {watch}") from error
+
+
+def _has_begun(cloudformation: CloudFormationClient, stack: Stack, environment: str, error: BaseException) -> bool:
+    """Whether the deletion has begun in spite of the error. Raises ``StillRunning`` if that cannot be read."""
+    try:
+        return describe_stack(cloudformation, stack.id).status in ("", "DELETE_IN_PROGRESS", "DELETE_COMPLETE")
+    except (*AWS_ERRORS, KeyboardInterrupt) as second:
+        unread = f"whether the deletion began could not be read: {describe_error(second)}"
+        see = f"see {suggest_command('status', environment)}"
+        if stack.termination_protection:
+            see += f"; termination protection is off: if the stack stays, switch it on: {_suggest_protection(stack)}"
+        raise StillRunning(f"{describe_error(error)}; {unread}; {see}") from error
+
+
+def _protect_again(cloudformation: CloudFormationClient, stack: Stack, error: BaseException) -> None:
+    """Enable termination protection; if that fails, raise ``error`` with what is left to do."""
+    try:
+        cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
+    except (*AWS_ERRORS, KeyboardInterrupt) as second:
+        command = _suggest_protection(stack)
+        raise_both(error, f"termination protection is still off: {describe_error(second)}; switch it on: {command}")
+
+
+def _suggest_protection(stack: Stack) -> str:
+    return complete_aws_commands(
+        f"aws cloudformation update-termination-protection --stack-name {stack.name} --enable-termination-protection"
+    )
 
 
 def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment: str) -> None:

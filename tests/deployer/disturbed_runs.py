@@ -52,7 +52,8 @@ UNCHANGED = re.compile(
     r"nothing was (changed|done|deployed)|no stack was changed|was not (changed|deleted)|not deployed"
 )
 CONTINUES = re.compile(
-    r"the (deployment|deletion|rollback|update)( of [\w-]+)? continues|whether the deployment began could not be read"
+    r"the (deployment|deletion|rollback|update)( of [\w-]+)? continues|"
+    r"whether the (deployment|deletion) began could not be read"
 )
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from scripts.common.errors import UserError
 from scripts.deployer.cli import destroy as cli
-from scripts.deployer.destroy import _delete_stack
+from scripts.deployer.destroy import _begin_deletion
 from scripts.deployer.stack import Stack as DeployedStack
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
@@ -98,11 +99,41 @@ def test_the_refusal_of_a_deletion_comes_before_the_failure_to_restore_the_prote
     expire = lambda: aws.errors.update(UpdateTerminationProtection=[Refused("ExpiredToken", "second")])  # noqa: E731
     aws.before["DeleteStack"] = expire
     with pytest.raises(UserError) as stopped:
-        _delete_stack(make_client(aws), DeployedStack(NAME, id="arn:dev", termination_protection=True))
+        _begin_deletion(make_client(aws), DeployedStack(NAME, id="arn:dev", termination_protection=True), "dev")
     words = str(stopped.value)
     denied = words.index("not authorized: DeleteStack")
     assert denied < words.index("termination protection is still off") < words.index("second")
     assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")
+
+
+@pytest.mark.parametrize("kind", ["reset after", "5xx"])
+def test_a_deletion_whose_answer_is_lost_is_followed_and_not_protected_again(
+    command: Command, aws: Service, kind: str
+) -> None:
+    stack = add_platform(aws, protected=True)
+    aws.faults["DeleteStack"] = Fault(kind)
+    # The service deletes the stack, and answers with an error.
+    aws.before["DeleteStack"] = lambda: aws.delete_stack(stack.id)
+    flags = ("--yes", "--destroys", NAME, "--unprotect")
+    result = command("dev", *flags, script="destroy", code=0)
+    assert result.stdout.splitlines()[-1].startswith(f"{NAME}: deleted; ")
+    switches = [request["EnableTerminationProtection"] for request in aws.find_requests("UpdateTerminationProtection")]
+    assert (stack.status, switches) == ("DELETE_COMPLETE", [False])
+    # Repeated requests are known by their token.
+    (token,) = {request["ClientRequestToken"] for request in aws.find_requests("DeleteStack")}
+    assert token.startswith("delete-")
+
+
+def test_a_deletion_of_which_nothing_can_be_read_any_more_says_how_to_see_it(command: Command, aws: Service) -> None:
+    add_platform(aws, protected=True)
+    aws.faults["DeleteStack"] = Fault("reset after")
+    aws.before["DeleteStack"] = lambda: aws.faults.update(DescribeStacks=Fault("denied"))
+    refused = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy", code=3).stderr
+    assert "whether the deletion began could not be read: not authorized: cloudformation:DescribeStacks" in refused
+    assert refused.endswith(
+        "see scripts/status.sh dev; termination protection is off: if the stack stays, switch it on: "
+        f"aws cloudformation update-termination-protection --stack-name {NAME} --enable-termination-protection\n"
+    )
 
 
 RETAINED = "14 resources (5 keys, 5 log groups, 2 queues, 2 tables)"

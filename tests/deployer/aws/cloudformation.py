@@ -401,8 +401,10 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
                 self.waiting.pop(0)()
         return make_page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
 
-    def delete_stack(self, StackName: str) -> None:
+    def delete_stack(self, StackName: str, ClientRequestToken: str = "") -> None:
         stack = self.find_stack(StackName)
+        if stack.status in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"):
+            return
         if stack.protected:
             raise Refused(
                 "ValidationError", f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
@@ -411,6 +413,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             assert not self.list_change_sets(stack.id)["Summaries"], "it still has change sets"
             del self.stacks[stack.id]
             return
+        self.operations.token = ClientRequestToken
         self.add_event(stack, "", STACK, "DELETE_IN_PROGRESS", "User Initiated")
 
         def finish_deletion() -> None:
