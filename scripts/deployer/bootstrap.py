@@ -37,7 +37,7 @@ from .stack import (
     read_snapshot,
     wait_until_idle,
 )
-from .unneeded_artifacts import delete_unneeded_artifacts
+from .unneeded_artifacts import delete_artifacts, find_unneeded_artifacts
 from .upload import upload_package
 from .validate import check_lint
 
@@ -171,7 +171,8 @@ def _change_bootstrap(session: Session, stack: Stack, body: str, steps: Sequence
     s3 = target.client("s3")
     upload_package(Package(destination, {key: body.encode()}, key, body), s3, target.account)
     changed = _deploy_template(session, stack, body, headings[-1], TemplateURL=destination.object_url(key))
-    delete_unneeded_artifacts(s3, destination, target.account, {key})
+    unneeded = find_unneeded_artifacts(s3, destination, target.account, {key})
+    delete_artifacts(s3, destination, target.account, unneeded)
     return changed
 
 

@@ -42,8 +42,17 @@ from .package import PLANS, Package
 from .plan.model import Plan, StackChanges
 from .planning import Comparison, compare_trees
 from .session import Session
-from .stack import Stack, StackTree, check_owned, check_ready, describe_stack, is_deployed, read_original_template
-from .unneeded_artifacts import delete_unneeded_artifacts
+from .stack import (
+    Stack,
+    StackTree,
+    check_owned,
+    check_ready,
+    describe_stack,
+    find_later_operation,
+    is_deployed,
+    read_original_template,
+)
+from .unneeded_artifacts import delete_artifacts, find_unneeded_artifacts
 from .upload import upload_package
 
 # Bytes of a template in a request.
@@ -306,19 +315,11 @@ class BootstrapProposal:
         return ArtifactsResult("kept", f"{KEEPS_RIGHTS}, because {reason}; {steps}")
 
     def _expect_platform(self, last_event: str) -> None:
-        """Take the platform as this deployment has left it. Raises ``UserError`` if there was another one since.
-
-        Events come newest first, and none of the stack itself follows the last one of an operation.
-        https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackEvents.html
-        """
+        """Take the platform as this deployment has left it. Raises ``UserError`` if there was another one since."""
         cloudformation, options = self.session.cloudformation, self.session.options
         platform = describe_stack(cloudformation, options.stack_name)
-        if platform.is_busy:
-            raise UserError(f"another deployment of {options.stack_name} has begun ({platform.status})")
-        events = cloudformation.describe_stack_events(StackName=platform.id)["StackEvents"]
-        newest = next((event for event in events if event.get("PhysicalResourceId") == event["StackId"]), None)
-        if newest is None or newest["EventId"] != last_event:
-            raise UserError(f"{options.stack_name} was deployed again before {ARTIFACTS_STACK} was updated")
+        if reason := find_later_operation(cloudformation, platform, last_event):
+            raise UserError(f"{reason} before {ARTIFACTS_STACK} was updated")
         self.expected_environments[options.environment] = platform.state
 
     def _execute_after(self) -> None:
@@ -398,7 +399,8 @@ class BootstrapProposal:
         destination = target.destination(self.change.stack.outputs["BucketName"], "bootstrap")
         key = destination.content_key(self.change.text.encode(), ".yaml")
         try:
-            delete_unneeded_artifacts(target.client("s3"), destination, target.account, {key})
+            s3, account = target.client("s3"), target.account
+            delete_artifacts(s3, destination, account, find_unneeded_artifacts(s3, destination, account, {key}))
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
             reason = describe_error(error)
             self.session.report.announce_step("Deployed,", f"but earlier templates stay in the bucket: {reason}")

@@ -143,14 +143,14 @@ def execute_both(
     except _FAILURES as error:
         _raise_unfinished(session, artifacts, platform, error)
     try:
-        deployed = finish_deployment(session, platform.before, platform.late)
+        deployed = finish_deployment(session, platform.before, platform.late, last_event)
     except _FAILURES as error:
         if artifacts is not None and artifacts.change.steps.after:
             raise_both(error, f"{KEEPS_RIGHTS} until then")
         raise
     if artifacts is None:
         return deployed
-    narrowed = artifacts.narrow(deployed.last_event or last_event, is_ready=not platform.proposal.is_express)
+    narrowed = artifacts.narrow(deployed.last_event, is_ready=not platform.proposal.is_express)
     return replace(deployed, artifacts=narrowed)
 
 

@@ -23,7 +23,7 @@ from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .request_tokens import make_token
 from .stack import RELEASED, Stack, StackTree, check_owned, describe_stack, read_snapshot
-from .unneeded_artifacts import delete_unneeded_artifacts
+from .unneeded_artifacts import delete_artifacts, find_unneeded_artifacts
 
 # Called before anything is deleted, with the questions by the names to be typed.
 Confirm = Callable[[Mapping[str, str]], bool]
@@ -338,13 +338,21 @@ def _advise_retained(fate: str, count: int, environment: str) -> str:
 
 
 def _tidy_up(options: DeletionOptions, target: Target, report: Reporter) -> None:
-    """Delete the artifacts and the record. An error is only reported, because the stack is deleted already."""
+    """Delete the artifacts and the record. An error is only reported, because the stack is deleted already.
+
+    They stay if there is a stack again, or its first plan: those are its files.
+    """
+    cloudformation, s3, account = target.client("cloudformation"), target.client("s3"), target.account
     try:
-        bucket = describe_stack(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
-        if bucket:
-            delete_unneeded_artifacts(
-                target.client("s3"), target.destination(bucket, options.environment), target.account, ()
-            )
+        bucket = describe_stack(cloudformation, ARTIFACTS_STACK).outputs.get("BucketName", "")
+        destination = target.destination(bucket, options.environment)
+        keys = find_unneeded_artifacts(s3, destination, account, ()) if bucket else frozenset()
+        # Only now: what another deployment has uploaded since is not listed.
+        if status := describe_stack(cloudformation, options.stack_name).status:
+            exists = f"{options.stack_name} was created again ({status})"
+            report.announce_step("Deleted,", f"but its files stay in the artifact bucket: {exists}")
+            return
+        delete_artifacts(s3, destination, account, keys)
         if options.record:
             options.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:

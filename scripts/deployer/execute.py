@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.packaging import Destination
 
 from . import follow, stack_safeguards
+from .abandoned import is_abandoned, list_change_sets
 from .change_set import Proposal
 from .deletion_protection import LateProtection, switch_on_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
@@ -16,8 +18,16 @@ from .last_deployment import LastDeployment, save_deployment
 from .plan.danger import Danger, check_confirmed_names, confirmation_names, find_dangers
 from .plan.model import Plan
 from .session import Session
-from .stack import Snapshot, Stack, StackTree, describe_stack, read_original_template, read_snapshot
-from .unneeded_artifacts import delete_unneeded_artifacts, find_artifact_keys
+from .stack import (
+    Snapshot,
+    Stack,
+    StackTree,
+    describe_stack,
+    find_later_operation,
+    read_original_template,
+    read_snapshot,
+)
+from .unneeded_artifacts import delete_artifacts, find_artifact_keys, find_unneeded_artifacts
 
 
 def confirmed_losses(plans: Sequence[Plan], destroys: Sequence[str]) -> list[dict[str, Danger]]:
@@ -69,20 +79,21 @@ def execute_plan(
         ) from error
 
 
-def finish_deployment(session: Session, before: Snapshot, late: LateProtection) -> Deployed:
+def finish_deployment(session: Session, before: Snapshot, late: LateProtection, last_event: str) -> Deployed:
     """Protect the deployed environment, record the deployment, and delete the artifacts that nothing needs.
 
-    ``before`` is what was deployed before. Errors are only reported, because the environment is deployed, except for
-    ``NotProtected``: deletion protection comes first, and no other error can prevent it.
+    ``before`` is what was deployed before, and ``last_event`` the id of the last event of the deployment. Errors are
+    only reported, because the environment is deployed, except for ``NotProtected``: deletion protection comes first,
+    and no other error can prevent it.
     """
-    last_event = switch_on_protection(session, late)
+    last_event = switch_on_protection(session, late) or last_event
     options, report, cloudformation = session.options, session.report, session.cloudformation
     stack = Stack(options.stack_name)
     try:
         stack = describe_stack(cloudformation, options.stack_name)
         deployed = read_snapshot(cloudformation, stack)
         keep_protected(session, deployed.tree)
-        _tidy_up(session, deployed, before)
+        _tidy_up(session, deployed, before, last_event)
     except (*AWS_ERRORS, UserError, KeyError) as error:
         reason = describe_error(error)
         report.announce_step("Deployed,", f"but a follow-up step failed: {reason}")
@@ -124,8 +135,11 @@ def record_deployment(session: Session, deployed: Snapshot, destination: Destina
     save_deployment(session.options.record, last)
 
 
-def _tidy_up(session: Session, deployed: Snapshot, before: Snapshot) -> None:
-    """Record the deployment, and delete the artifacts that neither it nor the previous one needs."""
+def _tidy_up(session: Session, deployed: Snapshot, before: Snapshot, last_event: str) -> None:
+    """Record the deployment, and delete the artifacts that neither it nor the previous one needs.
+
+    All are kept if another deployment has begun since: it needs files that these two do not name.
+    """
     cloudformation, target, options = session.cloudformation, session.target, session.options
     destination = target.destination(
         describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], options.environment
@@ -135,4 +149,25 @@ def _tidy_up(session: Session, deployed: Snapshot, before: Snapshot) -> None:
     for tree in filter(None, (deployed.template_tree, before.template_tree)):
         needed_keys |= find_artifact_keys(tree, destination)
     record_deployment(session, deployed, destination)
-    delete_unneeded_artifacts(target.client("s3"), destination, target.account, needed_keys)
+    s3, account = target.client("s3"), target.account
+    unneeded_keys = find_unneeded_artifacts(s3, destination, account, needed_keys)
+    # Only now: what another deployment uploads from here on is not listed.
+    if unneeded_keys and (reason := _find_other_deployment(cloudformation, options.stack_name, last_event)):
+        session.report.announce_step("Deployed,", f"but what it does not need stays in the artifact bucket: {reason}")
+        return
+    delete_artifacts(s3, destination, account, unneeded_keys)
+
+
+def _find_other_deployment(cloudformation: CloudFormationClient, name: str, last_event: str) -> str:
+    """Return which other deployment began since the last event of this one, or is planned; empty if none is.
+
+    CloudFormation has deleted all change sets that were older than the execution.
+    """
+    stack = describe_stack(cloudformation, name)
+    if reason := find_later_operation(cloudformation, stack, last_event):
+        return reason
+    for summary in list_change_sets(cloudformation, stack.id):
+        is_open = summary.get("ExecutionStatus") in ("AVAILABLE", "UNAVAILABLE") and summary.get("Status") != "FAILED"
+        if is_open and not is_abandoned(summary):
+            return f"another deployment of {name} is planned ({summary['ChangeSetName']})"
+    return ""

@@ -316,6 +316,22 @@ def check_ready(stack: Stack, environment: str = "") -> None:
         raise UserError(statuses.describe_refusal(stack.name, stack.status, environment, has_remains=is_foreign))
 
 
+def find_later_operation(cloudformation: CloudFormationClient, stack: Stack, last_event: str) -> str:
+    """Return what became of the stack since the operation with this last event, as a sentence; empty if nothing did.
+
+    Events come newest first, and none of the stack itself follows the last one of an operation.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackEvents.html
+    """
+    if not stack.exists:
+        return f"{stack.name} was deleted"
+    if stack.is_busy:
+        return f"another deployment of {stack.name} has begun ({stack.status})"
+    events = cloudformation.describe_stack_events(StackName=stack.id)["StackEvents"]
+    newest = next((event for event in events if event.get("PhysicalResourceId") == event["StackId"]), None)
+    is_last = newest is not None and newest["EventId"] == last_event
+    return "" if is_last else f"{stack.name} was deployed again"
+
+
 def wait_until_idle(cloudformation: CloudFormationClient, name: str, report: Reporter) -> Stack:
     """Wait until no operation is in progress, and return the stack. Raises ``UserError`` after four hours."""
     status = ""

@@ -21,16 +21,20 @@ def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
     return {key for template in _walk_templates(tree) for key in pattern.findall(str(template))}
 
 
-def delete_unneeded_artifacts(s3: S3Client, destination: Destination, account: str, kept_keys: Iterable[str]) -> int:
-    """Delete the objects whose keys are not in ``kept_keys``; return their number."""
-    bucket = destination.bucket
+def find_unneeded_artifacts(
+    s3: S3Client, destination: Destination, account: str, kept_keys: Iterable[str]
+) -> frozenset[str]:
+    """Return the keys of the objects that are not in ``kept_keys``."""
     pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"
+        Bucket=destination.bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"
     )
-    unneeded = {item["Key"] for page in pages for item in page.get("Contents", [])} - set(kept_keys)
+    return frozenset(item["Key"] for page in pages for item in page.get("Contents", [])).difference(kept_keys)
+
+
+def delete_artifacts(s3: S3Client, destination: Destination, account: str, keys: Iterable[str]) -> None:
+    bucket = destination.bucket
     with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda key: s3.delete_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key), unneeded))
-    return len(unneeded)
+        list(pool.map(lambda key: s3.delete_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key), keys))
 
 
 def _walk_templates(tree: Tree) -> Iterator[Template]:
