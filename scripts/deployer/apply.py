@@ -254,7 +254,7 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
     steps = Steps(saved_plan.runs_before, saved_plan.runs_after)
     _check_stack(planned, stack, [proposal])
     artifacts = read_proposal(session, stack, proposal, steps, saved_plan.environments, planned.remarks)
-    if reason := artifacts.find_deployed_environment():
+    if reason := artifacts.find_changed_environment():
         raise UserError(f"{reason}; create a new plan")
     if not have_equal_texts(artifacts.plan, planned.plan):
         raise UserError(_CHANGED)

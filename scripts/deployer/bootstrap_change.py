@@ -244,9 +244,9 @@ class BootstrapProposal:
     def execute_alone(self) -> ArtifactsResult:
         """Execute the whole change at once, without a deployment of the platform.
 
-        Raises ``Overtaken`` if an environment was deployed since the plan was made: it may need what is removed.
+        Raises ``Overtaken`` if an environment has changed since the plan was made: it may need what is removed.
         """
-        if reason := self.find_deployed_environment():
+        if reason := self.find_changed_environment():
             raise Overtaken(f"{reason}; {NOT_EXECUTED}")
         self._execute(self.require_final())
         self._tidy_up()
@@ -255,13 +255,13 @@ class BootstrapProposal:
     def execute_before(self) -> None:
         """Add what the deployment of the platform needs.
 
-        Raises ``Overtaken`` if the stack or an environment was deployed since it was read: the template keeps the
+        Raises ``Overtaken`` if the stack or an environment has changed since it was read: the template keeps the
         rights of the releases of then. CloudFormation refuses the change set if the stack changes after this check.
         """
         options = self.session.options
         stack, text = self._read_stack()
         is_same = stack.state == self.expected[0].state and text == self.expected[1]
-        reason = self.find_deployed_environment() if is_same else f"{ARTIFACTS_STACK} was deployed since it was read"
+        reason = self.find_changed_environment() if is_same else f"{ARTIFACTS_STACK} was deployed since it was read"
         if reason:
             raise Overtaken(f"{reason}; {NOT_EXECUTED}")
         try:
@@ -341,7 +341,7 @@ class BootstrapProposal:
         return stack, read_original_template(self.session.cloudformation, ARTIFACTS_STACK)
 
     def _check_unchanged(self) -> None:
-        """Raise ``UserError`` if the stack is not as this deployment left it, or another environment was deployed."""
+        """Raise ``UserError`` if the stack is not as this deployment left it, or another environment has changed."""
         (expected, expected_text), (stack, text) = self.expected, self._read_stack()
         # What this deployment has executed, whatever the stack had when it was read again.
         expected_text = self.change.text_during if self.change.steps.before else expected_text
@@ -349,7 +349,7 @@ class BootstrapProposal:
         if not is_same or templates.parse_template(text) != templates.parse_template(expected_text):
             platform = self.session.options.stack_name
             raise _ChangedMeanwhile(f"{ARTIFACTS_STACK} was changed while {platform} was deployed", stack, text)
-        if reason := self.find_deployed_environment():
+        if reason := self.find_changed_environment():
             raise UserError(reason)
 
     def _check_rights(self, change: _ChangedMeanwhile) -> None:
@@ -373,11 +373,16 @@ class BootstrapProposal:
                 f"release needs; add them with {suggest_command('deploy', options.environment)}"
             )
 
-    def find_deployed_environment(self) -> str:
-        """Return the environment that was deployed since the plan was made, as a sentence, or an empty text."""
+    def find_changed_environment(self) -> str:
+        """Return the environment that has changed since the plan was made, as a sentence, or an empty text.
+
+        From another one that was deleted, nothing can be taken away; what the plan keeps for it, the next one removes.
+        """
         for environment, state in read_environments(self.session, self.expected_environments).items():
-            if state != self.expected_environments.get(environment):
-                return f"{stack_name(environment)} was deployed since the plan was made"
+            is_gone = not state and environment != self.session.options.environment
+            if state != self.expected_environments.get(environment) and not is_gone:
+                change = "deployed" if state else "deleted"
+                return f"{stack_name(environment)} was {change} since the plan was made"
         return ""
 
     def require_final(self) -> Proposal:

@@ -28,7 +28,7 @@ from tests.deployer.both_stacks import (
     find_artifacts,
     list_ledgers,
 )
-from tests.deployer.conftest import LONGEST_SECONDS, Command, CommandResult, add_bootstrap_stack, add_platform
+from tests.deployer.conftest import BUCKET, LONGEST_SECONDS, Command, CommandResult, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
 
 BOTH_LEDGERS = ["dynamodb-ledger", "dynamodb-payment-ledger"]
@@ -172,6 +172,55 @@ def test_an_environment_that_is_deployed_meanwhile_keeps_its_rights(command: Com
         assert artifacts.text == deployed_text
     else:
         assert list_ledgers(artifacts, "prod") == BOTH_LEDGERS
+
+
+@pytest.mark.parametrize("execution", [1, 2, 3])
+def test_an_environment_that_is_deleted_meanwhile_is_no_obstacle(
+    command: Command, aws: Service, execution: int
+) -> None:
+    """It has no right to lose: before the first update of the artifacts stack, and before the second one."""
+    artifacts = add_earlier_release_of_two_environments(aws)
+
+    def delete_prod() -> None:
+        if len(aws.find_requests("CreateChangeSet")) == execution:
+            aws.before = {}
+            (prod,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
+            prod.status = "DELETE_COMPLETE"
+
+    aws.before["CreateChangeSet"] = delete_prod
+    result = command("dev", "--yes", code=0)
+    assert (aws.before, NOTICE in result.stdout, list_ledgers(artifacts)) == ({}, False, ["dynamodb-payment-ledger"])
+
+
+def test_the_environment_itself_is_called_deleted_if_it_was(command: Command, aws: Service) -> None:
+    """Before the first update of the artifacts stack: there is nothing to update any more."""
+    artifacts = add_earlier_release(aws)
+
+    def delete_platform() -> None:
+        if len(aws.find_requests("CreateChangeSet")) == 3:
+            aws.before = {}
+            (platform,) = [stack for stack in aws.stacks.values() if stack.name == PLATFORM]
+            platform.status = "DELETE_COMPLETE"
+
+    aws.before["CreateChangeSet"] = delete_platform
+    refused = command("dev", "--yes", code=1).stderr
+    assert refused.startswith(f"deploy: {PLATFORM} was deleted since the plan was made; nothing of this deployment was")
+    assert list_ledgers(artifacts) == ["dynamodb-ledger"]
+
+
+def test_a_platform_that_is_deleted_after_its_deployment_is_called_so(command: Command, aws: Service) -> None:
+    artifacts = add_earlier_release(aws)
+
+    def delete_platform() -> None:
+        if count_executions(aws) == 2 and aws.find_requests("DeleteObject"):
+            aws.before = {}
+            (platform,) = [stack for stack in aws.stacks.values() if stack.name == PLATFORM]
+            platform.status = "DELETE_COMPLETE"
+
+    aws.before["DescribeStacks"] = delete_platform
+    aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.yaml"] = "long ago"
+    assert_kept(command("dev", "--yes"), f"{PLATFORM} was deleted before {ARTIFACTS} was updated")
+    assert list_ledgers(artifacts) == BOTH_LEDGERS
 
 
 @pytest.mark.parametrize("changes_platform", [True, False])
