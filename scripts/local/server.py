@@ -16,10 +16,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from scripts.common.errors import UserError
 from scripts.common.files import write_file
 from scripts.common.paths import ROOT
+from scripts.common.terminal import echo
 
 from . import runtime
 
@@ -29,6 +31,9 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 START_SECONDS = 60
+# How long a command waits for another one that starts the server, and after how many seconds it says so.
+LOCK_SECONDS = 60
+SILENCE_SECONDS = 3
 NOT_RUNNING = (
     "the AWS emulator is not running, and nothing is deployed to local: `scripts/deploy.sh local` starts it and "
     "deploys, `make demo KEEP=1` makes sample payments, too"
@@ -200,13 +205,13 @@ def find_kept_server() -> Server | None:
 def find_or_start_server() -> tuple[Server, bool]:
     """Return the kept server or a new one, and whether it is new; concurrent commands get the same server.
 
-    Raises ``EmulatorError`` if no server can be started, or none can be noted for the next command.
+    Raises ``EmulatorError`` if no server can be started, or none can be noted for the next command, or another command
+    does not end its own start.
     """
     with contextlib.ExitStack() as stack:
         try:
             STATE.parent.mkdir(exist_ok=True)
-            lock = stack.enter_context(open(STATE.with_suffix(".lock"), "w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _take_start_lock(stack.enter_context(open(STATE.with_suffix(".lock"), "a+")))
         except OSError as error:
             # Only a start needs the lock: a server that runs can be used from a clone that cannot be written.
             if (running := find_kept_server()) is not None:
@@ -222,6 +227,14 @@ def find_or_start_server() -> tuple[Server, bool]:
             stop_server(server)
             raise
         return server, True
+
+
+def describe_loss(server: Server) -> str:
+    """Return that a server has ended in the middle of a command, and the next step."""
+    return (
+        f"the AWS emulator (pid {server.pid}) has ended, and all that was deployed to it is gone; start it again and "
+        "deploy: `scripts/deploy.sh local`"
+    )
 
 
 def stop_kept_server() -> Server | None:
@@ -247,6 +260,31 @@ def forget_server(server: Server) -> None:
 
 def _describe_obstacle(error: OSError, place: Path | str) -> str:
     return f"the AWS emulator cannot be started: {place} cannot be written: {error.strerror or error}"
+
+
+def _take_start_lock(lock: IO[str]) -> None:
+    """Lock the file, which then names this process. Raises ``EmulatorError`` if another command keeps it locked."""
+    begun_at, has_said = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            seconds = time.monotonic() - begun_at
+        lock.seek(0)
+        holder = f"process {lock.read().strip() or 'of unknown number'}"
+        if seconds >= SILENCE_SECONDS and not has_said:
+            echo(f"waiting for {holder}, which starts the AWS emulator ({lock.name})", err=True)
+            has_said = True
+        if seconds >= LOCK_SECONDS:
+            raise EmulatorError(
+                f"{holder} has kept {lock.name} locked for {LOCK_SECONDS} seconds, as a command that starts the AWS "
+                "emulator does; end that process, and try again"
+            )
+        time.sleep(0.1)
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
 
 
 def _read_state() -> Server | None:

@@ -16,7 +16,12 @@ def emulator_target(emulator: server.Server, **variables: str) -> Target:
     session = boto3.Session(keys["aws_access_key_id"], keys["aws_secret_access_key"], region_name=server.REGION)
     runtime = replace(RUNTIME, variables=variables)
     return Target(
-        session, endpoint_url=emulator.url, runtime=runtime, poll_seconds=EMULATOR_POLL_SECONDS, gaps=gaps.GAPS
+        session,
+        endpoint_url=emulator.url,
+        runtime=runtime,
+        poll_seconds=EMULATOR_POLL_SECONDS,
+        gaps=gaps.GAPS,
+        find_loss=lambda: "" if emulator.is_alive else server.describe_loss(emulator),
     )
 
 

@@ -1,5 +1,6 @@
 """The emulator listens on loopback only, enforces IAM, and leaves nothing behind however it ends."""
 
+import fcntl
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from scripts.common.errors import UserError
 from scripts.deployer.archive import zip_folder
 from scripts.local import server
 from scripts.local.runtime import RUNTIME
+from scripts.local.target import emulator_target
 from tests.emitted import ROOT
 
 
@@ -122,6 +124,40 @@ def test_two_commands_at_once_share_one_server(state_file: Path) -> None:
     finally:
         assert server.stop_kept_server() == first
     assert has_ended(first)
+
+
+def test_another_start_is_waited_for_with_a_word_and_not_for_ever(
+    state_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be in progress, or its command was stopped with Ctrl-Z."""
+    running = server.Server(1, 2, "folder")
+    monkeypatch.setattr(server, "find_kept_server", lambda: running)
+    monkeypatch.setattr(server, "SILENCE_SECONDS", 0)
+    lock, lines = state_file.with_suffix(".lock"), []
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("4711")
+        held.flush()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(server, "echo", lambda line, *, err: lines.append((line, err)))
+            impatient.setattr(server, "LOCK_SECONDS", 0)
+            with pytest.raises(server.EmulatorError, match=f"^process 4711 has kept {lock} locked for 0 seconds"):
+                server.find_or_start_server()
+        assert lines == [(f"waiting for process 4711, which starts the AWS emulator ({lock})", True)]
+        monkeypatch.setattr(server, "echo", lambda *_, err: fcntl.flock(held, fcntl.LOCK_UN))  # noqa: ARG005
+        assert server.find_or_start_server() == (running, False)
+    assert lock.read_text() == str(os.getpid())
+
+
+def test_an_emulator_that_was_killed_is_a_lost_place(tmp_path: Path) -> None:
+    (tmp_path / server.LOCK).touch()
+    target = emulator_target(server.Server(4711, 2, str(tmp_path)))
+    with open(tmp_path / server.LOCK) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert target.find_loss() == ""
+    assert target.find_loss().startswith(
+        "the AWS emulator (pid 4711) has ended, and all that was deployed to it is gone"
+    )
 
 
 @pytest.mark.parametrize("obstacle", ["folder", "lock", "temporary folder"])
