@@ -14,6 +14,7 @@ from scripts.common.errors import UserError
 from scripts.deployer import saved_plan
 from scripts.deployer.abandoned import describe_run
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.settings import REGION
 from tests.deployer.aws.stacks import Stack
@@ -553,3 +554,17 @@ def test_a_plan_that_cannot_be_written_says_what_was_changed(
         "name another file, and plan again\n"
     )
     assert aws.remaining_names == []
+
+
+def test_a_plan_that_is_used_up_says_that_its_file_stays_if_a_change_set_does(command: Command, aws: Service) -> None:
+    """As after an outage: the next step deletes both."""
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    aws.faults["ExecuteChangeSet"] = Fault("reset after")
+    aws.before["ExecuteChangeSet"] = lambda: aws.faults.update(DescribeChangeSet=Fault("denied"))
+    aws.before["DeleteChangeSet"] = lambda: aws.faults.update(DeleteChangeSet=Fault("denied"))
+    stdout = command("apply", "dev", "plan.json", "--yes", code=3).stdout
+    used_up = "Used up: the plan in plan.json, of which a change set was executed; change set "
+    (line,) = [line for line in stdout.splitlines() if line.startswith(used_up)]
+    assert line.endswith("; the file stays; then delete it with scripts/deploy.sh discard dev plan.json")
+    assert (command.folder / "plan.json").exists()
