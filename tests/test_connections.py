@@ -24,12 +24,19 @@ from scripts.common.errors import AWS_ERRORS, describe_error
 from scripts.common.target import Target
 
 QUICK = Patience(
-    connect=0.2, first_answer=0.2, answer=5.0, silence=0.05, total=30.0, pauses=(0.01, 0.01, 0.01), unsaid=0.0
+    connect=0.2,
+    first_answer=0.2,
+    read=5.0,
+    answer=5.0,
+    silence=0.05,
+    again=30.0,
+    total=30.0,
+    total_read=30.0,
+    pauses=(0.01, 0.01, 0.01),
+    unsaid=0.0,
 )
-# Nothing is said by the timer of a test that counts tries.
-SILENT = Patience(
-    connect=0.2, first_answer=0.2, answer=5.0, silence=60.0, total=30.0, pauses=(0.01, 0.01, 0.01), unsaid=0.0
-)
+# Nothing is said while a test that counts tries waits.
+SILENT = replace(QUICK, silence=60.0)
 ANSWER = b'{"QueueUrls": []}'
 
 
@@ -210,6 +217,58 @@ def test_a_host_that_has_answered_before_may_be_slow() -> None:
         assert target.client("sqs").list_queues()["QueueUrls"] == []
         assert server.requests == 2
         assert lines == [f"waiting for {server.host}, which has not answered yet"]
+
+
+def test_a_read_from_a_host_that_has_answered_before_is_repeated_if_it_stalls() -> None:
+    def stall_twice(connection: socket.socket, number: int) -> None:
+        (say_nothing if number in (2, 3) else answer)(connection, number)
+
+    with run_server(stall_twice) as server:
+        target, lines = reach_host(server.host, replace(SILENT, read=0.2))
+        target.client("sqs").list_queues()
+        assert target.client("sqs").list_queues()["QueueUrls"] == []
+        assert (server.requests, lines) == (4, [f"connecting to {server.host}, try {number}" for number in (2, 3)])
+
+
+def test_the_events_of_a_stack_are_not_repeated_by_the_client_because_whoever_follows_it_does() -> None:
+    with run_server(lambda connection, number: (answer if number == 1 else say_nothing)(connection, number)) as server:
+        target, _ = reach_host(server.host, replace(SILENT, read=0.2, total=0.3))
+        target.client("sqs").list_queues()
+        with pytest.raises(ReadTimeoutError):
+            target.client("cloudformation").describe_stack_events(StackName="stack")
+        assert server.requests == 2
+
+
+def test_a_long_wait_is_said_again_and_again() -> None:
+    """A write whose answer takes long is not repeated: it may have been carried out."""
+    lines_are_said = threading.Event()
+
+    def answer_late(connection: socket.socket, number: int) -> None:
+        assert number == 1 or lines_are_said.wait(30)
+        answer(connection)
+
+    with run_server(answer_late) as server:
+        target, lines = reach_host(server.host, replace(QUICK, answer=30.0, again=0.0))
+        target.client("sqs").list_queues()
+        lines.clear()
+        say = target.connections.say
+
+        def say_and_count(line: str) -> None:
+            say(line)
+            if len(lines) == 3:
+                lines_are_said.set()
+
+        target.connections.say = say_and_count
+        target.client("sqs").purge_queue(QueueUrl=f"http://{server.host}/queue")
+        assert (server.requests, {*lines[:3]}) == (2, {f"waiting for {server.host}, which has not answered yet"})
+
+
+def test_refused_connections_are_tried_as_long_as_their_time_allows() -> None:
+    """By a clock that moves only with the pauses, of which the last one leaves time for a connection."""
+    patience = Patience()
+    ends = [sum(patience.pauses[: number + 1]) + patience.connect for number in range(len(patience.pauses))]
+    assert max(ends) > patience.total - patience.connect
+    assert max(ends) <= patience.total
 
 
 def test_an_answer_in_time_is_not_talked_about() -> None:

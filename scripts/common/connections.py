@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .requests import is_repeatable
+from .requests import is_read, is_repeatable
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _CALL, _REPEATABLE = "payment_call", "payment_repeatable"
 # Waits for messages: that is no slow answer.
 _LONG_POLLS = ("ReceiveMessage",)
+# Whoever follows an operation repeats this itself, and says meanwhile what is in progress.
+_FOLLOWED = ("DescribeStackEvents",)
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,19 @@ class Patience:
     """Times in seconds. A command ends within 15, of which it needs about one itself."""
 
     connect: float = 2.5
-    # For the first answer of a host. One that has answered before is slow, and not dead.
+    # For the first answer of a host. One that has answered before is slow, and not dead: a request that only reads is
+    # repeated then, and any other one is waited for.
     first_answer: float = 11.0
+    read: float = 12.0
     answer: float = 60.0
-    # After these, something is said.
+    # After these, something is said, and the same again after ``again``, so that no silence is longer than 15.
     silence: float = 3.0
-    # All tries of a request together.
+    again: float = 12.0
+    # All tries of a request together, and of one that only reads from a host that has answered before.
     total: float = 12.5
+    total_read: float = 50.0
     # Between two tries.
-    pauses: tuple[float, ...] = (0.5, 1.0, 2.0)
+    pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
     # A try that fails sooner, such as on a connection that the service has closed, is repeated without a word.
     unsaid: float = 1.0
 
@@ -49,7 +55,9 @@ class _Call:
     host: str
     started_at: float
     is_repeatable: bool
-    timer: threading.Timer | None = None
+    # The longest time of its tries together.
+    total: float
+    has_ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -86,27 +94,31 @@ class Connections:
             ("before-call", self._begin, events.register),
             ("response-received", self._note_answer, events.register),
             (needs_retry, self._bound_tries, events.register_first),
-            ("after-call", _stop_timer, events.register),
-            ("after-call-error", _stop_timer, events.register),
+            ("after-call", _end_call, events.register),
+            ("after-call-error", _end_call, events.register),
         ):
             register(event, follow, unique_id=f"payment-connections-{event}")
 
     def _begin(self, model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         host = urlsplit(params["url"]).netloc
-        if (interrupted := getattr(self._thread, "call", None)) and interrupted.timer:
-            interrupted.timer.cancel()  # Ctrl-C has ended it, of which there is no event
-        context[_CALL] = self._thread.call = call = _Call(host, self.clock(), context.get(_REPEATABLE, False))
+        if interrupted := getattr(self._thread, "call", None):
+            interrupted.has_ended.set()  # Ctrl-C has ended it, of which there is no event
+        has_answered, reads = host in self._answered_hosts, is_read(model)
+        total = self.patience.total_read if has_answered and reads and model.name not in _FOLLOWED else None
+        call = _Call(host, self.clock(), context.get(_REPEATABLE, False), total or self.patience.total)
+        context[_CALL] = self._thread.call = call
         # Who calls a function that takes long has set a limit of its own.
         if context["client_config"].read_timeout != self.patience.first_answer:
             return
-        if host in self._answered_hosts:
+        if has_answered:
             # https://github.com/boto/botocore/blob/develop/botocore/httpsession.py: _get_request_timeout
-            context["read_timeout"] = self.patience.answer
+            context["read_timeout"] = self.patience.read if reads else self.patience.answer
         if model.name not in _LONG_POLLS:
-            line = f"waiting for {host}, which has not answered yet"
-            call.timer = threading.Timer(self.patience.silence, self._say_once, (line,))
-            call.timer.daemon = True
-            call.timer.start()
+            threading.Thread(target=self._say_until_ended, args=(call,), daemon=True).start()
+
+    def _say_until_ended(self, call: _Call) -> None:
+        while not call.has_ended.wait(self.patience.silence):
+            self._say_once(f"waiting for {call.host}, which has not answered yet")
 
     def _note_answer(self, response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any) -> None:
         if response_dict is not None and (call := context.get(_CALL)):
@@ -131,10 +143,12 @@ class Connections:
         is_safe = call.is_repeatable or isinstance(caught_exception, (*never_sent, exceptions.ProxyConnectionError))
         seconds = self.clock() - call.started_at
         pause = self.patience.pauses[attempts - 1] if attempts <= len(self.patience.pauses) else None
-        if pause is None or not is_safe or seconds + pause + self.patience.connect > self.patience.total:
+        # A refusal is no slow answer.
+        total = call.total if isinstance(caught_exception, exceptions.ReadTimeoutError) else self.patience.total
+        if pause is None or not is_safe or seconds + pause + self.patience.connect > total:
             raise caught_exception  # type: ignore[misc] # it is one of the SDK's
         if seconds + pause >= self.patience.unsaid:
-            _stop_timer(request_dict["context"])  # enough is said
+            _end_call(request_dict["context"])  # enough is said
             self._say_once(f"connecting to {call.host}, try {attempts + 1}")
         return pause
 
@@ -142,7 +156,7 @@ class Connections:
         """Say it, unless another thread or request has said so just now."""
         now = self.clock()
         with self._lock:
-            if now - self._said_at.get(line, -math.inf) < self.patience.total:
+            if now - self._said_at.get(line, -math.inf) < self.patience.again:
                 return
             self._said_at[line] = now
         self.say(line)
@@ -152,6 +166,6 @@ def _note_repeatable(params: dict[str, Any], model: Any, context: dict[str, Any]
     context[_REPEATABLE] = is_repeatable(model, params)
 
 
-def _stop_timer(context: dict[str, Any], **_: Any) -> None:
-    if (call := context.get(_CALL)) and call.timer:
-        call.timer.cancel()
+def _end_call(context: dict[str, Any], **_: Any) -> None:
+    if call := context.get(_CALL):
+        call.has_ended.set()

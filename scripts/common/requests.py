@@ -136,6 +136,11 @@ def is_repeatable(model: Any, params: dict[str, Any]) -> bool:
     return has_token or model.name.startswith((*_READS, *_REPEATABLE))
 
 
+def is_read(model: Any) -> bool:
+    """Whether a request only reads, and is answered at once by a service that works."""
+    return bool(model.name.startswith(("Describe", "Get", "List", "Head")))
+
+
 def _name_action(model: Any) -> str:
     """Return the action of a policy that allows the operation, such as ``s3:GetObject``."""
     prefix = model.service_model.signing_name

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -36,6 +36,8 @@ class Target:
     poll_seconds: float = POLL_SECONDS
     # What AWS does and this place does not, by name, with a reason that completes "the emulator ...".
     gaps: Mapping[str, str] = field(default_factory=dict)
+    # Returns why the place, an emulator, is gone with all that was deployed, as a sentence; empty as long as it exists.
+    find_loss: Callable[[], str] = field(default=lambda: "", repr=False, compare=False)
     # What its clients have requested.
     requests: RequestLog = field(default_factory=RequestLog, init=False, repr=False, compare=False)
     # The operation that the command watches.

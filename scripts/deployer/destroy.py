@@ -133,7 +133,9 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
     _begin_deletion(cloudformation, stack, options.environment)
     watch = target.watch
     with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
-        following = FollowOptions(options.environment, receive_events, target.poll_seconds, watch=watch)
+        following = FollowOptions(
+            options.environment, receive_events, target.poll_seconds, watch=watch, find_loss=target.find_loss
+        )
         follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
 
 

@@ -1,7 +1,7 @@
 """Executes a change set, or joins a running operation, and reports the events of all its stacks until it ends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,8 +23,10 @@ from .statuses import list_commands
 # Longer than the longest monitoring time of rollback triggers, which is three hours, after two shifts of traffic, each
 # of half an hour.
 LONGEST_SECONDS = 5 * 60 * 60
-# How many failed requests in a row, by throttling or dropped connections, are repeated.
+# How many failed requests in a row, by throttling or dropped connections, are repeated, and for how long: an endpoint
+# that no longer answers ends the command within the three minutes of docs/deploying.md.
 MOST_FAILURES = 15
+LONGEST_OUTAGE_SECONDS = 150
 
 # How much older than the newest event one may be that is listed only afterwards; AWS documents no bound.
 _LATEST = timedelta(seconds=30)
@@ -47,6 +49,8 @@ class FollowOptions:
     # Whether CodeDeploy shifts traffic in the environment.
     shifts_traffic: bool = False
     watch: Watch = field(default_factory=Watch)
+    # ``Target.find_loss``, which is asked after each failed request.
+    find_loss: Callable[[], str] = lambda: ""
 
 
 def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> Event:
@@ -72,7 +76,8 @@ def follow_until_ended(
 ) -> Event:
     """Report events until the root stack's operation ends; return the last one, whose status is in ``succeeded``.
 
-    Raises ``DeploymentFailed`` for another status, and ``StillRunning`` if the operation cannot be followed.
+    Raises ``DeploymentFailed`` for another status, ``StillRunning`` if the operation cannot be followed, and
+    ``UserError`` if nothing of it exists any more.
     """
     options.watch.begin(_describe_continuation(options, operation))
     try:
@@ -108,14 +113,17 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
     """Poll until the root stack's final event, and return it and all events."""
     events: list[Event] = []
     deadline = time.monotonic() + LONGEST_SECONDS
-    failures = 0
+    failures: list[float] = []
     while True:
         try:
             new = reader.read_new_events()
-            failures = 0
-        except AWS_ERRORS:
-            failures += 1
-            if failures > MOST_FAILURES:
+            failures = []
+        except AWS_ERRORS as error:
+            failures.append(time.monotonic())
+            if loss := options.find_loss():
+                options.watch.end()
+                raise UserError(loss) from error
+            if len(failures) > MOST_FAILURES or failures[-1] - failures[0] > LONGEST_OUTAGE_SECONDS:
                 raise
             new = []
         options.receive_events(new)

@@ -50,4 +50,5 @@ class Session:
                 stack_name,
                 shifts_traffic=bool(environment) and shift != ALL_AT_ONCE,
                 watch=self.target.watch,
+                find_loss=self.target.find_loss,
             )

@@ -2,11 +2,12 @@
 
 import functools
 import io
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 
-from scripts.common.errors import UserError
+from scripts.common.errors import StillRunning, UserError
 from scripts.deployer import follow
 from scripts.deployer.change_set import Proposal
 from scripts.deployer.failure import DeploymentFailed
@@ -53,14 +54,15 @@ def add_event(aws: CloudFormation, event: ScriptedEvent) -> None:
     aws.add_event(stack, logical_id, kind, status, reason, "arn:data" if path == "Data" else "")
 
 
-def run_deployment(aws: CloudFormation) -> str:
+def run_deployment(aws: CloudFormation, find_loss: Callable[[], str] = lambda: "") -> str:
     """Execute the change set, and return the reported events. The tree contains no stack that is being created."""
     console = Console(file=io.StringIO(), width=60)
     stacks = {stack.logical_id: Stack(stack.name, stack.status, stack.id) for _, stack in aws.stacks[ARN].walk()}
     nested = {"Data": StackTree(stacks["Data"])} if stacks["Data"].exists else {}
     proposal = Proposal(make_client(aws), ARN, "root", StackChanges(NAME))
     with ConsoleReporter(console).follow_events(None, NAME) as watching:
-        execute_and_follow(proposal, StackTree(stacks[""], nested), FollowOptions("dev", watching, poll_seconds=0))
+        options = FollowOptions("dev", watching, poll_seconds=0, find_loss=find_loss)
+        execute_and_follow(proposal, StackTree(stacks[""], nested), options)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -189,6 +191,28 @@ def test_an_error_while_following_says_that_the_deployment_goes_on(failure: Base
     aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(DescribeStackEvents=[failure] * 100)
     with pytest.raises(UserError, match=r"the deployment continues; watch it: scripts/deploy\.sh follow dev"):
         run_deployment(aws)
+
+
+def test_an_endpoint_that_is_gone_for_long_is_not_tried_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(follow, "LONGEST_OUTAGE_SECONDS", -1)
+    aws = make_service(end_root("CREATE_COMPLETE"))
+    failures = [Refused("Throttling", "Rate exceeded") for _ in range(5)]
+    aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(DescribeStackEvents=[*failures])
+    with pytest.raises(StillRunning, match="the deployment continues; watch it"):
+        run_deployment(aws)
+    assert len(aws.errors["DescribeStackEvents"]) == 4
+
+
+def test_an_operation_whose_place_is_gone_is_not_said_to_continue() -> None:
+    """As after the end of the emulator."""
+    aws = make_service(end_root("CREATE_COMPLETE"))
+    aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(DescribeStackEvents=[Refused("Throttling", "")] * 5)
+    with pytest.raises(UserError) as ended:
+        run_deployment(aws, find_loss=lambda: "the emulator has ended")
+    assert (str(ended.value), ended.value.exit_code) == ("the emulator has ended", 1)
+    assert len(aws.errors["DescribeStackEvents"]) == 4
 
 
 def test_a_deployment_that_does_not_end_is_left_alone_after_some_hours(monkeypatch: pytest.MonkeyPatch) -> None:
