@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ENV    ?= dev
 # Only what is in a lock, by its hash; source is built only where a rule says so.
-INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+# Not compiled: most modules are never imported, and Python compiles those that are.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-compile
 
 # Twice the two cores that CI has: about half of the workers wait for an emulator, whose tests stay on one worker.
 PARALLEL := -n 4 --dist loadgroup
@@ -13,7 +14,7 @@ PARALLEL := -n 4 --dist loadgroup
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-fast prove compatible backlog express conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
+.PHONY: help demo page environments test test-fast prove compatible backlog express conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
         lock lock-check sbom bench load demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
@@ -67,12 +68,15 @@ browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown 
 
 # What is quick to fail comes first, then what takes long, side by side. The end-to-end tests and the planting of defects
 # run once: the audit judges what they recorded in `test`, from a folder that is new each time.
-check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed $(VENV)/browser/installed  ## Everything that CI runs
+check:  ## Everything that CI runs
+	@$(MAKE) --no-print-directory --jobs 2 environments
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
 	  $(MAKE) --no-print-directory --jobs 2 $(SYNC) lock-check validate lint types; \
 	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
 	  $(MAKE) --no-print-directory --jobs 2 $(SYNC) demo browser-test conformance; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
+
+environments: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed $(VENV)/browser/installed $(VENV)/uv/installed
 
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams and tables of README.md and docs/
 	$(BIN)/python generate.py

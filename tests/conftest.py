@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that starts the tests in the background makes them ignore Ctrl-C, and so the commands that they interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Each boto3 session would find and read the models of its services again, which takes longer than most tests do.
     botocore.session.create_loader = functools.cache(create_loader)  # type: ignore[attr-defined]
     if folder := config.getoption("--templates"):

@@ -7,11 +7,13 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
@@ -47,6 +49,16 @@ SITUATIONS = {
     "code put": ("deploy",),
 }
 RUNS = [(situation, name) for situation, names in SITUATIONS.items() for name in names]
+
+
+def group_runs(runs: Iterable[tuple[str, str]]) -> list[Any]:
+    """Return the runs as parameters that keep each on one worker, where what it does undisturbed is recorded once."""
+    return [
+        pytest.param(situation, name, id=f"{name}: {situation}", marks=pytest.mark.xdist_group(f"{name}: {situation}"))
+        for situation, name in runs
+    ]
+
+
 # What a last line may claim.
 UNCHANGED = re.compile(
     r"nothing was (changed|done|deployed)|no stack was changed|was not (changed|deleted)|not deployed"

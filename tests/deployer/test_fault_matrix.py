@@ -2,7 +2,7 @@
 
 Each cell is one command in one situation, with one kind of fault at all calls of one operation: from its first call, or
 from its first call after the execution of the last change set has been requested. `make faults` strikes every cell;
-otherwise each ninth of them, in turn. Besides, credentials end at any call, so that what would tidy up fails as well.
+otherwise each 31st of them, in turn. Besides, credentials end at any call, so that what would tidy up fails as well.
 """
 
 import functools
@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from tests.deployer.aws.faults import KINDS, Fault
-from tests.deployer.disturbed_runs import EVERY_CELL, RUNS, Run
+from tests.deployer.disturbed_runs import EVERY_CELL, RUNS, Run, group_runs
 
-SHARE = 9
+SHARE = 31
 # `make test` ends the credentials at one of so many calls.
-CALLS = 41
+CALLS = 101
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def list_strikes(situation: str, name: str) -> tuple[tuple[str, int], ...]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("situation", "name"), RUNS, ids=[f"{name}: {situation}" for situation, name in RUNS])
+@pytest.mark.parametrize(("situation", "name"), group_runs(RUNS))
 def test_a_command_that_a_fault_strikes_says_what_is_true(
     situation: str, name: str, kind: str, tmp_path: Path, record_property: Any
 ) -> None:

@@ -1,7 +1,7 @@
 """SIGINT, SIGTERM and SIGKILL at every call of a command: what it says is true, and the next run repairs the rest.
 
 `make faults` sends both SIGINT and SIGTERM, which the commands treat alike, once and twice at each call; otherwise
-these take turns.
+these take turns at each third call, and SIGKILL comes at each third.
 """
 
 import functools
@@ -15,9 +15,19 @@ import pytest
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.conftest import LONGEST_SECONDS, Command, Edit, add_platform
-from tests.deployer.disturbed_runs import EVERY_CELL, Run, end_operation, read_code, read_state, send_signal
+from tests.deployer.disturbed_runs import (
+    EVERY_CELL,
+    Run,
+    end_operation,
+    group_runs,
+    read_code,
+    read_state,
+    send_signal,
+)
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 
+# Each of SIGINT and SIGTERM, once and twice, comes at one of so many calls.
+SHARE = 12
 COMMANDS = (
     ("first", "deploy"),
     ("change", "deploy"),
@@ -65,13 +75,13 @@ def list_calls(situation: str, name: str) -> tuple[str, ...]:
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("situation", "name"), COMMANDS)
+@pytest.mark.parametrize(("situation", "name"), group_runs(COMMANDS))
 def test_an_interrupted_command_says_what_is_true_and_the_next_one_repairs_the_rest(
     situation: str, name: str, number: signal.Signals, times: int, tmp_path: Path
 ) -> None:
     mistakes = []
     for index, operation in enumerate(list_calls(situation, name)):
-        if not EVERY_CELL and index % 4 != (number is signal.SIGINT) + 2 * (times - 1):
+        if not EVERY_CELL and index % SHARE != 3 * (number is signal.SIGINT) + 6 * (times - 1):
             continue
         pending = times
         is_reached = False
@@ -118,7 +128,7 @@ def test_after_a_command_was_killed_the_next_one_completes_its_work(part: int, t
     """SIGKILL leaves no time to tidy up: lifted stack policies and change sets remain until the next deployment."""
     operations, target = list_calls_of_protected_deployment()
     mistakes = []
-    for operation in operations[part::4]:
+    for operation in operations[part :: 4 if EVERY_CELL else 12]:
         service = make_protected_service()
         with serve_account(service) as url:
             command = Command(url, tmp_path, haste=5000)

@@ -1,6 +1,6 @@
 """Injects every fault into every call of every function, singly and in pairs: enumerated, not chosen at random.
 
-`make prove` has all pairs in both workflows. `make test` takes each third pair in the Standard workflow, and in the
+`make prove` has all pairs in both workflows. `make test` takes each fifteenth pair in the Standard workflow, and in the
 Express workflow, whose functions are the same, three lives and few of their pairs.
 
 After each run, once retries and reconciliation have ended, ``World.check_payments`` finds nothing wrong: a payment is
@@ -30,8 +30,8 @@ from tests.prove.world import World
 from tests.workflow import request
 
 Behaviour = Callable[[Charge], Outcome | None]
-# Of so many pairs, one is tested.
-SHARE, EXPRESS_SHARE = (1, 1) if PROVES_ALL else (3, 30)
+# Of so many pairs, or calls from which an outage lasts, one is tested.
+SHARE, EXPRESS_SHARE, OUTAGE_SHARE = (1, 1, 1) if PROVES_ALL else (15, 60, 4)
 WORKFLOWS = ["Standard", "Express"] if PROVES_ALL else ["Standard"]
 
 
@@ -147,9 +147,9 @@ def test_a_throttled_call_leaves_what_a_timeout_leaves(monkeypatch: pytest.Monke
             assert describe_contents(throttled) == describe_contents(timed_out), (plan, index, call)
             compared[call] += 1
 
-    for scenario in SCENARIOS.values():
+    for name in SCENARIOS if PROVES_ALL else ("charged", "away for good"):
+        scenario = SCENARIOS[name]
         undisturbed = run_scenario(scenario, {})
-        assert [payment.status for payment in undisturbed.read_payments().values()] == [scenario.ends]
         compare(scenario, undisturbed, {})
         names = {call for call, _ in undisturbed.faults.calls}
         for index, fault in list_plans(undisturbed):
@@ -183,8 +183,9 @@ def test_no_outage_of_a_service_from_any_call_leaves_anything_wrong(name: str, r
     """An outage outlasts the retries: it ends with the execution, or an hour later."""
     scenario, outages = SCENARIOS[name], 0
     calls = [call for call, _ in run_scenario(scenario, {}).faults.calls]
-    for service in SERVICE_PREFIXES:
-        for first in [n for n, call in enumerate(calls) if call.startswith(service)]:
+    for number, service in enumerate(SERVICE_PREFIXES):
+        firsts = [n for n, call in enumerate(calls) if call.startswith(service)]
+        for first in firsts[number % OUTAGE_SHARE :: OUTAGE_SHARE]:
             for seconds in (0, HOUR):
                 world = run_scenario(scenario, {}, (service, first), seconds)
                 outages += 1
