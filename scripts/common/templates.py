@@ -82,7 +82,8 @@ def _load_text(text: str) -> Template:
 def to_plain_types(value: Any) -> Any:
     """Convert the parser's own subclasses to dict, list and str; a date, such as a version without quotes, to str."""
     if isinstance(value, dict):
-        return {str(key): to_plain_types(item) for key, item in value.items()}
+        # By key: items() of cfn-flip's mappings creates a class for each.
+        return {str(key): to_plain_types(value[key]) for key in value}
     if isinstance(value, list):
         return [to_plain_types(item) for item in value]
     return str(value) if isinstance(value, str | date) else value
