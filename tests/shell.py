@@ -15,6 +15,6 @@ def run_shell(line: str) -> subprocess.CompletedProcess[str]:
         env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=60,
         check=False,
     )

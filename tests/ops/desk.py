@@ -14,7 +14,7 @@ from scripts.local import server
 from tests.e2e.conftest import Platform
 from tests.ops.conftest import wait_until
 
-LONGEST_SECONDS = 60
+LONGEST_SECONDS = 150
 
 
 @dataclass
