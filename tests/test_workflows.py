@@ -61,6 +61,7 @@ def test_every_job_has_the_rights_it_needs_and_no_more() -> None:
     rights = {title: job.get("permissions", WORKFLOWS[name]["permissions"]) for name, title, job in JOBS}
     assert rights == {
         "check": {"contents": "read"},
+        "exhaust": {"contents": "read"},
         "plan": {"contents": "read", "id-token": "write"},
         # This job runs no code of the pull request.
         "comment": {"pull-requests": "write"},
@@ -71,7 +72,7 @@ def test_every_job_has_the_rights_it_needs_and_no_more() -> None:
 
 def test_no_job_keeps_the_token_that_checked_it_out() -> None:
     checkouts = [step for _, _, job in JOBS for step in job["steps"] if name_action(step) == "actions/checkout"]
-    assert len(checkouts) == 3
+    assert len(checkouts) == 4
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
@@ -80,6 +81,14 @@ def test_the_job_that_tests_has_the_whole_history() -> None:
     jobs = {title: job["steps"] for _, title, job in JOBS}
     (checkout,) = (step for step in jobs["check"] if name_action(step) == "actions/checkout")
     assert checkout["with"]["fetch-depth"] == 0
+
+
+def test_what_a_push_samples_runs_in_whole_each_night() -> None:
+    """The targets that `make check` leaves out or takes samples of."""
+    (job,) = WORKFLOWS["nightly.yml"]["jobs"].values()
+    assert job["strategy"]["matrix"]["target"] == ["prove", "faults", "conformance", "mutate"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == ['make "$TARGET"']
+    assert job["steps"][-1]["env"] == {"TARGET": "${{ matrix.target }}"}
 
 
 def test_no_script_contains_an_expression() -> None:
