@@ -147,7 +147,7 @@ def test_a_throttled_call_leaves_what_a_timeout_leaves(monkeypatch: pytest.Monke
             assert describe_contents(throttled) == describe_contents(timed_out), (plan, index, call)
             compared[call] += 1
 
-    for name in SCENARIOS if PROVES_ALL else ("charged", "away for good"):
+    for name in SCENARIOS if PROVES_ALL else ("charged", "redriven"):
         scenario = SCENARIOS[name]
         undisturbed = run_scenario(scenario, {})
         compare(scenario, undisturbed, {})
