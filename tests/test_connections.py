@@ -263,6 +263,30 @@ def test_a_long_wait_is_said_again_and_again() -> None:
         assert (server.requests, {*lines[:3]}) == (2, {f"waiting for {server.host}, which has not answered yet"})
 
 
+def test_a_repeated_request_that_stalls_is_talked_about_as_any_other() -> None:
+    lines_are_said = threading.Event()
+
+    def reset_and_answer_late(connection: socket.socket, number: int) -> None:
+        if number == 1:
+            reset(connection, number)
+        else:
+            assert lines_are_said.wait(30)
+            answer(connection)
+
+    with run_server(reset_and_answer_late) as server:
+        target, lines = reach_host(server.host, replace(QUICK, first_answer=40.0, again=0.0))
+        say = target.connections.say
+
+        def say_and_compare(line: str) -> None:
+            say(line)
+            if lines[0].endswith("try 2") and line.startswith("waiting for "):
+                lines_are_said.set()
+
+        target.connections.say = say_and_compare
+        target.client("sqs").list_queues()
+    assert lines[:2] == [f"connecting to {server.host}, try 2", f"waiting for {server.host}, which has not answered yet"]
+
+
 def test_refused_connections_are_tried_as_long_as_their_time_allows() -> None:
     """By a clock that moves only with the pauses, of which the last one leaves time for a connection."""
     patience = Patience()

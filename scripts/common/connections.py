@@ -40,7 +40,7 @@ class Patience:
     answer: float = 60.0
     # After these, something is said, and the same again after ``again``, so that no silence is longer than 15.
     silence: float = 3.0
-    again: float = 12.0
+    again: float = 9.0
     # All tries of a request together, and of one that only reads from a host that has answered before.
     total: float = 12.5
     total_read: float = 50.0
@@ -118,7 +118,7 @@ class Connections:
 
     def _say_until_ended(self, call: _Call) -> None:
         while not call.has_ended.wait(self.patience.silence):
-            self._say_once(f"waiting for {call.host}, which has not answered yet")
+            self._say_once(f"waiting for {call.host}, which has not answered yet", after_any_line=True)
 
     def _note_answer(self, response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any) -> None:
         if response_dict is not None and (call := context.get(_CALL)):
@@ -148,15 +148,15 @@ class Connections:
         if pause is None or not is_safe or seconds + pause + self.patience.connect > total:
             raise caught_exception  # type: ignore[misc] # it is one of the SDK's
         if seconds + pause >= self.patience.unsaid:
-            _end_call(request_dict["context"])  # enough is said
             self._say_once(f"connecting to {call.host}, try {attempts + 1}")
         return pause
 
-    def _say_once(self, line: str) -> None:
-        """Say it, unless another thread or request has said so just now."""
+    def _say_once(self, line: str, *, after_any_line: bool = False) -> None:
+        """Say it, unless another thread or request has said so just now, or ``after_any_line``, anything at all."""
         now = self.clock()
         with self._lock:
-            if now - self._said_at.get(line, -math.inf) < self.patience.again:
+            said_at = [-math.inf, *self._said_at.values()] if after_any_line else [self._said_at.get(line, -math.inf)]
+            if now - max(said_at) < self.patience.again:
                 return
             self._said_at[line] = now
         self.say(line)
