@@ -102,6 +102,10 @@ def _deploy_once(session: Session) -> Deployed:
     destination = target.destination(artifacts.stack.outputs["BucketName"], options.environment)
     packaged = package_templates(options.templates / "parent.yaml", destination, target.runtime)
     stack = _prepare_stack(session, preflight)
+    if artifacts.change and not stack.exists:
+        # The remains of a failed creation may have been deleted just now.
+        environments = {**artifacts.change.environments, options.environment: ""}
+        artifacts = replace(artifacts, change=replace(artifacts.change, environments=environments))
     is_same, before = _compare_deployed(session, stack, packaged)
     stays = is_same and not options.revert_drift
     if stays and artifacts.change is None:

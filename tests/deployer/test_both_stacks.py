@@ -143,6 +143,18 @@ def test_a_change_in_one_direction_is_executed_once(
     assert len(aws.find_requests("CreateChangeSet")) == 2
 
 
+def test_what_a_failed_creation_has_left_may_be_deleted_before_both_stacks_are_deployed(
+    command: Command, aws: Service
+) -> None:
+    """Fails if the command takes that for the deletion by somebody else."""
+    add_earlier_release(aws)
+    (stack,) = [stack for stack in aws.stacks.values() if stack.name == PLATFORM]
+    stack.status, aws.alarms = "ROLLBACK_COMPLETE", {}
+    aws.holdings.resources.clear()
+    command("dev", "--yes", code=0)
+    assert stack.status == "DELETE_COMPLETE"
+
+
 def test_one_question_covers_both_stacks_and_no_means_neither(command: Command, aws: Service) -> None:
     artifacts = add_earlier_release(aws)
     terminal = command.run_on_terminal("dev", types="n\n", columns=180)
