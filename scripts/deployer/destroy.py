@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, raise_both
+from scripts.common.errors import AWS_ERRORS, OutputError, StillRunning, UserError, describe_error, raise_both
 from scripts.common.evaluate import Evaluated, Resource, evaluate
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.target import Target
@@ -22,7 +22,7 @@ from .purge.leftover import Leftover, describe_types, format_count
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .request_tokens import make_token
-from .stack import RELEASED, Stack, StackTree, check_owned, describe_stack, read_snapshot
+from .stack import RELEASED, Stack, StackTree, check_owned, describe_stack, describe_tree, read_snapshot
 from .unneeded_artifacts import delete_artifacts, find_unneeded_artifacts
 
 # Called before anything is deleted, with the questions by the names to be typed.
@@ -89,7 +89,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         report.announce_step("In all:", _count_deletions(plan, leftovers))
     _check_names(options, stack, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
-    _check_unchanged(cloudformation, stack, options.environment)
+    _check_unchanged(cloudformation, tree, options)
     if stack.exists:
         _delete_and_follow(options, target, report, plan, tree)
     elif stack.status:
@@ -99,7 +99,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         if store:
             purged = _delete_leftovers(store, leftovers, options.environment, report)
         if stack.exists:
-            _tidy_up(options, target, report)
+            _tidy_up(options, stack.id, target, report)
     except KeyboardInterrupt:
         again = f"run {suggest_command('destroy', options.environment, '--purge')}"
         rest = f"but what it leaves may remain: {again}" if store else "but its files may remain in the artifact bucket"
@@ -201,17 +201,22 @@ def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm
         raise UserError(f"{stack.name}: nothing was deleted")
 
 
-def _check_unchanged(cloudformation: CloudFormationClient, shown: Stack, environment: str) -> None:
-    """Raise ``UserError`` if the stack was created, changed or deleted since it was shown: that took a person's time.
+def _check_unchanged(cloudformation: CloudFormationClient, shown: StackTree, options: DeletionOptions) -> None:
+    """Raise ``UserError`` if a stack was created, changed or deleted since it was shown: that took a person's time.
 
-    CloudFormation deletes a stack by its template of that moment, which may retain less than the one that was shown.
+    CloudFormation deletes a stack by its template of that moment, which may retain less than the one that was shown. A
+    stack refactor changes nested stacks, and leaves their parent as it is.
     """
-    current = describe_stack(cloudformation, shown.name)
-    if (current.id, current.status, current.state) != (shown.id, shown.status, shown.state):
-        before, after = (stack.status or "not deployed" for stack in (shown, current))
+    current = describe_tree(cloudformation, describe_stack(cloudformation, options.stack_name))
+    if _list_states(current) != _list_states(shown):
+        before, after = (tree.stack.status or "not deployed" for tree in (shown, current))
         change = f"is {after}, and was {before} when it was shown" if after != before else "was deployed meanwhile"
-        again = suggest_command("destroy", environment)
-        raise UserError(f"{shown.name} {change}; nothing was deleted; see what is lost now: {again}")
+        again = suggest_command("destroy", options.environment, *(["--purge"] if options.purge else []))
+        raise UserError(f"{options.stack_name} {change}; nothing was deleted; see what is lost now: {again}")
+
+
+def _list_states(tree: StackTree) -> list[tuple[str, str, str]]:
+    return [(stack.id, stack.status, stack.state) for _, stack in tree.walk()]
 
 
 def _delete_leftovers(
@@ -238,18 +243,26 @@ def _begin_deletion(cloudformation: CloudFormationClient, stack: Stack, environm
     The answer may be lost although the deletion has begun: then the stack's status tells. Raises ``StillRunning`` if
     that cannot be read, or the command ends for another reason than the lost answer.
     """
-    if stack.termination_protection:
-        cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
+    is_requested = False
     try:
+        if stack.termination_protection:
+            cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
+        is_requested = True
         cloudformation.delete_stack(StackName=stack.id, ClientRequestToken=make_token("delete"))
     except BaseException as error:
         if not _has_begun(cloudformation, stack, environment, error):
+            # CloudFormation refuses a request that arrives after this.
             if stack.termination_protection:
                 _protect_again(cloudformation, stack, error)
+            elif is_requested and isinstance(error, KeyboardInterrupt):
+                see = f"see {suggest_command('status', environment)}"
+                raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
             raise
-        if not isinstance(error, AWS_ERRORS):
+        if isinstance(error, KeyboardInterrupt | OutputError):
             watch = suggest_command("status", environment)
             raise StillRunning(f"{describe_error(error)}; the deletion continues; watch it: {watch}") from error
+        if not isinstance(error, AWS_ERRORS):
+            raise
 
 
 def _has_begun(cloudformation: CloudFormationClient, stack: Stack, environment: str, error: BaseException) -> bool:
@@ -265,12 +278,14 @@ def _has_begun(cloudformation: CloudFormationClient, stack: Stack, environment: 
 
 
 def _protect_again(cloudformation: CloudFormationClient, stack: Stack, error: BaseException) -> None:
-    """Enable termination protection; if that fails, raise ``error`` with what is left to do."""
+    """Enable termination protection if it is off; if that fails, raise ``error`` with what is left to do."""
     try:
+        if describe_stack(cloudformation, stack.id).termination_protection:
+            return
         cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
     except (*AWS_ERRORS, KeyboardInterrupt) as second:
         command = _suggest_protection(stack)
-        raise_both(error, f"termination protection is still off: {describe_error(second)}; switch it on: {command}")
+        raise_both(error, f"termination protection may still be off: {describe_error(second)}; switch it on: {command}")
 
 
 def _suggest_protection(stack: Stack) -> str:
@@ -339,7 +354,7 @@ def _advise_retained(fate: str, count: int, environment: str) -> str:
     return f"{resources}; the next deployment creates new ones; to delete {them} for good: {purge}"
 
 
-def _tidy_up(options: DeletionOptions, target: Target, report: Reporter) -> None:
+def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Reporter) -> None:
     """Delete the artifacts and the record. An error is only reported, because the stack is deleted already.
 
     They stay if there is a stack again, or its first plan: those are its files.
@@ -350,8 +365,10 @@ def _tidy_up(options: DeletionOptions, target: Target, report: Reporter) -> None
         destination = target.destination(bucket, options.environment)
         keys = find_unneeded_artifacts(s3, destination, account, ()) if bucket else frozenset()
         # Only now: what another deployment has uploaded since is not listed.
-        if status := describe_stack(cloudformation, options.stack_name).status:
-            exists = f"{options.stack_name} was created again ({status})"
+        again = describe_stack(cloudformation, options.stack_name)
+        # The status of the deleted stack may lag behind its last event.
+        if again.status and again.id != stack_id:
+            exists = f"{options.stack_name} was created again ({again.status})"
             report.announce_step("Deleted,", f"but its files stay in the artifact bucket: {exists}")
             return
         delete_artifacts(s3, destination, account, keys)

@@ -58,6 +58,19 @@ def test_a_deployment_without_another_one_deletes_what_nothing_needs(command: Co
     assert f"{BUCKET}/{KEY}" not in aws.objects
 
 
+def test_a_deletion_whose_status_lags_behind_its_events_deletes_the_files(command: Command, aws: Service) -> None:
+    stack = add_platform(aws)
+
+    def lag_behind() -> None:
+        if stack.status == "DELETE_COMPLETE":
+            stack.status = "DELETE_IN_PROGRESS"
+
+    aws.before["ListObjectsV2"] = lag_behind
+    deleted = command("dev", "--yes", "--destroys", NAME, script="destroy", code=0).stdout
+    assert "stay in the artifact bucket" not in deleted
+    assert aws.retired
+
+
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS"])
 def test_a_deletion_keeps_the_files_of_an_environment_that_was_created_again(
     command: Command, aws: Service, status: str
