@@ -32,7 +32,7 @@ ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 START_SECONDS = 60
 # How long a command waits for another one that starts the server, and after how many seconds it says so.
-LOCK_SECONDS = 60
+LOCK_SECONDS = START_SECONDS + 30
 SILENCE_SECONDS = 3
 NOT_RUNNING = (
     "the AWS emulator is not running, and nothing is deployed to local: `scripts/deploy.sh local` starts it and "
