@@ -284,7 +284,8 @@ def test_a_repeated_request_that_stalls_is_talked_about_as_any_other() -> None:
 
         target.connections.say = say_and_compare
         target.client("sqs").list_queues()
-    assert lines[:2] == [f"connecting to {server.host}, try 2", f"waiting for {server.host}, which has not answered yet"]
+    waits = f"waiting for {server.host}, which has not answered yet"
+    assert lines[:2] == [f"connecting to {server.host}, try 2", waits]
 
 
 def test_refused_connections_are_tried_as_long_as_their_time_allows() -> None:
