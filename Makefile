@@ -70,7 +70,7 @@ browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown 
 # What is quick to fail comes first, then what takes long, side by side. The end-to-end tests and the planting of defects
 # run once: the audit judges what they recorded in `test`, from a folder that is new each time. Each recording of AWS is compared
 # in `test`, too; what makes more of the same runs each night (.github/workflows/nightly.yml).
-check:  ## Everything that CI runs
+check:  ## Everything that CI runs on each push
 	@$(MAKE) --no-print-directory --jobs 2 environments
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
 	  $(MAKE) --no-print-directory --jobs 2 $(SYNC) lock-check validate lint types; \
