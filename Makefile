@@ -5,8 +5,6 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 # Only what is in a lock, by its hash; source is built only where a rule says so.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
-# For what has far more modules than are ever imported: Python compiles those that are.
-INSTALL_UNCOMPILED := $(INSTALL) --no-compile
 
 # Twice the two cores that CI has: about half of the workers wait for an emulator, whose tests stay on one worker.
 PARALLEL := -n 4 --dist loadgroup
@@ -140,10 +138,11 @@ clean: ## Remove what was installed and cached; templates/ stays
 	rm -rf $(VENV) .local .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# checkov pins boto3, so the scanners get an environment of their own.
+# checkov pins boto3, so the scanners get an environment of their own. What has far more modules than are ever imported is not
+# compiled: Python compiles those that are.
 $(VENV)/audit/installed: $(VENV)/installed locks/audit.txt
 	@$(PYTHON) -m venv $(VENV)/audit
-	@$(VENV)/audit/bin/python $(INSTALL_UNCOMPILED) --requirement locks/audit.txt
+	@$(VENV)/audit/bin/python $(INSTALL) --no-compile --requirement locks/audit.txt
 	@touch $@
 
 $(VENV)/packs/installed: $(VENV)/installed scripts/audit/packs/package-lock.json
@@ -166,12 +165,12 @@ $(VENV)/browser/installed: $(VENV)/installed locks/browser.txt tests/browser/pac
 # The AWS CLI has a botocore of its own, so it gets an environment of its own: tests and bench deploy with it, too.
 $(VENV)/awscli/bin/aws: $(VENV)/installed locks/awscli.txt
 	@$(PYTHON) -m venv $(VENV)/awscli
-	@$(VENV)/awscli/bin/python $(INSTALL_UNCOMPILED) --requirement locks/awscli.txt
+	@$(VENV)/awscli/bin/python $(INSTALL) --no-compile --requirement locks/awscli.txt
 	@touch $@
 
 $(VENV)/uv/installed: locks/uv.txt
 	@$(PYTHON) -m venv $(VENV)/uv
-	@$(VENV)/uv/bin/python $(INSTALL_UNCOMPILED) --requirement locks/uv.txt
+	@$(VENV)/uv/bin/python $(INSTALL) --no-compile --requirement locks/uv.txt
 	@touch $@
 
 # What deploys to AWS and operates there; the workflow installs nothing else.
