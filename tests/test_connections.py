@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 
 import boto3
+import botocore.endpoint
 import pytest
 from botocore.config import Config
 from botocore.exceptions import (
@@ -288,12 +291,26 @@ def test_a_repeated_request_that_stalls_is_talked_about_as_any_other() -> None:
     assert lines[:2] == [f"connecting to {server.host}, try 2", waits]
 
 
-def test_refused_connections_are_tried_as_long_as_their_time_allows() -> None:
-    """By a clock that moves only with the pauses, of which the last one leaves time for a connection."""
-    patience = Patience()
-    ends = [sum(patience.pauses[: number + 1]) + patience.connect for number in range(len(patience.pauses))]
-    assert max(ends) > patience.total - patience.connect
-    assert max(ends) <= patience.total
+def test_refused_connections_are_tried_for_most_of_their_time_and_never_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two rounds, as whoever follows an operation makes them, by a clock that moves with the pauses only."""
+    seconds = [0.0]
+
+    def pause(length: float) -> None:
+        seconds.append(seconds[-1] + length)
+
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=pause))
+    target, _ = reach_host(refuse_connections(), Patience(), clock=lambda: seconds[-1])
+    said_at = [0.0]
+    target.connections.say = lambda _: said_at.append(seconds[-1])
+    for _ in range(2):
+        begun_at = seconds[-1]
+        with pytest.raises(EndpointConnectionError):
+            target.client("cloudformation").describe_stack_events(StackName="stack")
+        assert seconds[-1] - begun_at == 9.5
+        pause(2.0)
+    assert max(after - before for before, after in pairwise([*said_at, seconds[-1]])) < 15
 
 
 def test_an_answer_in_time_is_not_talked_about() -> None:

@@ -89,6 +89,8 @@ def test_what_a_push_samples_runs_in_whole_each_night() -> None:
     assert job["strategy"]["matrix"]["target"] == ["prove", "faults", "conformance", "mutate"]
     assert [step["run"] for step in job["steps"] if "run" in step] == ['make "$TARGET"']
     assert job["steps"][-1]["env"] == {"TARGET": "${{ matrix.target }}"}
+    (python,) = (step for step in job["steps"] if name_action(step) == "actions/setup-python")
+    assert python["with"]["python-version"] == PYTHON
 
 
 def test_no_script_contains_an_expression() -> None:

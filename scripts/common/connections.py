@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .requests import is_read, is_repeatable
+from .requests import is_quick_read, is_repeatable
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ class Connections:
         host = urlsplit(params["url"]).netloc
         if interrupted := getattr(self._thread, "call", None):
             interrupted.has_ended.set()  # Ctrl-C has ended it, of which there is no event
-        has_answered, reads = host in self._answered_hosts, is_read(model)
-        total = self.patience.total_read if has_answered and reads and model.name not in _FOLLOWED else None
-        call = _Call(host, self.clock(), context.get(_REPEATABLE, False), total or self.patience.total)
-        context[_CALL] = self._thread.call = call
+        has_answered, reads = host in self._answered_hosts, is_quick_read(model)
+        is_repeated_here = has_answered and reads and model.name not in _FOLLOWED
+        total = self.patience.total_read if is_repeated_here else self.patience.total
+        context[_CALL] = self._thread.call = call = _Call(host, self.clock(), context.get(_REPEATABLE, False), total)
         # Who calls a function that takes long has set a limit of its own.
         if context["client_config"].read_timeout != self.patience.first_answer:
             return

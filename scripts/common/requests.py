@@ -18,7 +18,9 @@ _ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
 }
 _PREFIXES = {"monitoring": "cloudwatch"}
-_READS = ("Describe", "Get", "List", "Head", "Detect", "Simulate", "Query", "Scan", "Filter", "Batch")
+# What a service that works answers at once.
+_QUICK_READS = ("Describe", "Get", "List", "Head")
+_READS = (*_QUICK_READS, "Detect", "Simulate", "Query", "Scan", "Filter", "Batch")
 # What prepares a deployment, and changes no stack.
 _PREPARATIONS = {
     "cloudformation:CreateChangeSet",
@@ -136,9 +138,9 @@ def is_repeatable(model: Any, params: dict[str, Any]) -> bool:
     return has_token or model.name.startswith((*_READS, *_REPEATABLE))
 
 
-def is_read(model: Any) -> bool:
+def is_quick_read(model: Any) -> bool:
     """Whether a request only reads, and is answered at once by a service that works."""
-    return bool(model.name.startswith(("Describe", "Get", "List", "Head")))
+    return bool(model.name.startswith(_QUICK_READS))
 
 
 def _name_action(model: Any) -> str:

@@ -111,9 +111,11 @@ def _end_failed_plan(
                 change_set.delete_change_set(session.cloudformation, stack, proposal.change_set_id)
         delete_plan_file(path)
     except (UserError, OSError) as error:
-        _, discard = list_plan_commands(session.options.environment, path)
-        kept = f"{error}; the file stays; then delete it with {discard}"
-        leftover = f"{path} cannot be deleted: {error.strerror}" if isinstance(error, OSError) else kept
+        if isinstance(error, OSError):
+            leftover = f"{path} cannot be deleted: {error.strerror}"
+        else:
+            _, discard = list_plan_commands(session.options.environment, path)
+            leftover = f"{error}; the file stays; then delete it with {discard}"
         session.report.announce_step("Used up:", f"the plan in {path}, of which a change set was executed; {leftover}")
     else:
         executed = "of which a change set was executed; the file was deleted"

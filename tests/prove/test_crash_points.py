@@ -150,6 +150,7 @@ def test_a_throttled_call_leaves_what_a_timeout_leaves(monkeypatch: pytest.Monke
     for name in SCENARIOS if PROVES_ALL else ("charged", "redriven"):
         scenario = SCENARIOS[name]
         undisturbed = run_scenario(scenario, {})
+        assert [payment.status for payment in undisturbed.read_payments().values()] == [scenario.ends]
         compare(scenario, undisturbed, {})
         names = {call for call, _ in undisturbed.faults.calls}
         for index, fault in list_plans(undisturbed):
