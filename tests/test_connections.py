@@ -1,6 +1,8 @@
 """Commands at endpoints that refuse, reset, say nothing, or answer late. Sockets are real; the times are short."""
 
 import contextlib
+import gc
+import signal
 import socket
 import struct
 import threading
@@ -311,6 +313,29 @@ def test_refused_connections_are_tried_for_most_of_their_time_and_never_in_silen
         assert seconds[-1] - begun_at == 9.5
         pause(2.0)
     assert max(after - before for before, after in pairwise([*said_at, seconds[-1]])) < 15
+
+
+def test_a_call_that_is_interrupted_is_not_talked_about_any_more() -> None:
+    """Of Ctrl-C the SDK gives no event. A thread that went on would write into what another command prints."""
+    with run_server(say_nothing) as server:
+        target, lines = reach_host(server.host, replace(QUICK, first_answer=40.0, again=0.0))
+        client = target.client("sqs")
+        other_threads = set(threading.enumerate())
+        say = target.connections.say
+
+        def say_and_interrupt(line: str) -> None:
+            say(line)
+            if len(lines) == 1:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        target.connections.say = say_and_interrupt
+        with pytest.raises(KeyboardInterrupt):
+            client.list_queues()
+        gc.collect()
+        for thread in {*threading.enumerate()} - other_threads:
+            if thread.name.endswith("(_say_until_ended)"):
+                thread.join(10)
+                assert not thread.is_alive()
 
 
 def test_an_answer_in_time_is_not_talked_about() -> None:

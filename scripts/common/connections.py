@@ -9,6 +9,7 @@ https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ class Connections:
     # When each line was said.
     _said_at: dict[str, float] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
-    # The last call of each thread.
+    # Whether the last call of each thread has ended.
     _thread: threading.local = field(default_factory=threading.local)
 
     def make_config(self, service: str) -> "Config":
@@ -101,12 +102,15 @@ class Connections:
 
     def _begin(self, model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         host = urlsplit(params["url"]).netloc
-        if interrupted := getattr(self._thread, "call", None):
-            interrupted.has_ended.set()  # Ctrl-C has ended it, of which there is no event
+        if interrupted := getattr(self._thread, "has_ended", None):
+            interrupted.set()  # Ctrl-C has ended it, of which there is no event
         has_answered, reads = host in self._answered_hosts, is_quick_read(model)
         is_repeated_here = has_answered and reads and model.name not in _FOLLOWED
         total = self.patience.total_read if is_repeated_here else self.patience.total
-        context[_CALL] = self._thread.call = call = _Call(host, self.clock(), context.get(_REPEATABLE, False), total)
+        context[_CALL] = call = _Call(host, self.clock(), context.get(_REPEATABLE, False), total)
+        self._thread.has_ended = call.has_ended
+        # Ctrl-C ends the last call of a thread, too: only its request holds it.
+        weakref.finalize(call, call.has_ended.set)
         # Who calls a function that takes long has set a limit of its own.
         if context["client_config"].read_timeout != self.patience.first_answer:
             return
@@ -114,11 +118,11 @@ class Connections:
             # https://github.com/boto/botocore/blob/develop/botocore/httpsession.py: _get_request_timeout
             context["read_timeout"] = self.patience.read if reads else self.patience.answer
         if model.name not in _LONG_POLLS:
-            threading.Thread(target=self._say_until_ended, args=(call,), daemon=True).start()
+            threading.Thread(target=self._say_until_ended, args=(host, call.has_ended), daemon=True).start()
 
-    def _say_until_ended(self, call: _Call) -> None:
-        while not call.has_ended.wait(self.patience.silence):
-            self._say_once(f"waiting for {call.host}, which has not answered yet", after_any_line=True)
+    def _say_until_ended(self, host: str, has_ended: threading.Event) -> None:
+        while not has_ended.wait(self.patience.silence):
+            self._say_once(f"waiting for {host}, which has not answered yet", after_any_line=True)
 
     def _note_answer(self, response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any) -> None:
         if response_dict is not None and (call := context.get(_CALL)):
