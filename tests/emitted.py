@@ -5,11 +5,20 @@ import re
 from pathlib import Path
 from typing import Any
 
-import cfn_flip
+import yaml
+from cfn_tools.yaml_loader import CfnYamlLoader
 
 ROOT = Path(__file__).resolve().parents[1]
 NESTED = ("security", "data", "compute", "workflow", "monitoring")
 TEMPLATES = ("parent", *NESTED, "artifacts")
+
+
+class _Loader(yaml.CSafeLoader):
+    """Reads templates as cfn-flip does, but with libyaml, which is ten times as fast."""
+
+    yaml_constructors = CfnYamlLoader.yaml_constructors
+    yaml_multi_constructors = CfnYamlLoader.yaml_multi_constructors
+
 
 _folder = ROOT / "templates"
 _loaded: dict[str, dict[str, Any]] = {}
@@ -41,7 +50,10 @@ def load_template(name: str) -> dict[str, Any]:
         if path.exists():
             _loaded[name] = json.loads(path.read_text(encoding="utf-8"))
         else:
-            _loaded[name] = cfn_flip.load((_folder / f"{name}.yaml").read_text(encoding="utf-8"))[0]
+            text = (_folder / f"{name}.yaml").read_text(encoding="utf-8")
+            document = yaml.load(text, Loader=_Loader)  # noqa: S506 - it extends the safe loader
+            # Plain dicts: each look into a mapping of cfn-flip creates a class.
+            _loaded[name] = json.loads(json.dumps(document))
     return _loaded[name]
 
 

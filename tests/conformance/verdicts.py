@@ -35,7 +35,7 @@ class Summary:
 
 def load_disagreements(kind: str) -> dict[str, str]:
     """Return the known disagreements of a kind: the reason for each case."""
-    reasons = yaml.safe_load(_LISTED.read_text(encoding="utf-8"))[kind]
+    reasons = yaml.load(_LISTED.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)[kind]
     return {str(case): str(reason) for case, reason in (reasons or {}).items()}
 
 
