@@ -14,7 +14,7 @@ from .bootstrap_change import BootstrapProposal, propose_change
 from .both_stacks import PlatformPlan, execute_both, join_plans, save_both
 from .change_set import Overtaken, create_change_set, remove_abandoned
 from .deletion_protection import find_late_protection
-from .deployment_options import ARTIFACTS_STACK, Deployed
+from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
 from .drift import describe_drift, describe_last_detection, describe_missing_drift
 from .execute import confirm_plans, keep_protected, record_deployment, report_unused_names
 from .execution_options import (
@@ -50,7 +50,7 @@ from .stack import (
 )
 from .stack_safeguards import describe_shift_alarms, find_protected_paths, find_rollback_triggers
 from .statuses import list_commands
-from .upload import upload_package
+from .upload import upload_missing, upload_package
 from .validate import check_fresh, check_lint
 
 # How often a deployment that waits is planned again because another one was faster.
@@ -63,6 +63,8 @@ class _Packaged:
 
     tree: templates.Tree
     template_url: str
+    # The files that an execution of the change set reads; None for a plan that is not to be executed.
+    package: Package | None
     # The location of the template of the second change set after an import; empty without one.
     late_template_url: str
     # What it rests on: the role and the state of the artifacts stack.
@@ -134,10 +136,11 @@ def _upload_package(
     needs_all = session.options.out or is_same or not session.options.only_plan
     uploaded = first if needs_all else repackage_for_plan(first)
     _upload_files(session, uploaded)
+    executable = uploaded if session.options.out or not session.options.only_plan else None
     late_template_url = packaged.template_url if imported else ""
     role_arn = artifacts.outputs.get("ServiceRoleArn", "")
     tree = planning.parse_package(first)
-    return _Packaged(tree, uploaded.template_url, late_template_url, role_arn, artifacts.state, imported)
+    return _Packaged(tree, uploaded.template_url, executable, late_template_url, role_arn, artifacts.state, imported)
 
 
 def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: BootstrapProposal | None) -> Deployed:
@@ -283,10 +286,23 @@ def _upload_files(session: Session, packaged: Package) -> None:
     report.announce_step("Validating", f"{len(list(options.templates.glob('*.yaml')))} templates with cfn-lint")
     for finding in check_lint(options.templates):
         report.announce_step("Warning", finding)
-    layers = bool(packaged.layers) and options.parameters.get("Gateway") == "stripe"
+    layers = _needs_layers(options, packaged)
     report.announce_step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
     uploaded = upload_package(packaged, session.target.client("s3"), session.target.account, layers=layers)
     report.announce_step("Uploaded", _describe_upload(uploaded, len(packaged.files)))
+
+
+def _upload_missing_files(session: Session, packaged: Package) -> None:
+    """Upload again what another deployment has deleted before there was a change set that needs it."""
+    layers = _needs_layers(session.options, packaged)
+    s3, account = session.target.client("s3"), session.target.account
+    if uploaded := upload_missing(packaged, s3, account, layers=layers):
+        files = f"{uploaded} {'file' if uploaded == 1 else 'files'}"
+        session.report.announce_step("Uploaded", f"{files} again, which were deleted meanwhile")
+
+
+def _needs_layers(options: DeploymentOptions, packaged: Package) -> bool:
+    return bool(packaged.layers) and options.parameters.get("Gateway") == "stripe"
 
 
 def _describe_upload(uploaded: int, total: int) -> str:
@@ -334,6 +350,8 @@ def _deploy_changes(
                 for notice in describe_missing_drift(StackChanges(stack.name), before.tree, options.environment):
                     report.announce_step("Warning", notice)
             return _deploy_bootstrap(session, stack, bootstrap_proposal)
+        if packaged.package is not None:
+            _upload_missing_files(session, packaged.package)
         check_imported(proposal.changes, packaged.imported)
         notices += describe_imports(packaged.imported, options.environment)
         notices += _describe_moves(session, before, compared)

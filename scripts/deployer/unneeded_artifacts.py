@@ -25,10 +25,15 @@ def find_unneeded_artifacts(
     s3: S3Client, destination: Destination, account: str, kept_keys: Iterable[str]
 ) -> frozenset[str]:
     """Return the keys of the objects that are not in ``kept_keys``."""
+    return list_artifacts(s3, destination, account).difference(kept_keys)
+
+
+def list_artifacts(s3: S3Client, destination: Destination, account: str) -> frozenset[str]:
+    """Return the keys of all objects of a destination."""
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=destination.bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"
     )
-    return frozenset(item["Key"] for page in pages for item in page.get("Contents", [])).difference(kept_keys)
+    return frozenset(item["Key"] for page in pages for item in page.get("Contents", []))
 
 
 def delete_artifacts(s3: S3Client, destination: Destination, account: str, keys: Iterable[str]) -> None:

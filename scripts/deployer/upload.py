@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,7 @@ from scripts.common.waiting import poll_with_backoff
 from .layer import build_layer
 from .package import Package
 from .stack import WORKERS
+from .unneeded_artifacts import list_artifacts
 
 # S3 asks to repeat an upload that conflicts with another one.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -66,6 +68,21 @@ def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool
         contents |= {key: partial(build_layer, requirements) for key, requirements in package.layers.items()}
     with ThreadPoolExecutor(WORKERS) as pool:
         return sum(pool.map(upload_file, contents, contents.values()))
+
+
+def upload_missing(package: Package, s3: S3Client, account: str, *, layers: bool = False) -> int:
+    """Upload again the files of an uploaded package that are in the bucket no longer, and return how many.
+
+    A deployment deletes what it does not need unless it sees the change set of another one. So whoever has created a
+    change set calls this: what was deleted before is uploaded again, and nothing is deleted from then on.
+    """
+    uploaded_keys = list_artifacts(s3, package.destination, account)
+    missing = replace(
+        package,
+        files={key: content for key, content in package.files.items() if key not in uploaded_keys},
+        layers={key: requirements for key, requirements in package.layers.items() if key not in uploaded_keys},
+    )
+    return upload_package(missing, s3, account, layers=layers) if missing.files or layers else 0
 
 
 def _is_uploaded(s3: S3Client, bucket: str, account: str, key: str, checksum: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.stacks import STACK, ChangeSet, Stack
-from tests.deployer.conftest import BUCKET, Command, add_platform
+from tests.deployer.conftest import BUCKET, Command, add_platform, package_release
 from tests.deployer.releases import edit_harmlessly
 
 NAME = "payment-platform-dev"
@@ -41,6 +41,8 @@ def test_a_deployment_keeps_the_files_of_the_next_one(
     stack = add_platform(aws, edit_harmlessly)
 
     def let_another_deployment_come() -> None:
+        if "ExecuteChangeSet" not in [operation for operation, _ in aws.calls]:
+            return
         del aws.before["ListObjectsV2"]
         aws.objects[f"{BUCKET}/{KEY}"] = "the next release"
         act(aws, stack)
@@ -56,6 +58,24 @@ def test_a_deployment_without_another_one_deletes_what_nothing_needs(command: Co
     aws.objects[f"{BUCKET}/{KEY}"] = "long ago"
     assert "stays in the artifact bucket" not in command("dev", "--yes", code=0).stdout
     assert f"{BUCKET}/{KEY}" not in aws.objects
+
+
+@pytest.mark.parametrize("plan", [[], ["--plan", "--out", "saved.json"]])
+def test_files_that_were_deleted_before_the_change_set_could_be_seen_are_uploaded_again(
+    command: Command, aws: Service, plan: list[str]
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    needed = {f"{BUCKET}/{key}" for key in package_release(None, "dev").files}
+
+    def delete_files() -> None:
+        del aws.before["DescribeChangeSet"]
+        for key in needed:
+            del aws.objects[key]
+
+    aws.before["DescribeChangeSet"] = delete_files
+    output = command("dev", *(plan or ["--yes"]), code=2 if plan else 0).output
+    assert f"Uploaded {len(needed)} files again, which were deleted meanwhile\n" in output
+    assert needed <= set(aws.objects)
 
 
 def test_a_deletion_whose_status_lags_behind_its_events_deletes_the_files(command: Command, aws: Service) -> None:
