@@ -35,7 +35,8 @@ def parse_template(text: str | Template) -> Template:
     Raises ``UserError`` for a text that CloudFormation would not take for a template.
     """
     # A copy for each caller: callers write into it.
-    return to_plain_types(text if isinstance(text, dict) else _load_text(text))  # type: ignore[no-any-return]
+    template: Template = to_plain_types(text) if isinstance(text, dict) else json.loads(_convert_to_json(text))
+    return template
 
 
 class _Loader(yaml.CSafeLoader):
@@ -61,14 +62,15 @@ _Loader.add_multi_constructor("!", yaml_loader.multi_constructor)
 
 
 @lru_cache(maxsize=64)
-def _load_text(text: str) -> Template:
-    """Cached, because a deployment parses the same text up to ten times."""
+def _convert_to_json(text: str) -> str:
+    """Return a template as JSON. Cached, because a deployment parses the same text up to ten times."""
     try:
         document = json.loads(text)
     except ValueError:
         try:
             document = to_plain_types(_Loader(text).get_single_data())
-        except (yaml.YAMLError, RecursionError) as error:
+        # The last two are for a value that its tag does not fit, such as !!int x.
+        except (yaml.YAMLError, RecursionError, ValueError, AttributeError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f" in line {mark.line + 1}" if mark else ""
             raise UserError(f"not a template{line}: {getattr(error, 'problem', None) or error}") from error
@@ -76,7 +78,10 @@ def _load_text(text: str) -> Template:
         raise UserError("not a template: it is nested too deeply") from None
     if not isinstance(document, dict):
         raise UserError("not a template: it is no mapping")
-    return document
+    try:
+        return json.dumps(document)
+    except TypeError as error:  # such as !!binary, which JSON has no value for
+        raise UserError(f"not a template: {error}") from error
 
 
 def to_plain_types(value: Any) -> Any:
