@@ -14,6 +14,7 @@ from tests.deployer.releases import edit_harmlessly
 
 
 def test_a_first_deployment(command: Command, aws: Service) -> None:
+    aws.events_per_page = 4
     assert_golden("first_deployment.txt", command("dev", "--yes", code=0).stdout)
     assert aws.remaining_names == []
     (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]

@@ -38,7 +38,7 @@ def end_root(status: str) -> ScriptedEvent:
 
 def make_service(*script: ScriptedEvent, status: str = "REVIEW_IN_PROGRESS") -> CloudFormation:
     """Return a service with a change set whose execution has these events, one for each poll."""
-    aws = CloudFormation()
+    aws = CloudFormation(events_per_page=4)
     root = SimulatedStack(NAME, ARN, status)
     root.nested["Data"] = SimulatedStack("data", "arn:data", status, "Data", root=root)
     aws.stacks[ARN] = root

@@ -24,6 +24,7 @@ def test_the_plan_of_a_replacement_in_a_nested_stack_names_the_data_that_is_lost
 
 def test_the_plan_contains_every_page_of_every_nested_change_set(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
+    aws.changes_per_page = 3
     aws.slow = {"": 2, "Data": 3, "Monitoring": 1}
     assert_golden("plan_first.txt", command("dev", "--plan", code=2).stdout)
     # The change set created a stack in review, which is deleted with it.

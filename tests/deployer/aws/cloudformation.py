@@ -48,7 +48,9 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     slow: dict[str, int] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
     scripted_answers: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
-    changes_per_page: int = 3
+    # Large enough for most answers; the tests of pages make them smaller.
+    changes_per_page: int = 100
+    events_per_page: int = 100
     # Resources that an answer with property values omits, as AWS was recorded to do (tests/conformance), and whether it
     # says so; and whether a refused change set lists its changes.
     without_values: set[str] = field(default_factory=set)
@@ -399,7 +401,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
                 self.silent -= 1
             else:
                 self.waiting.pop(0)()
-        return make_page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
+        return make_page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, self.events_per_page)
 
     def delete_stack(self, StackName: str, ClientRequestToken: str = "") -> None:
         stack = self.find_stack(StackName)
