@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ENV    ?= dev
-# Only what is in a lock, by its hash; source is built only where a rule says so.
-INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+# Only what is in a lock, by its hash; source is built only where a rule says so. Nothing is compiled: most modules are never
+# imported, and Python compiles those that are.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-compile
 
 # Twice the two cores that CI has: about half of the workers wait for an emulator, whose tests stay on one worker.
 PARALLEL := -n 4 --dist loadgroup
@@ -13,7 +14,7 @@ PARALLEL := -n 4 --dist loadgroup
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page environments test test-fast prove compatible backlog express conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
+.PHONY: help demo page environments test test-all test-fast prove compatible backlog express conformance faults ops-test audit mutate browser-test chromium check generate pictures validate format lint types \
         lock lock-check sbom bench load demands simulate reading deploy local-stop clean
 
 help:  ## List all targets
@@ -28,11 +29,14 @@ demo: $(VENV)/installed  ## Deploy to the AWS emulator and run sample payments, 
 page: $(VENV)/installed  ## Open the live page of a running emulator; PORT=NUMBER
 	@scripts/python.sh scripts.page $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run the tests, end-to-end tests included
+test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run the tests of each push, end-to-end tests included
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not nightly'
+
+test-all: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, those of each night included: more than half an hour
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/installed  ## Run the tests that take no emulator, no deployment and no exhaustive search: seconds
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not nightly'
 
 prove: $(VENV)/installed  ## Inject every fault into the payment core, and print the figures
 	EVERY_PAIR=1 $(BIN)/python -m pytest tests/prove $(PARALLEL) --show-capture=no
@@ -67,7 +71,7 @@ browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown 
 
 # What is quick to fail comes first, then what takes long, side by side. The end-to-end tests and the planting of defects
 # run once: the audit judges what they recorded in `test`, from a folder that is new each time. Each recording of AWS is compared
-# in `test`, too; what makes more of the same runs each night (.github/workflows/nightly.yml).
+# in `test`, too; what takes longer runs each night (.github/workflows/nightly.yml).
 check:  ## Everything that CI runs on each push
 	@$(MAKE) --no-print-directory --jobs 2 environments
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
@@ -138,11 +142,10 @@ clean: ## Remove what was installed and cached; templates/ stays
 	rm -rf $(VENV) .local .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# checkov pins boto3, so the scanners get an environment of their own. What has far more modules than are ever imported is not
-# compiled: Python compiles those that are.
+# checkov pins boto3, so the scanners get an environment of their own.
 $(VENV)/audit/installed: $(VENV)/installed locks/audit.txt
 	@$(PYTHON) -m venv $(VENV)/audit
-	@$(VENV)/audit/bin/python $(INSTALL) --no-compile --requirement locks/audit.txt
+	@$(VENV)/audit/bin/python $(INSTALL) --requirement locks/audit.txt
 	@touch $@
 
 $(VENV)/packs/installed: $(VENV)/installed scripts/audit/packs/package-lock.json
@@ -165,12 +168,12 @@ $(VENV)/browser/installed: $(VENV)/installed locks/browser.txt tests/browser/pac
 # The AWS CLI has a botocore of its own, so it gets an environment of its own: tests and bench deploy with it, too.
 $(VENV)/awscli/bin/aws: $(VENV)/installed locks/awscli.txt
 	@$(PYTHON) -m venv $(VENV)/awscli
-	@$(VENV)/awscli/bin/python $(INSTALL) --no-compile --requirement locks/awscli.txt
+	@$(VENV)/awscli/bin/python $(INSTALL) --requirement locks/awscli.txt
 	@touch $@
 
 $(VENV)/uv/installed: locks/uv.txt
 	@$(PYTHON) -m venv $(VENV)/uv
-	@$(VENV)/uv/bin/python $(INSTALL) --no-compile --requirement locks/uv.txt
+	@$(VENV)/uv/bin/python $(INSTALL) --requirement locks/uv.txt
 	@touch $@
 
 # What deploys to AWS and operates there; the workflow installs nothing else.

@@ -1,6 +1,7 @@
 """Options, hooks and fixtures of all tests."""
 
 import functools
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from tests.emitted import NESTED, ROOT, load_template
 
 # Folders whose tests start an emulator, or try every case; tests that run the deployer's commands are slow as well.
 SLOW = {"e2e", "local", "mutations", "ops", "prove"}
+
+# What `make test` selects; the audit needs the recordings of no other test.
+OF_A_PUSH = "not nightly"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,12 +63,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fail a worker whose pytest-xdist ignores the groups: each emulator would be started once on every worker."""
     if getattr(session.config.option, "loadgroup", False):
-        for item in session.items:
-            for group in item.iter_markers("xdist_group"):
-                if not item.nodeid.endswith(f"@{group.args[0]}"):
-                    raise pytest.UsageError(f"{item.nodeid} is not in the group {group.args[0]} of pytest-xdist")
+        _check_groups(session.items)
+    # What was imported and collected stays: the collector of garbage need not look through it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+def _check_groups(items: list[pytest.Item]) -> None:
+    """Fail a worker whose pytest-xdist ignores the groups: each emulator would be started once on every worker."""
+    for item in items:
+        for group in item.iter_markers("xdist_group"):
+            if not item.nodeid.endswith(f"@{group.args[0]}"):
+                raise pytest.UsageError(f"{item.nodeid} is not in the group {group.args[0]} of pytest-xdist")
 
 
 def _emulator_of(item: pytest.Item) -> str:
@@ -76,14 +87,15 @@ def _emulator_of(item: pytest.Item) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Mark the recordings as complete if all tests ran and passed: the audit uses no others."""
+    """Mark the recordings as complete if all tests of a push ran and passed: the audit uses no others."""
     folder = os.environ.get("RECORDINGS")
     if not folder or hasattr(session.config, "workerinput") or exitstatus != pytest.ExitCode.OK:
         return
     leaving_out = (
         "file_or_dir", "keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly",
     )  # fmt: skip
-    if not any(getattr(session.config.option, option, None) for option in leaving_out):
+    options = [getattr(session.config.option, option, None) for option in leaving_out]
+    if not any(option and option != OF_A_PUSH for option in options):
         from scripts.audit import recorded_runs
 
         recorded_runs.mark_complete(Path(folder))

@@ -51,12 +51,19 @@ SITUATIONS = {
 RUNS = [(situation, name) for situation, names in SITUATIONS.items() for name in names]
 
 
+# The runs that `make test` disturbs.
+SAMPLED_RUNS = {("change", "deploy"), ("change", "destroy")}
+
+
 def group_runs(runs: Iterable[tuple[str, str]]) -> list[Any]:
     """Return the runs as parameters that keep each on one worker, where what it does undisturbed is recorded once."""
-    return [
-        pytest.param(situation, name, id=f"{name}: {situation}", marks=pytest.mark.xdist_group(f"{name}: {situation}"))
-        for situation, name in runs
-    ]
+    parameters = []
+    for situation, name in runs:
+        marks = [pytest.mark.xdist_group(f"{name}: {situation}")]
+        if (situation, name) not in SAMPLED_RUNS:
+            marks.append(pytest.mark.nightly)
+        parameters.append(pytest.param(situation, name, id=f"{name}: {situation}", marks=marks))
+    return parameters
 
 
 # What a last line may claim.

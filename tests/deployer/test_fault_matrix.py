@@ -2,7 +2,8 @@
 
 Each cell is one command in one situation, with one kind of fault at all calls of one operation: from its first call, or
 from its first call after the execution of the last change set has been requested. `make faults` strikes every cell;
-otherwise each 31st of them, in turn. Besides, credentials end at any call, so that what would tidy up fails as well.
+otherwise each 31st of them, in turn, and on each push those of two commands. Besides, credentials end at any call, so
+that what would tidy up fails as well.
 """
 
 import functools
@@ -19,7 +20,7 @@ from tests.deployer.aws.faults import KINDS, Fault
 from tests.deployer.disturbed_runs import EVERY_CELL, RUNS, Run, group_runs
 
 SHARE = 31
-# `make test` ends the credentials at one of so many calls.
+# Without `make faults`, the credentials end at one of so many calls.
 CALLS = 101
 
 
@@ -62,6 +63,7 @@ def test_a_command_that_a_fault_strikes_says_what_is_true(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["deploy", "apply"])
 def test_a_command_whose_credentials_end_says_what_is_true(name: str, tmp_path: Path) -> None:
     """In both stacks; from any call on, every request is refused."""

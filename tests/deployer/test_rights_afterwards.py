@@ -41,6 +41,9 @@ CONTINUES = (
 )
 NOT_DEPLOYED = f"; {PLATFORM} will not be deployed; when {ARTIFACTS} is complete, continue with scripts/deploy.sh dev\n"
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 
 def count_executions(aws: Service) -> int:
     return len(aws.find_requests("ExecuteChangeSet"))

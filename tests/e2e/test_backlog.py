@@ -32,7 +32,7 @@ from tests.e2e.situations import HOUR
 from tests.payments.stripe_cases import KnownKey
 from tests.payments.stripe_server import Stripe
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 API_KEY = "sk_test_of_a_backlog"
 # By default few enough for two cores, whose emulator settles about ten a second.

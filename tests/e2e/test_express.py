@@ -24,9 +24,9 @@ from scripts.page.server import serve_page
 from tests.e2e.conftest import ENVIRONMENT, Platform, run_stripe_platform
 from tests.payments.stripe_server import Stripe
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
-# By default few enough for `make test`; the emulator settles about ten a second.
+# By default few enough for `make test-all`; the emulator settles about ten a second.
 PAYMENTS = int(os.environ.get("EXPRESS_PAYMENTS", "40"))
 DECLINED = PAYMENTS // 10
 TYPES = ("express", "standard-after-express", "standard")

@@ -25,7 +25,7 @@ from tests.e2e.conftest import ENVIRONMENT, Platform, run_stripe_platform
 from tests.e2e.situations import reconcile
 from tests.payments.stripe_server import Stripe
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 API_KEY = "sk_test_of_an_outage"
 WAIT_SCALE = 0.5

@@ -141,6 +141,7 @@ def fill_placeholders(text: str, words: dict[str, str]) -> str:
 
 
 @pytest.mark.e2e
+@pytest.mark.nightly
 @pytest.mark.parametrize("section", COMMANDS_BY_SECTION)
 def test_each_command_gives_the_output_that_is_shown(section: str, desk: Desk, record_property: Any) -> None:
     record_property(COMMANDS, len(COMMANDS_BY_SECTION[section]))
@@ -167,6 +168,7 @@ def test_each_command_gives_the_output_that_is_shown(section: str, desk: Desk, r
 
 
 @pytest.mark.e2e
+@pytest.mark.nightly
 def test_a_command_that_is_only_checked_cannot_be_executed_and_must_be_valid(desk: Desk) -> None:
     only_checked = [
         command.text for commands in COMMANDS_BY_SECTION.values() for command in commands if not command.is_executable
@@ -181,6 +183,7 @@ def test_a_command_that_is_only_checked_cannot_be_executed_and_must_be_valid(des
 
 
 @pytest.mark.e2e
+@pytest.mark.nightly
 def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Desk) -> None:
     """The section on restoring relies on it: a payment that is behind its ledger takes no step."""
     dynamodb, table = desk.platform.client("dynamodb"), "dynamodb-transactions-local"

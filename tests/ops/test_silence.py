@@ -14,7 +14,7 @@ from tests.ops import conftest
 from tests.ops.conftest import PERIOD_SECONDS, Subscriber, read_rung_alarms, run_schedule, wait_until
 from tests.ops.situations import put_metric
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 PAYMENTS = 1_000
 AT_ONCE = 4

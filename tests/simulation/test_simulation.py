@@ -157,6 +157,7 @@ def test_a_crashed_attempt_holds_its_payment_until_the_lease_is_over(
     assert min(late_claims) >= 0
 
 
+@pytest.mark.nightly
 def test_a_quota_that_is_raised_throttles_nothing_that_the_default_does(rules: Rules) -> None:
     scenario = Scenario(per_second=700, outage_seconds=0, lead_seconds=0, after_seconds=60)
     default, raised = simulate(scenario, rules), simulate(scenario.with_raised_quotas(), rules)
