@@ -15,6 +15,7 @@ from .abandoned import group_plans, is_abandoned, list_change_sets
 from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
+from .last_deployment import load_deployment
 from .plan.compare import compare_stacks
 from .plan.model import Plan, StackChanges, count_changes
 from .plan.recreation import find_fixed_name, list_identifiers
@@ -54,14 +55,20 @@ class Deletion:
     # The types of those that were purged, and how many exist on because they are not this environment's alone.
     purged: tuple[str, ...] = ()
     foreign_count: int = 0
+    # How many of its files were in the artifact bucket.
+    file_count: int = 0
 
     @property
     def message(self) -> str:
         """What was deleted and what is left, as the end of a sentence that begins with the stack's name."""
         if self.had_stack:
             results = ["deleted"]
+        elif self.purged or self.file_count:
+            results = ["there was no stack"]
+            if self.file_count:
+                results.append(f"{format_count(self.file_count, 'file')} deleted from the artifact bucket")
         else:
-            results = ["there was no stack" if self.purged else "not deployed; nothing was deleted"]
+            results = ["not deployed; nothing was deleted"]
         if self.retained:
             results.append(f"{describe_types(self.retained)} retained outside the stack")
         if self.purged:
@@ -96,16 +103,16 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         _drop_review(cloudformation, stack, options.environment)
     purged: list[str] = []
     try:
+        # Also without a stack: an earlier deletion may have ended before this.
+        file_count = _tidy_up(options, stack.id, target, report)
         if store:
             purged = _delete_leftovers(store, leftovers, options.environment, report)
-        if stack.exists:
-            _tidy_up(options, stack.id, target, report)
     except KeyboardInterrupt:
-        again = f"run {suggest_command('destroy', options.environment, '--purge')}"
-        rest = f"but what it leaves may remain: {again}" if store else "but its files may remain in the artifact bucket"
-        raise UserError(f"interrupted; {stack.name} is deleted, {rest}") from None
+        rest = "what it leaves" if options.purge else "its files in the artifact bucket"
+        again = _suggest_repetition(options)
+        raise UserError(f"interrupted; {stack.name} is deleted, but {rest} may remain; run {again}") from None
     retained = _list_retained_types(deployed) if deployed and not store else ()
-    return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours))
+    return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours), file_count)
 
 
 def _show_plan(
@@ -130,13 +137,21 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
     """Delete the stack, and show its events until it is deleted. Raises ``DeploymentFailed`` if it is not."""
     cloudformation, stack = target.client("cloudformation"), tree.stack
     reader = EventReader(cloudformation, stack.id, tree)
-    _begin_deletion(cloudformation, stack, options.environment)
     watch = target.watch
-    with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
-        following = FollowOptions(
-            options.environment, receive_events, target.poll_seconds, watch=watch, find_loss=target.find_loss
-        )
-        follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
+    try:
+        _begin_deletion(cloudformation, stack, options.environment)
+        with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
+            following = FollowOptions(
+                options.environment, receive_events, target.poll_seconds, watch=watch, find_loss=target.find_loss
+            )
+            follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
+    except StillRunning as error:
+        rest = "its files and what it leaves" if options.purge else "its files"
+        raise StillRunning(f"{error}; once the stack is gone, delete {rest}: {_suggest_repetition(options)}") from error
+
+
+def _suggest_repetition(options: DeletionOptions) -> str:
+    return suggest_command("destroy", options.environment, *(["--purge"] if options.purge else []))
 
 
 def _drop_deleted(changes: StackChanges, tree: StackTree) -> StackChanges:
@@ -211,8 +226,8 @@ def _check_unchanged(cloudformation: CloudFormationClient, shown: StackTree, opt
     if _list_states(current) != _list_states(shown):
         before, after = (tree.stack.status or "not deployed" for tree in (shown, current))
         change = f"is {after}, and was {before} when it was shown" if after != before else "was deployed meanwhile"
-        again = suggest_command("destroy", options.environment, *(["--purge"] if options.purge else []))
-        raise UserError(f"{options.stack_name} {change}; nothing was deleted; see what is lost now: {again}")
+        lost = f"see what is lost now: {_suggest_repetition(options)}"
+        raise UserError(f"{options.stack_name} {change}; nothing was deleted; {lost}")
 
 
 def _list_states(tree: StackTree) -> list[tuple[str, str, str]]:
@@ -228,13 +243,24 @@ def _delete_leftovers(
         try:
             existed = store.delete(leftover)
         except (*AWS_ERRORS, UserError) as error:
-            reason = describe_error(error)
-            again = f"{suggest_command('destroy', environment, '--purge')} deletes the rest"
-            raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
+            if state := _describe_failed_deletion(store, leftover, error):
+                again = f"{suggest_command('destroy', environment, '--purge')} deletes the rest"
+                raise UserError(f"{leftover} {state}: {describe_error(error)}; {again}") from error
+            existed = True
         step, detail = store.describe_deletion(leftover)
         report.announce_step(*((step, detail) if existed else ("Purged", f"{leftover}: it was deleted with its stack")))
         purged += [leftover.resource_type] if existed else []
     return purged
+
+
+def _describe_failed_deletion(store: Leftovers, leftover: Leftover, error: Exception) -> str:
+    """Return what a deletion that has failed left of it; empty if it is deleted, and only the answer was lost."""
+    if isinstance(error, UserError):
+        return "is not deleted"
+    try:
+        return "" if store.is_deleted(leftover) else "is not deleted"
+    except (*AWS_ERRORS, UserError):
+        return "may not be deleted"
 
 
 def _begin_deletion(cloudformation: CloudFormationClient, stack: Stack, environment: str) -> None:
@@ -354,12 +380,15 @@ def _advise_retained(fate: str, count: int, environment: str) -> str:
     return f"{resources}; the next deployment creates new ones; to delete {them} for good: {purge}"
 
 
-def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Reporter) -> None:
-    """Delete the artifacts and the record. An error is only reported, because the stack is deleted already.
+def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Reporter) -> int:
+    """Delete the artifacts and the record, and return how many artifacts were deleted.
+
+    An error is only reported, because the stack is deleted already, or there was none.
 
     They stay if there is a stack again, or its first plan: those are its files.
     """
     cloudformation, s3, account = target.client("cloudformation"), target.client("s3"), target.account
+    title = "Deleted," if stack_id else "No stack,"
     try:
         bucket = describe_stack(cloudformation, ARTIFACTS_STACK).outputs.get("BucketName", "")
         destination = target.destination(bucket, options.environment)
@@ -369,10 +398,21 @@ def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Re
         # The status of the deleted stack may lag behind its last event.
         if again.status and again.id != stack_id:
             exists = f"{options.stack_name} was created again ({again.status})"
-            report.announce_step("Deleted,", f"but its files stay in the artifact bucket: {exists}")
-            return
+            report.announce_step(title, f"but its files stay in the artifact bucket: {exists}")
+            return 0
         delete_artifacts(s3, destination, account, keys)
-        if options.record:
+        if options.record and _is_recorded_here(options.record, target):
             options.record.unlink(missing_ok=True)
+        return len(keys)
     except (*AWS_ERRORS, OSError) as error:
-        report.announce_step("Deleted,", f"but the cleanup failed: {describe_error(error)}")
+        report.announce_step(title, f"but the cleanup failed: {describe_error(error)}")
+        return 0
+
+
+def _is_recorded_here(record: Path, target: Target) -> bool:
+    """Whether the record, if it can be read, is of a deployment to this account and Region."""
+    try:
+        last = load_deployment(record)
+    except UserError:
+        return True
+    return (last.account, last.region) == (target.account, target.region)

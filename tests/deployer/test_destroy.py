@@ -1,5 +1,9 @@
 """The deletion of an environment."""
 
+import functools
+import json
+import re
+import signal
 from datetime import timedelta
 
 import pytest
@@ -14,7 +18,8 @@ from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
-from tests.deployer.releases import edit_with_loss
+from tests.deployer.disturbed_runs import end_operation, send_signal
+from tests.deployer.releases import edit_harmlessly, edit_with_loss
 
 NAME = "payment-platform-dev"
 
@@ -159,7 +164,8 @@ def test_a_deletion_of_which_nothing_can_be_read_any_more_says_how_to_see_it(com
     assert "whether the deletion began could not be read: not authorized: cloudformation:DescribeStacks" in refused
     assert refused.endswith(
         "see scripts/status.sh dev; termination protection is off: if the stack stays, switch it on: "
-        f"aws cloudformation update-termination-protection --stack-name {NAME} --enable-termination-protection\n"
+        f"aws cloudformation update-termination-protection --stack-name {NAME} --enable-termination-protection; "
+        "once the stack is gone, delete its files: scripts/destroy.sh dev\n"
     )
 
 
@@ -291,3 +297,53 @@ def test_termination_protection_is_restored_if_the_deletion_is_refused(command: 
     aws.errors = {"DeleteStack": [Refused("AccessDenied", "not you", 403)]}
     command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy", code=1)
     assert stack.protected
+
+
+def list_files(aws: Service) -> list[str]:
+    return [key for key in aws.objects if "/dev/" in key]
+
+
+@pytest.mark.parametrize("is_purged", [False, True])
+def test_the_files_and_the_record_are_deleted_whatever_comes_after_the_stack(
+    command: Command, aws: Service, is_purged: bool
+) -> None:
+    """A purge that fails, or an interrupt, ended a deletion before them, and the next one found no stack."""
+    add_platform(aws, edit_harmlessly)
+    command("dev", "--yes", code=0)
+    assert list_files(aws)
+    assert list((command.folder / "deployed").iterdir())
+    if is_purged:
+        aws.faults["dynamodb:DeleteTable"] = Fault("denied")
+        names = re.findall(r"--destroys (\S+)", command("dev", "--purge", "--yes", script="destroy", code=1).stderr)
+        confirmed = [word for name in names for word in ("--destroys", name)]
+        failed = command("dev", "--purge", "--yes", *confirmed, script="destroy", code=1)
+        assert "is not deleted: not authorized" in failed.stderr
+    else:
+        aws.before["DescribeStackEvents"] = functools.partial(interrupt_deletion, aws)
+        interrupted = command("dev", "--yes", "--destroys", NAME, script="destroy", code=3)
+        assert interrupted.stderr.endswith("; once the stack is gone, delete its files: scripts/destroy.sh dev\n")
+        assert list_files(aws)
+        aws.before.clear()
+        end_operation(aws)
+        again = command("dev", "--yes", script="destroy", code=0).stdout
+        assert re.match(
+            rf"{NAME}: there was no stack; \d+ files deleted from the artifact bucket", again.splitlines()[-1]
+        )
+    assert list_files(aws) == []
+    assert list((command.folder / "deployed").iterdir()) == []
+
+
+def interrupt_deletion(aws: Service) -> None:
+    if aws.find_requests("DeleteStack"):
+        send_signal(signal.SIGINT)
+
+
+def test_the_record_of_another_account_stays(command: Command, aws: Service) -> None:
+    """Who destroys in the wrong account, where there is no such environment, keeps the record of the right one."""
+    add_platform(aws, edit_harmlessly)
+    command("dev", "--yes", code=0)
+    (record,) = (command.folder / "deployed").iterdir()
+    document = json.loads(record.read_text())
+    record.write_text(json.dumps(document | {"account": "210987654321"}))
+    command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
+    assert record.exists()

@@ -1,6 +1,7 @@
 """A failed first deployment does not block the next, however AWS rolls it back, and its leftovers are purged."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any
@@ -21,6 +22,7 @@ from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import DENIED, RESET_AFTER, RESET_BEFORE, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.settings import ACCOUNT, REGION, START
 from tests.deployer.aws.stacks import Stack
@@ -323,6 +325,81 @@ def test_recovery_points_of_other_resources_keep_their_vault(command: Command, a
     _, report = purge(command, confirm_all)
     assert f"has recovery points of other resources than this environment's tables: {foreign_table}\n" in report
     assert (aws.holdings.find_names(), len(aws.holdings.resources[VAULT].contents)) == ({VAULT[1]}, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("AWS::DynamoDB::Table", TABLES[0]),
+        ("AWS::SQS::Queue", "payment-dlq-prod"),
+        ("AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-prod"),
+        VAULT,
+    ],
+)
+def test_a_key_of_what_is_kept_is_kept_as_well(command: Command, aws: Service, kind: str, name: str) -> None:
+    """Its deletion would make the rest unreadable. It is named as each service names it: by ARN, or by id."""
+    delete_stack(aws, add_platform(aws, environment="prod"))
+    key = next(key for kind, key in aws.holdings.resources if kind == "AWS::KMS::Key")
+    kept = aws.holdings.resources[kind, name]
+    kept.tags, kept.key_arn = {}, key if kind == "AWS::SQS::Queue" else f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}"
+    _, report = purge(command, confirm_all)
+    assert aws.holdings.find_names() == {name, key}
+    assert f"(AWS::KMS::Key) still encrypts what is kept: {name}\n" in report
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "reason"),
+    [
+        ("AWS::DynamoDB::Table", TABLES[0], "item", "it was shown as empty, and now has about 1 item, 4 bytes"),
+        ("AWS::SQS::Queue", "payment-dlq-prod", "letter", "it was shown as empty, and now has about 1 message"),
+        (
+            *VAULT,
+            f"arn:aws:a:2 COMPLETED {TABLE_ARN}",
+            "it has a recovery point that was not there before: arn:aws:a:2",
+        ),
+    ],
+)
+def test_what_arrives_while_a_purge_asks_is_kept(
+    command: Command, aws: Service, kind: str, name: str, content: str, reason: str
+) -> None:
+    """Somebody makes a last backup, for example."""
+    delete_stack(aws, add_platform(aws, environment="prod"))
+    contents = aws.holdings.resources[kind, name].contents
+    if kind == VAULT[0]:
+        contents.append(f"arn:aws:a:1 COMPLETED {TABLE_ARN}")
+
+    def confirm(_: Mapping[str, str]) -> bool:
+        contents.append(content)
+        return True
+
+    with pytest.raises(UserError, match=f"is not deleted: {re.escape(reason)}"):
+        purge(command, confirm)
+    assert content in aws.holdings.resources[kind, name].contents
+
+
+@pytest.mark.parametrize("fault", [RESET_AFTER, RESET_BEFORE, DENIED])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "sqs:DeleteQueue",
+        "logs:DeleteLogGroup",
+        "backup:DeleteBackupVault",
+        "dynamodb:DeleteTable",
+        "kms:ScheduleKeyDeletion",
+    ],
+)
+def test_a_deletion_whose_answer_is_lost_is_not_denied(
+    command: Command, aws: Service, operation: str, fault: str
+) -> None:
+    delete_stack(aws, add_platform(aws, environment="prod"))
+    aws.faults[operation] = Fault(fault)
+    if fault == RESET_AFTER:
+        assert purge(command, confirm_all)[0]
+        assert aws.holdings.find_names() == set()
+    else:
+        with pytest.raises(UserError, match="is not deleted: "):
+            purge(command, confirm_all)
+        assert operation.startswith("kms:") or all(are_protected(aws))
 
 
 def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(command: Command, aws: Service) -> None:

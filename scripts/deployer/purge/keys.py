@@ -12,6 +12,9 @@ from scripts.common.clients import KMSClient
 from .leftover import Leftover
 
 TYPE = "AWS::KMS::Key"
+# The states of a key that is to be deleted begin so.
+# https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+_PENDING = "Pending"
 LOSS = "then whatever was encrypted with it, backups included, can never be decrypted"
 
 
@@ -32,7 +35,7 @@ class Keys:
             if not key.belongs_to(environment):
                 continue
             metadata = self._client.describe_key(KeyId=key.id)["KeyMetadata"]
-            if _is_pending_deletion(metadata["KeyState"]):
+            if metadata["KeyState"].startswith(_PENDING):
                 continue
             description = metadata.get("Description", "")
             name = current_aliases.get(key.id) or aliases.get(description, key.id)
@@ -45,10 +48,13 @@ class Keys:
 
     def delete(self, leftover: Leftover) -> bool:
         """Schedule the deletion; return False if it was scheduled already."""
-        if _is_pending_deletion(self._client.describe_key(KeyId=leftover.id)["KeyMetadata"]["KeyState"]):
+        if self.is_pending_deletion(leftover.id):
             return False
         self._client.schedule_key_deletion(KeyId=leftover.id, PendingWindowInDays=self.window_days)
         return True
+
+    def is_pending_deletion(self, key_id: str) -> bool:
+        return self._client.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"].startswith(_PENDING)
 
     def _list_aliases(self, names: Collection[str]) -> dict[str, str]:
         """Return the aliases among ``names`` that exist, by key id."""
@@ -68,8 +74,3 @@ class Keys:
                         raise
                     continue
                 yield Leftover(TYPE, key["KeyId"], key["KeyId"], tags)
-
-
-def _is_pending_deletion(key_state: str) -> bool:
-    """https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html"""
-    return key_state.startswith("Pending")

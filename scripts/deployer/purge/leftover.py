@@ -27,8 +27,12 @@ class Leftover:
     tags: Mapping[str, str] = field(default_factory=dict)
     # How much it holds, as the service counts it: "about 12 items, 3.4 kB".
     contents: str = ""
-    # For a vault: the ARNs of the resources that its recovery points back up.
-    backup_sources: frozenset[str] = frozenset()
+    # Whether it is known to hold nothing.
+    is_empty: bool = False
+    # For a vault: by the ARN of each recovery point, that of the resource that it backs up.
+    recovery_points: Mapping[str, str] = field(default_factory=dict)
+    # The id, the ARN or the alias of the key that encrypts what it holds, if that is the account's own.
+    key: str = ""
     # Why it is kept, whatever its tags: a bucket may be another account's, or in another Region.
     obstacle: str = ""
 

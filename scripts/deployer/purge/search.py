@@ -58,21 +58,28 @@ class Leftovers:
         names = dict.fromkeys(pair for stack in stacks for pair in self._retained_names(stack))
         aliases = {description: alias for stack in stacks for description, alias in _key_aliases(stack)}
         candidates = [
-            leftover
-            for resource_type, service in self._services.items()
-            for name_type, name in names
-            if name_type == resource_type and (leftover := service.find(name))
+            *self._find_by_names(names),
+            *self._keys.find_all(self._purge.environment, aliases),
         ]
-        candidates += self._keys.find_all(self._purge.environment, aliases)
         self._tables = [name for resource_type, name in names if resource_type == _TABLE]
         holders = StackHolders(self._target.client("cloudformation"), deleted_stacks)
         leftovers, not_ours = [], []
+        kept: list[Leftover] = []
         for candidate in candidates:
-            if reason := self._reason_to_keep(candidate) or holders.find_reason_to_keep(candidate.id):
+            # Keys are the last ones, so all that they may encrypt is in ``kept``.
+            reason = self._reason_to_keep(candidate) or holders.find_reason_to_keep(candidate.id)
+            if reason or (reason := _describe_use(candidate, kept)):
                 not_ours.append(f"{candidate} {reason}")
+                kept.append(candidate)
             else:
                 leftovers.append(candidate)
         return leftovers, not_ours
+
+    def _find_by_names(self, names: Collection[tuple[str, str]]) -> Iterator[Leftover]:
+        for resource_type, service in self._services.items():
+            for name_type, name in names:
+                if name_type == resource_type and (leftover := service.find(name)):
+                    yield leftover
 
     def describe_loss(self, leftover: Leftover) -> str:
         """Return what is lost with the leftover, as the end of a sentence."""
@@ -81,7 +88,8 @@ class Leftovers:
     def delete(self, leftover: Leftover) -> bool:
         """Delete the leftover; return False if it no longer exists, for example because its stack was deleted.
 
-        Raises ``UserError`` if it has become another's since the search: a stack may have imported it.
+        Raises ``UserError`` if it has become another's since the search, because a stack has imported it, or if it now
+        holds what was not there then.
         """
         current = self._find_again(leftover)
         if current is None:
@@ -89,10 +97,18 @@ class Leftovers:
         holders = StackHolders(self._target.client("cloudformation"), ())
         if reason := self._reason_to_keep(current) or holders.find_reason_to_keep(current.id):
             raise UserError(f"it {reason}")
+        if leftover.is_empty and not current.is_empty:
+            raise UserError(f"it was shown as empty, and now has {current.contents}")
         if current.resource_type == TYPE:
             return self._keys.delete(current)
-        self._services[current.resource_type].delete(current)
+        self._services[current.resource_type].delete(replace(current, recovery_points=leftover.recovery_points))
         return True
+
+    def is_deleted(self, leftover: Leftover) -> bool:
+        """Whether it does not exist any more, or will not: the deletion of a key is scheduled."""
+        if leftover.resource_type == TYPE:
+            return self._keys.is_pending_deletion(leftover.id)
+        return self._services[leftover.resource_type].find(leftover.name) is None
 
     def _find_again(self, leftover: Leftover) -> Leftover | None:
         if leftover.resource_type == TYPE:
@@ -113,7 +129,7 @@ class Leftovers:
             return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
         pseudo = self._target.pseudo_parameters()
         if foreign_sources := sorted(
-            leftover.backup_sources - {make_arn(_TABLE, name, pseudo) for name in self._tables}
+            {*leftover.recovery_points.values()} - {make_arn(_TABLE, name, pseudo) for name in self._tables}
         ):
             return (
                 f"has recovery points of other resources than this environment's tables: {', '.join(foreign_sources)}"
@@ -156,6 +172,19 @@ def advise_deployment(purge: Purge, target: Target) -> str:
         )
     deploy = f"deploy it with {suggest_command('deploy', purge.environment)}"
     return f"{retained}, which {destroy} deletes for good; {deploy}" if retained else deploy
+
+
+def _describe_use(key: Leftover, kept: Collection[Leftover]) -> str:
+    """Return what a key still encrypts among the resources that are kept; empty for none, and for anything but a key.
+
+    A resource names its key by id, by ARN or by alias.
+    """
+    names = [
+        leftover.name
+        for leftover in kept
+        if key.resource_type == TYPE and leftover.key.rpartition("key/")[2] in (key.id, key.name)
+    ]
+    return f"still encrypts what is kept: {', '.join(names)}" if names else ""
 
 
 def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:

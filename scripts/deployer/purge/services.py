@@ -46,12 +46,15 @@ class Queues:
                     "ApproximateNumberOfMessages",
                     "ApproximateNumberOfMessagesNotVisible",
                     "ApproximateNumberOfMessagesDelayed",
+                    "KmsMasterKeyId",
                 ],
             )["Attributes"]
         except self._client.exceptions.QueueDoesNotExist:
             return None
-        contents = f"about {format_count(sum(map(int, counts.values())), 'message')}"
-        return Leftover("AWS::SQS::Queue", name, url, tags, contents)
+        key = counts.pop("KmsMasterKeyId", "")
+        number = sum(map(int, counts.values()))
+        contents = f"about {format_count(number, 'message')}"
+        return Leftover("AWS::SQS::Queue", name, url, tags, contents, is_empty=not number, key=key)
 
     def delete(self, leftover: Leftover) -> None:
         """Delete the queue, whose name is free 60 seconds later.
@@ -77,7 +80,7 @@ class LogGroups:
         arn = groups[0]["arn"].removesuffix(":*")
         tags = self._client.list_tags_for_resource(resourceArn=arn)["tags"]
         contents = f"about {filesize.decimal(groups[0].get('storedBytes', 0))}"
-        return Leftover("AWS::Logs::LogGroup", name, name, tags, contents)
+        return Leftover("AWS::Logs::LogGroup", name, name, tags, contents, key=groups[0].get("kmsKeyId", ""))
 
     def delete(self, leftover: Leftover) -> None:
         self._client.delete_log_group(logGroupName=leftover.id)
@@ -98,7 +101,8 @@ class Tables:
         tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
         # DynamoDB updates both numbers about every six hours.
         contents = f"about {format_count(table['ItemCount'], 'item')}, {filesize.decimal(table['TableSizeBytes'])}"
-        return Leftover("AWS::DynamoDB::Table", name, name, tags, contents)
+        key = table.get("SSEDescription", {}).get("KMSMasterKeyArn", "")
+        return Leftover("AWS::DynamoDB::Table", name, name, tags, contents, is_empty=not table["ItemCount"], key=key)
 
     def delete(self, leftover: Leftover) -> None:
         """Switch deletion protection off, delete the table, and wait; switch it on again if the deletion is refused."""
@@ -109,13 +113,23 @@ class Tables:
                 self._set_protection(leftover.id, False)
             self._client.delete_table(TableName=leftover.id)
         except BaseException as error:
-            if is_protected:
-                self._restore_protection(leftover.id, error)
-            raise
+            # The answer may be lost although the deletion has begun.
+            if not self._is_being_deleted(leftover.id):
+                if is_protected:
+                    self._restore_protection(leftover.id, error)
+                raise
+            if not isinstance(error, AWS_ERRORS):
+                raise
         try:
             self._client.get_waiter("table_not_exists").wait(TableName=leftover.id, WaiterConfig=_WAITING)
         except WaiterError as error:
             raise UserError(f"{leftover.id} is still being deleted: {error}; try again") from error
+
+    def _is_being_deleted(self, name: str) -> bool:
+        try:
+            return self.find(name) is None
+        except (*AWS_ERRORS, KeyboardInterrupt):
+            return False
 
     def _restore_protection(self, name: str, error: BaseException) -> None:
         """Raise both errors, that of the deletion first, if the protection cannot be switched on again."""
@@ -154,24 +168,24 @@ class Vaults:
             return None
         # One page holds as many tags as a resource can have.
         tags = self._client.list_tags(ResourceArn=vaults[0]["BackupVaultArn"], MaxResults=100)["Tags"]
-        points = self._recovery_points(name)
         # A recovery point without the ARN of its resource counts as one of another resource.
-        sources = frozenset(point.get("ResourceArn", "unknown") for point in points)
-        contents = format_count(len(points), "recovery point")
-        return Leftover("AWS::Backup::BackupVault", name, name, tags, contents, sources)
+        points = {
+            point["RecoveryPointArn"]: point.get("ResourceArn", "unknown") for point in self._recovery_points(name)
+        }
+        contents, key = format_count(len(points), "recovery point"), vaults[0].get("EncryptionKeyArn", "")
+        return Leftover("AWS::Backup::BackupVault", name, name, tags, contents, recovery_points=points, key=key)
 
     def delete(self, leftover: Leftover) -> None:
         """Delete the recovery points, wait until they are gone, and delete the vault.
 
         https://docs.aws.amazon.com/aws-backup/latest/devguide/create-a-vault.html
 
-        Raises ``UserError`` for a recovery point of a resource that had none when the deletion was confirmed.
+        Raises ``UserError`` for a recovery point that the leftover, as it was shown, does not have.
         """
         points = self._recovery_points(leftover.id)
         for point in points:
-            if point.get("ResourceArn", "unknown") not in leftover.backup_sources:
-                arn = point["RecoveryPointArn"]
-                raise UserError(f"{leftover} has a recovery point that was not there before: {arn}; run it again")
+            if (arn := point["RecoveryPointArn"]) not in leftover.recovery_points:
+                raise UserError(f"it has a recovery point that was not there before: {arn}; run it again")
         for point in points:
             if point.get("Status") != "DELETING":
                 self._client.delete_recovery_point(
@@ -220,7 +234,8 @@ class Buckets:
         if region not in (None, self._client.meta.region_name):
             return Leftover("AWS::S3::Bucket", name, name, obstacle=f"is in another Region, {region}")
         tags = read_bucket_tags(self._client, name, ExpectedBucketOwner=self._account)
-        return Leftover("AWS::S3::Bucket", name, name, tags, self._count_versions(name))
+        contents, is_empty = self._count_versions(name)
+        return Leftover("AWS::S3::Bucket", name, name, tags, contents, is_empty)
 
     def delete(self, leftover: Leftover) -> None:
         """Delete every version and delete marker, then the bucket, and wait.
@@ -265,8 +280,11 @@ class Buckets:
                 "deletion, or wait until no lock holds them, and run it again"
             )
 
-    def _count_versions(self, name: str) -> str:
-        """Return how many versions and delete markers a bucket has, and their size, as far as they are counted."""
+    def _count_versions(self, name: str) -> tuple[str, bool]:
+        """Return how many versions and delete markers a bucket has, and their size, and whether it has none.
+
+        They are counted up to a limit.
+        """
         number = size = 0
         pages = iter(self._list_versions(name))
         for page in islice(pages, _COUNTED_PAGES):
@@ -274,7 +292,7 @@ class Buckets:
             number += len(versions) + len(page.get("DeleteMarkers", ()))
             size += sum(version["Size"] for version in versions)
         more = "more than " if next(pages, None) else ""
-        return f"{more}{format_count(number, 'object version')}, {filesize.decimal(size)}"
+        return f"{more}{format_count(number, 'object version')}, {filesize.decimal(size)}", not number
 
     def _list_versions(self, name: str) -> Any:
         paginator = self._client.get_paginator("list_object_versions")

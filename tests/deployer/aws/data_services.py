@@ -62,6 +62,7 @@ class DataServices:
             "ListBackupVaults": lambda _: {
                 "BackupVaultList": [
                     {"BackupVaultName": vault.name, "BackupVaultArn": _make_arn(vault)}
+                    | ({"EncryptionKeyArn": vault.key_arn} if vault.key_arn else {})
                     for vault in self._select_resources(VAULT)
                 ]
             },
@@ -124,8 +125,9 @@ class DataServices:
         return self._find(QUEUE, name_or_url.rpartition("/")[2])
 
     def _get_queue_attributes(self, request: dict[str, Any]) -> dict[str, Any]:
-        messages = self._find_queue(request["QueueUrl"]).contents
-        return {"Attributes": {"ApproximateNumberOfMessages": str(len(messages))}}
+        queue = self._find_queue(request["QueueUrl"])
+        encryption = {"KmsMasterKeyId": queue.key_arn} if queue.key_arn else {}
+        return {"Attributes": {"ApproximateNumberOfMessages": str(len(queue.contents)), **encryption}}
 
     def _describe_log_groups(self, request: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -135,6 +137,7 @@ class DataServices:
                     "arn": f"{_make_arn(group)}:*",
                     "storedBytes": sum(map(len, group.contents)),
                 }
+                | ({"kmsKeyId": group.key_arn} if group.key_arn else {})
                 for group in self._select_resources(GROUP)
                 if group.name.startswith(request["logGroupNamePrefix"])
             ]

@@ -43,8 +43,9 @@ class Resource:
     stack_id: str = ""
     # Items, messages, log events, or recovery points: the ARN of the point, its status, and the ARN of its source.
     contents: list[str] = field(default_factory=list)
-    # Of a table: its primary key, as KeySchema and AttributeDefinitions, and the ARN of the key that encrypts it.
+    # Of a table: its primary key, as KeySchema and AttributeDefinitions.
     key: dict[str, Any] = field(default_factory=dict)
+    # The ARN of the key that encrypts it.
     key_arn: str = ""
     # Days until a key is deleted; None for one that stays.
     pending_days: int | None = None
