@@ -176,8 +176,10 @@ def test_a_queue_whose_name_does_not_end_as_one_gets_no_rights(tree: Copy) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("with_other_names", "checks"),
-    [(False, (f"{RIGHTS_CHECK}[prod-create]", DEPLOYED)), (True, CHECKS_OF_ALL_RECIPES)],
-    ids=["as they are", "with other names"],
+    [
+        pytest.param(False, (f"{RIGHTS_CHECK}[prod-create]", DEPLOYED), id="as they are"),
+        pytest.param(True, CHECKS_OF_ALL_RECIPES, id="with other names", marks=pytest.mark.nightly),
+    ],
 )
 def test_all_recipes_can_be_followed_in_one_tree(
     with_other_names: bool, checks: tuple[str, ...], tmp_path: Path

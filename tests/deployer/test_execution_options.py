@@ -15,6 +15,9 @@ from tests.deployer.aws.stacks import Changes, Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, interrupt_when
 from tests.deployer.releases import edit_harmlessly, edit_with_loss
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 NAME = "payment-platform-dev"
 BROKEN = {"Monitoring/Dashboard": "The dashboard is not valid"}
 QUEUE_FAILS = {"Data/DeadLetters": "MessageRetentionPeriod is not yours to set"}

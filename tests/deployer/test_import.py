@@ -15,6 +15,9 @@ from tests.deployer.aws.stacks import Changes, Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.emitted import ROOT
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 NAME = "payment-platform-dev"
 TRANSACTIONS, LEDGER = "dynamodb-transactions-dev", "dynamodb-payment-ledger-dev"
 TABLE, QUEUE, GROUP, KEY = "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Logs::LogGroup", "AWS::KMS::Key"

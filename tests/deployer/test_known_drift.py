@@ -2,12 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.both_stacks import add_earlier_release
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
+
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
 
 CHANGED = "! Data/DeadLetters was changed (MessageRetentionPeriod) outside CloudFormation, as detected on "
 UNCHECKED = (

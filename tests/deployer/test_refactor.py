@@ -14,6 +14,9 @@ from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, Edit, add_platform, assert_golden, interrupt_when, package_release
 from tests.emitted import ROOT
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 NAME = "payment-platform-dev"
 TABLE = ("AWS::DynamoDB::Table", "dynamodb-transactions-dev")
 LOGS = ("AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-dev")

@@ -10,6 +10,9 @@ from tests.deployer.both_stacks import EARLIER, PLATFORM, add_earlier_release, f
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 
 def put_earlier_release_back(aws: Service, status: str) -> None:
     """Deploy the earlier release of dev again, as another deployer does to whom the artifacts stack need not change."""

@@ -9,6 +9,9 @@ from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
 from tests.deployer.releases import edit_harmlessly
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 
 def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_harmlessly, status="UPDATE_IN_PROGRESS")

@@ -22,6 +22,9 @@ from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import LONGEST_SECONDS, Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 
 def read_result(stdout: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(stdout.splitlines()[-1])
