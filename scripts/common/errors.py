@@ -134,6 +134,11 @@ def is_denied(error: Exception) -> bool:
     return "denied" in code.lower() or code in ("403", "AuthorizationError", "UnauthorizedOperation")
 
 
+def concerns_every_request(error: "ClientError") -> bool:
+    """Whether AWS would refuse any other request as well, because of the credentials or the clock."""
+    return error.response["Error"].get("Code", "") in _ADVICE
+
+
 def _is_client_error(error: BaseException) -> "TypeGuard[ClientError]":
     """Whether AWS has answered with an error."""
     if not is_aws_error(error):

@@ -4,8 +4,8 @@ What is shown is made anew from the change sets and their templates; a file that
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from scripts.common.suggestion import suggest_command
 
 from . import change_set
 from .abandoned import KeptPlan, group_plans, list_saved_plans
-from .bootstrap_change import BootstrapProposal, Steps, check_steps, read_first, read_proposal
+from .bootstrap_change import BootstrapProposal, Steps, check_kept_rights, check_steps, read_first, read_proposal
 from .both_stacks import PlatformPlan, execute_both, join_plans
 from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
@@ -138,15 +138,28 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
     """
     have_existed = False
     saved_plan = _load_plan(session, path)
-    for planned in saved_plan.stacks:
-        before = describe_stack(session.cloudformation, planned.stack_name)
-        first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
-        for change_set_id in filter(None, (planned.change_set_id, first)):
-            # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
-            name = _read_name(change_set_id)
-            have_existed |= change_set.delete_change_set(session.cloudformation, before, name)
-    delete_plan_file(path)
+    with _explain_interrupt(list_plan_commands(session.options.environment, path)[1]):
+        for planned in saved_plan.stacks:
+            before = describe_stack(session.cloudformation, planned.stack_name)
+            first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
+            for change_set_id in filter(None, (planned.change_set_id, first)):
+                # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
+                name = _read_name(change_set_id)
+                have_existed |= change_set.delete_change_set(session.cloudformation, before, name)
+        delete_plan_file(path)
     return [planned.stack_name for planned in saved_plan.stacks], have_existed
+
+
+@contextmanager
+def _explain_interrupt(again: str) -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` with the command that deletes what an interrupt has left of a plan."""
+    try:
+        yield
+    except (KeyboardInterrupt, UserError) as error:
+        # Where a change set is deleted while a command ends, an interrupt is another one, and an error.
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        raise KeyboardInterrupt(f"the plan may be deleted in part; delete the rest: {again}") from None
 
 
 def _check_whole(session: Session, saved_plan: SavedPlan) -> None:
@@ -195,8 +208,10 @@ def discard_change_set(session: Session, name: str) -> KeptPlan:
         if name in [change_set_name for _, change_set_name in plan.change_sets]:
             for stack_name in plan.stack_names:
                 check_owned(stacks[stack_name])
-            for stack_name, change_set_name in plan.change_sets:
-                change_set.delete_change_set(cloudformation, stacks[stack_name], change_set_name)
+            with _explain_interrupt(suggest_command("deploy", "discard", options.environment, name)):
+                # The one that was named comes last: until then, the same command deletes the others, too.
+                for stack_name, change_set_name in sorted(plan.change_sets, key=lambda pair: pair[1] == name):
+                    change_set.delete_change_set(cloudformation, stacks[stack_name], change_set_name)
             return plan
     raise UserError(
         f"{name}: neither a file nor a change set of a saved plan in {options.stack_name} or {ARTIFACTS_STACK}; see "
@@ -260,6 +275,7 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
     artifacts = read_proposal(session, stack, proposal, steps, saved_plan.environments, planned.remarks)
     if reason := artifacts.find_changed_environment():
         raise UserError(f"{reason}; create a new plan")
+    check_kept_rights(artifacts)
     if not have_equal_texts(artifacts.plan, planned.plan):
         raise UserError(_CHANGED)
     if saved_plan.first_change_set_id:

@@ -523,6 +523,25 @@ def read_first(session: Session, artifacts: BootstrapProposal, first: Proposal) 
     artifacts.change = replace(change, text_during=text)
 
 
+def check_kept_rights(artifacts: BootstrapProposal) -> None:
+    """Raise ``UserError`` if a saved plan takes rights from another environment that exists.
+
+    Such a plan was made before that environment was deployed, and its file, if it was edited, does not name it.
+    """
+    change, session = artifacts.change, artifacts.session
+    pseudo, own = session.target.pseudo_parameters(), session.options.environment
+    old, end = (templates.parse_template(text) for text in (change.deployed_text, change.text))
+    deployed = transition.Release.from_template(old, change.stack.parameters, pseudo)
+    new = transition.Release.from_template(end, change.parameters, pseudo)
+    states = read_environments(session, transition.list_environments(old))
+    for environment in [name for name, state in states.items() if state and name != own]:
+        if transition.add_kept_rights(deployed, new, transition.keep_of([environment])) != new.template:
+            name = stack_name(environment)
+            raise UserError(
+                f"it takes permissions away that {name} may need, and nothing was changed; create a new plan"
+            )
+
+
 def check_steps(artifacts: BootstrapProposal) -> None:
     """Raise ``UserError`` unless a saved plan updates the stack before and after the platform as its templates require.
 

@@ -4,14 +4,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from botocore.exceptions import ClientError
+
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import AWS_ERRORS, OutputError, StillRunning, UserError, describe_error, raise_both
+from scripts.common.errors import (
+    AWS_ERRORS,
+    OutputError,
+    StillRunning,
+    UserError,
+    describe_error,
+    is_denied,
+    raise_both,
+)
 from scripts.common.evaluate import Evaluated, Resource, evaluate
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.target import Target
 
 from . import statuses
-from .abandoned import group_plans, is_abandoned, list_change_sets
+from .abandoned import group_plans, is_abandoned, list_change_sets, list_saved_plans
 from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
@@ -390,7 +400,8 @@ def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Re
     cloudformation, s3, account = target.client("cloudformation"), target.client("s3"), target.account
     title = "Deleted," if stack_id else "No stack,"
     try:
-        bucket = describe_stack(cloudformation, ARTIFACTS_STACK).outputs.get("BucketName", "")
+        artifacts = describe_stack(cloudformation, ARTIFACTS_STACK)
+        bucket = artifacts.outputs.get("BucketName", "")
         destination = target.destination(bucket, options.environment)
         keys = find_unneeded_artifacts(s3, destination, account, ()) if bucket else frozenset()
         # Only now: what another deployment has uploaded since is not listed.
@@ -401,12 +412,33 @@ def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Re
             report.announce_step(title, f"but its files stay in the artifact bucket: {exists}")
             return 0
         delete_artifacts(s3, destination, account, keys)
+        _delete_saved_plans(cloudformation, artifacts, options.environment, report)
         if options.record and _is_recorded_here(options.record, target):
             options.record.unlink(missing_ok=True)
         return len(keys)
-    except (*AWS_ERRORS, OSError) as error:
+    except (*AWS_ERRORS, UserError, OSError) as error:
         report.announce_step(title, f"but the cleanup failed: {describe_error(error)}")
         return 0
+
+
+def _delete_saved_plans(
+    cloudformation: CloudFormationClient, artifacts: Stack, environment: str, report: Reporter
+) -> None:
+    """Delete what saved plans of the environment keep in the artifacts stack.
+
+    None of them can be applied any more: the environment is gone, and with it their other change sets.
+    """
+    try:
+        summaries = list_saved_plans(cloudformation, artifacts.name, environment) if artifacts.exists else []
+    except ClientError as error:
+        # Whoever may not list them has saved none, and deletes none of others.
+        if not is_denied(error):
+            raise
+        return
+    for plan in group_plans((artifacts.name, summary) for summary in summaries):
+        for _, name in plan.change_sets:
+            delete_change_set(cloudformation, artifacts, name)
+        report.announce_step("Deleted", f"{plan}, which can no longer be applied")
 
 
 def _is_recorded_here(record: Path, target: Target) -> bool:

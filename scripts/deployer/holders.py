@@ -6,7 +6,7 @@ from functools import cache
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import describe_error
+from scripts.common.errors import concerns_every_request, describe_error
 
 from .stack import RELEASED, describe_stack
 
@@ -37,6 +37,8 @@ class StackHolders:
         except ClientError as error:
             if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
                 return ""
+            if concerns_every_request(error):
+                raise
             return f"may belong to a stack: {describe_error(error)}"
         for stack in stacks:
             if stack.status not in ("", "DELETE_COMPLETE") and stack.id not in released:

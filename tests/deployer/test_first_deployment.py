@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from scripts.common import templates
@@ -242,6 +243,10 @@ def test_a_purge_does_not_delete_resources_of_an_existing_stack(command: Command
     existed, report = purge(command, confirm_all)
     assert (existed, aws.holdings.find_names()) == (False, names_before)
     assert report.count("may belong to a stack: not authorized: ") == 1
+    # Credentials that have ended are the cause, and not what the resource may belong to.
+    aws.errors = {"DescribeStackResources": [Refused("ExpiredToken", "The security token has expired", 403)]}
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        purge(command, confirm_all)
     # The stack has retained one resource outside of it.
     aws.skipped = {"Transactions"}
     assert purge(command, confirm_all)[0]

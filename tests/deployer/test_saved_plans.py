@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,17 @@ from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.settings import REGION
 from tests.deployer.aws.stacks import Stack
-from tests.deployer.both_stacks import ARTIFACTS, EARLIER, PLATFORM, add_earlier_release, find_artifacts
+from tests.deployer.both_stacks import (
+    ARTIFACTS,
+    EARLIER,
+    PLATFORM,
+    add_earlier_release,
+    add_earlier_release_of_two_environments,
+    find_artifacts,
+    list_ledgers,
+)
 from tests.deployer.conftest import BUCKET, LONGEST_SECONDS, Command, add_bootstrap_stack, add_platform
+from tests.deployer.disturbed_runs import send_signal
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_leftovers import add_change_set
 
@@ -210,6 +220,26 @@ def test_an_edited_plan_takes_no_rights_away_before_the_platform_is_deployed(
     assert aws.find_requests("ExecuteChangeSet") == []
 
 
+def test_an_edited_plan_takes_no_rights_from_an_environment_that_it_does_not_name(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """When the plan was made, prod was not deployed, so nothing was kept for it."""
+    artifacts = add_earlier_release_of_two_environments(aws)
+    (prod,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
+    del aws.stacks[prod.id]
+    path = tmp_path / "plan.json"
+    command("plan", "dev", "--out", "plan.json", code=2)
+    aws.stacks[prod.id] = prod
+    refused = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert "payment-platform-prod was deployed since the plan was made" in refused
+    environments = saved_plan.load_plan(path).environments
+    del environments["prod"]
+    _forge_plan(path, environments=environments)
+    refused = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert "it takes permissions away that payment-platform-prod may need, and nothing was changed" in refused
+    assert list_ledgers(artifacts, "prod") == ["dynamodb-ledger"]
+
+
 @pytest.mark.parametrize("member", ["platform", "artifacts"])
 def test_half_a_plan_is_not_applied(command: Command, aws: Service, tmp_path: Path, member: str) -> None:
     """Alone, the artifacts stack would take rights from the release that runs, and the platform would lack its own."""
@@ -303,6 +333,45 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
     command("dev", "--discard", "plan.json", code=0)
     assert aws.remaining_names == []
     assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_whoever_interrupts_a_discard_gets_the_command_that_deletes_the_rest(
+    command: Command, aws: Service, tmp_path: Path, is_lost: bool
+) -> None:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    plan = aws.remaining_names[1] if is_lost else "plan.json"
+    if is_lost:
+        (tmp_path / "plan.json").unlink()
+
+    def interrupt() -> None:
+        if len(aws.find_requests("DeleteChangeSet")) == 2:
+            aws.before.clear()
+            send_signal(signal.SIGINT)
+
+    aws.before["DeleteChangeSet"] = interrupt
+    interrupted = command("discard", "dev", plan, code=130).stderr
+    again = f"scripts/deploy.sh discard dev {plan}"
+    assert interrupted == f"deploy: interrupted; the plan may be deleted in part; delete the rest: {again}\n"
+    assert aws.remaining_names
+    command("discard", "dev", plan, code=0)
+    assert aws.remaining_names == []
+
+
+def test_a_deletion_deletes_the_saved_plans_of_its_environment_and_no_others(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_earlier_release_of_two_environments(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    plan_of_dev = set(aws.remaining_names)
+    command("plan", "prod", "--out", "prod.json", code=2)
+    plan_of_prod = set(aws.remaining_names) - plan_of_dev
+    deleted = command("dev", "--yes", "--destroys", PLATFORM, script="destroy", code=0).stdout
+    assert f"Deleted the saved plan of dev in {tmp_path / 'plan.json'}, which can no longer be applied\n" in deleted
+    of_artifacts = {change_set.name for change_set in aws.change_sets.values() if change_set.stack.name == ARTIFACTS}
+    assert of_artifacts & plan_of_dev == set()
+    assert len(of_artifacts & plan_of_prod) == 2
 
 
 @pytest.mark.parametrize("verb", ["apply", "discard"])

@@ -1,5 +1,7 @@
 """Two deployments at once: the one that loses says so, changes nothing, and is planned again if it waits."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -42,6 +44,26 @@ def test_a_deployment_that_begins_before_the_change_set_is_named(command: Comman
     state = f"{NAME} is UPDATE_IN_PROGRESS: another deployment is running"
     assert result.stderr == f"deploy: {state}{NOT_EXECUTED}{AGAIN}"
     assert aws.find_requests("ExecuteChangeSet") == []
+
+
+@pytest.mark.parametrize("arguments", [("--yes",), ("--plan",)])
+@pytest.mark.parametrize("logical_id", ["", "Security"])
+def test_a_deployment_that_ends_before_the_change_set_is_created_is_noticed(
+    command: Command, aws: Service, logical_id: str, arguments: tuple[str, ...]
+) -> None:
+    """The plan would compare with what is no longer deployed. A stack refactor changes nested stacks only."""
+    stack = add_platform(aws, edit_harmlessly)
+    changed = stack.nested[logical_id] if logical_id else stack
+
+    def end_another_deployment() -> None:
+        del aws.before["CreateChangeSet"]
+        changed.updated += timedelta(seconds=90)
+
+    aws.before["CreateChangeSet"] = end_another_deployment
+    result = command("dev", *arguments, code=1)
+    assert result.stderr == f"deploy: another deployment of {NAME} ended after it was read{NOT_EXECUTED}{AGAIN}"
+    assert (aws.find_requests("ExecuteChangeSet"), aws.remaining_names) == ([], [])
+    assert command("dev", "--yes", "--wait", code=0)
 
 
 @pytest.mark.parametrize("keeps_change_sets", [True, False])
