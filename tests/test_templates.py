@@ -39,6 +39,9 @@ def test_each_caller_gets_a_template_of_its_own() -> None:
         ("A: !!set {a, b}", "set"),
         ("A: !!int x", "int"),
         ("A: !!timestamp x", ""),
+        ("A: !!bool x", ""),
+        ('A: !!float ""', ""),
+        ("? [a]\n: 1", ""),
     ],
 )
 def test_a_text_that_is_no_template_is_refused(text: str, reason: str) -> None:

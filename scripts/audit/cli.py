@@ -27,7 +27,7 @@ from .results import Result, Suppressions
 @click.option(
     "--recorded",
     type=click.Path(path_type=Path),
-    help="Use the recordings of a run of all tests in this folder; run no end-to-end tests.",
+    help="Use the recordings of `make test` in this folder; run no end-to-end tests.",
 )
 @click.option("--debug", is_flag=True, help="Show a traceback of an error.")
 def audit(lists: bool, scans_only: bool, recorded: Path | None, debug: bool) -> None:

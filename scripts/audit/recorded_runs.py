@@ -18,7 +18,7 @@ from .deployed import Template
 from .scanners import run_command
 
 MARKERS_REPORT = "MARKERS_REPORT"
-# The files of a folder of recordings; the last one exists only if all tests have passed.
+# The files of a folder of recordings; the last one exists only if `make test` has passed.
 CALLS, MARKERS, MUTATIONS, COMPLETE = "calls", "markers.json", "mutations.json", "complete"
 # Far more than the tests need.
 LONGEST_SECONDS = 600
@@ -43,7 +43,7 @@ class Mutations:
 
 def run_end_to_end_tests(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     """Run all end-to-end tests and judge their recordings. Raises ``UserError`` if a test fails."""
-    tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadgroup"]
+    tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadgroup", "-m", "not nightly"]
     try:
         process = subprocess.run(
             [*tests, "--disable-warnings", "--tb", "line"],
@@ -61,7 +61,7 @@ def run_end_to_end_tests(committed: Mapping[str, Template], folder: Path) -> tup
 
 
 def mark_complete(folder: Path) -> None:
-    """Mark the recordings in ``folder`` as complete; call this when all tests have passed."""
+    """Mark the recordings in ``folder`` as complete; call this when `make test` has passed."""
     (folder / COMPLETE).write_text(_digest_templates(), encoding="utf-8")
 
 
@@ -69,7 +69,7 @@ def read_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[pr
     """Judge the recordings of an earlier run. Raises ``UserError`` unless it passed with the current templates."""
     digest_file = folder / COMPLETE
     if not digest_file.exists():
-        raise UserError(f"{folder} has no recordings of a run of all tests that passed")
+        raise UserError(f"{folder} has no recordings of a `make test` that passed")
     if digest_file.read_text(encoding="utf-8") != _digest_templates():
         raise UserError(f"{folder} has recordings of other templates")
     return _judge_recordings(committed, folder)

@@ -69,8 +69,8 @@ def _convert_to_json(text: str) -> str:
     except ValueError:
         try:
             document = to_plain_types(_Loader(text).get_single_data())
-        # The last two are for a value that its tag does not fit, such as !!int x.
-        except (yaml.YAMLError, RecursionError, ValueError, AttributeError) as error:
+        # All but the first two are for a value that its tag does not fit, such as !!int x, and a key that is a list.
+        except (yaml.YAMLError, RecursionError, ValueError, AttributeError, LookupError, TypeError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f" in line {mark.line + 1}" if mark else ""
             raise UserError(f"not a template{line}: {getattr(error, 'problem', None) or error}") from error

@@ -24,7 +24,7 @@ from scripts.common.terminal import make_line
 from .stack import WORKERS, Stack, StackTree
 
 _RUN = re.compile(r"not saved; process (\d+) on ([0-9a-f]{12})")
-_LONGEST_RUN, _LONGEST_PLANNING = timedelta(days=1), timedelta(hours=1)
+_LONGEST_RUN, LONGEST_PLANNING = timedelta(days=1), timedelta(hours=1)
 # https://github.com/aws/serverless-application-model/pull/3807
 MOST_CHANGE_SETS = 1000
 WARNING_COUNT = 800
@@ -132,7 +132,7 @@ def find_empty_reviews(cloudformation: CloudFormationClient, root_name: str) -> 
         for page in pages
         for summary in page["StackSummaries"]
         if f":stack/{root_name}/" in summary.get("RootId", "")
-        and datetime.now(UTC) - summary["CreationTime"] > _LONGEST_PLANNING
+        and datetime.now(UTC) - summary["CreationTime"] > LONGEST_PLANNING
     ]
     return [(name, stack_id) for name, stack_id in nested if not list_change_sets(cloudformation, stack_id)]
 

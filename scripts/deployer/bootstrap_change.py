@@ -244,10 +244,10 @@ class BootstrapProposal:
     def execute_alone(self) -> ArtifactsResult:
         """Execute the whole change at once, without a deployment of the platform.
 
-        Raises ``Overtaken`` if an environment has changed since the plan was made: it may need what is removed.
+        Raises ``Overtaken`` if the stack or an environment has changed since the plan was made: it may need what is
+        removed.
         """
-        if reason := self.find_changed_environment():
-            raise Overtaken(f"{reason}; {NOT_EXECUTED}")
+        self._check_not_overtaken()
         self._execute(self.require_final())
         self._tidy_up()
         return ArtifactsResult("updated", f"{ARTIFACTS_STACK} was deployed")
@@ -259,11 +259,7 @@ class BootstrapProposal:
         rights of the releases of then. CloudFormation refuses the change set if the stack changes after this check.
         """
         options = self.session.options
-        stack, text = self._read_stack()
-        is_same = stack.state == self.expected[0].state and text == self.expected[1]
-        reason = self.find_changed_environment() if is_same else f"{ARTIFACTS_STACK} was deployed since it was read"
-        if reason:
-            raise Overtaken(f"{reason}; {NOT_EXECUTED}")
+        self._check_not_overtaken()
         try:
             self._execute(self.first or self.require_final())
         except StillRunning as error:
@@ -273,6 +269,13 @@ class BootstrapProposal:
             self.expected = self._read_stack()
         else:
             self._tidy_up()
+
+    def _check_not_overtaken(self) -> None:
+        stack, text = self._read_stack()
+        is_same = stack.state == self.expected[0].state and text == self.expected[1]
+        reason = self.find_changed_environment() if is_same else f"{ARTIFACTS_STACK} was deployed since it was read"
+        if reason:
+            raise Overtaken(f"{reason}; {NOT_EXECUTED}")
 
     def narrow(self, last_event: str, *, is_ready: bool) -> ArtifactsResult:
         """Take away what nothing needs after the deployment of the platform, and return what became of the stack.

@@ -392,7 +392,7 @@ def _check_unchanged(session: Session, before: Snapshot) -> None:
     """
     for _, stack in before.tree.walk():
         if stack.exists and describe_stack(session.cloudformation, stack.id).state != stack.state:
-            raise Overtaken(f"another deployment of {before.tree.stack.name} ended after it was read; {NOT_EXECUTED}")
+            raise Overtaken(f"{before.tree.stack.name} was changed after it was read; {NOT_EXECUTED}")
 
 
 def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison) -> tuple[tuple[str, ...], list[str]]:

@@ -1,7 +1,9 @@
 """Deletes an environment after reporting what is lost and what is retained; a purge deletes the latter too."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from botocore.exceptions import ClientError
@@ -21,7 +23,7 @@ from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.target import Target
 
 from . import statuses
-from .abandoned import group_plans, is_abandoned, list_change_sets, list_saved_plans
+from .abandoned import LONGEST_PLANNING, KeptPlan, group_plans, is_abandoned, list_change_sets, list_saved_plans
 from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
@@ -65,18 +67,16 @@ class Deletion:
     # The types of those that were purged, and how many exist on because they are not this environment's alone.
     purged: tuple[str, ...] = ()
     foreign_count: int = 0
-    # How many of its files were in the artifact bucket.
-    file_count: int = 0
+    # What else of it was deleted, as phrases.
+    tidied: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
         """What was deleted and what is left, as the end of a sentence that begins with the stack's name."""
         if self.had_stack:
             results = ["deleted"]
-        elif self.purged or self.file_count:
-            results = ["there was no stack"]
-            if self.file_count:
-                results.append(f"{format_count(self.file_count, 'file')} deleted from the artifact bucket")
+        elif self.purged or self.tidied:
+            results = ["there was no stack", *self.tidied]
         else:
             results = ["not deployed; nothing was deleted"]
         if self.retained:
@@ -114,15 +114,15 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     purged: list[str] = []
     try:
         # Also without a stack: an earlier deletion may have ended before this.
-        file_count = _tidy_up(options, stack.id, target, report)
+        tidied = _tidy_up(options, stack.id, target, report)
         if store:
             purged = _delete_leftovers(store, leftovers, options.environment, report)
     except KeyboardInterrupt:
-        rest = "what it leaves" if options.purge else "its files in the artifact bucket"
-        again = _suggest_repetition(options)
-        raise UserError(f"interrupted; {stack.name} is deleted, but {rest} may remain; run {again}") from None
+        state = f"{stack.name} is deleted" if stack.status else f"{options.stack_name} was not deployed"
+        rest = "its files and what it leaves" if options.purge else "its files in the artifact bucket"
+        raise UserError(f"interrupted; {state}, but {rest} may remain; run {_suggest_repetition(options)}") from None
     retained = _list_retained_types(deployed) if deployed and not store else ()
-    return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours), file_count)
+    return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours), tidied)
 
 
 def _show_plan(
@@ -265,12 +265,14 @@ def _delete_leftovers(
 
 def _describe_failed_deletion(store: Leftovers, leftover: Leftover, error: Exception) -> str:
     """Return what a deletion that has failed left of it; empty if it is deleted, and only the answer was lost."""
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | ClientError):
         return "is not deleted"
-    try:
-        return "" if store.is_deleted(leftover) else "is not deleted"
-    except (*AWS_ERRORS, UserError):
-        return "may not be deleted"
+    # SQS answers for up to a minute after the deletion of a queue.
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html
+    with suppress(*AWS_ERRORS, UserError):
+        if store.is_deleted(leftover):
+            return ""
+    return "may not be deleted"
 
 
 def _begin_deletion(cloudformation: CloudFormationClient, stack: Stack, environment: str) -> None:
@@ -390,41 +392,51 @@ def _advise_retained(fate: str, count: int, environment: str) -> str:
     return f"{resources}; the next deployment creates new ones; to delete {them} for good: {purge}"
 
 
-def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Reporter) -> int:
-    """Delete the artifacts and the record, and return how many artifacts were deleted.
+def _tidy_up(options: DeletionOptions, stack_id: str, target: Target, report: Reporter) -> tuple[str, ...]:
+    """Delete the artifacts, the change sets of saved plans, and the record, and return what was deleted, as phrases.
 
-    An error is only reported, because the stack is deleted already, or there was none.
-
-    They stay if there is a stack again, or its first plan: those are its files.
+    An error is only reported, because the stack is deleted already, or there was none. Then only what is old is
+    deleted: somebody may be planning the first deployment. All stays if there is a stack again, or its first plan.
     """
     cloudformation, s3, account = target.client("cloudformation"), target.client("s3"), target.account
-    title = "Deleted," if stack_id else "No stack,"
+    title, least_age = ("Deleted,", timedelta()) if stack_id else ("No stack,", LONGEST_PLANNING)
+    deleted: list[str] = []
     try:
         artifacts = describe_stack(cloudformation, ARTIFACTS_STACK)
         bucket = artifacts.outputs.get("BucketName", "")
         destination = target.destination(bucket, options.environment)
-        keys = find_unneeded_artifacts(s3, destination, account, ()) if bucket else frozenset()
-        # Only now: what another deployment has uploaded since is not listed.
+        keys = find_unneeded_artifacts(s3, destination, account, (), least_age=least_age) if bucket else frozenset()
+        plans = _list_plans(cloudformation, artifacts, options.environment, least_age)
+        # Only now: what another deployment has made since is not listed.
         again = describe_stack(cloudformation, options.stack_name)
         # The status of the deleted stack may lag behind its last event.
         if again.status and again.id != stack_id:
             exists = f"{options.stack_name} was created again ({again.status})"
             report.announce_step(title, f"but its files stay in the artifact bucket: {exists}")
-            return 0
+            return ()
         delete_artifacts(s3, destination, account, keys)
-        _delete_saved_plans(cloudformation, artifacts, options.environment, report)
-        if options.record and _is_recorded_here(options.record, target):
+        if keys:
+            deleted.append(f"{format_count(len(keys), 'file')} deleted from the artifact bucket")
+        for plan in plans:
+            for _, name in plan.change_sets:
+                delete_change_set(cloudformation, artifacts, name)
+            report.announce_step("Deleted", f"the change sets of {plan}, which can no longer be applied")
+            deleted.append("a saved plan deleted")
+        if options.record and options.record.exists() and _is_recorded_here(options.record, target):
             options.record.unlink(missing_ok=True)
-        return len(keys)
+            deleted.append("the record of its last deployment deleted")
     except (*AWS_ERRORS, UserError, OSError) as error:
+        # Where a change set is deleted, an interrupt is an error.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
         report.announce_step(title, f"but the cleanup failed: {describe_error(error)}")
-        return 0
+    return tuple(deleted)
 
 
-def _delete_saved_plans(
-    cloudformation: CloudFormationClient, artifacts: Stack, environment: str, report: Reporter
-) -> None:
-    """Delete what saved plans of the environment keep in the artifacts stack.
+def _list_plans(
+    cloudformation: CloudFormationClient, artifacts: Stack, environment: str, least_age: timedelta
+) -> list[KeptPlan]:
+    """Return the saved plans of the environment that keep change sets in the artifacts stack.
 
     None of them can be applied any more: the environment is gone, and with it their other change sets.
     """
@@ -434,11 +446,10 @@ def _delete_saved_plans(
         # Whoever may not list them has saved none, and deletes none of others.
         if not is_denied(error):
             raise
-        return
-    for plan in group_plans((artifacts.name, summary) for summary in summaries):
-        for _, name in plan.change_sets:
-            delete_change_set(cloudformation, artifacts, name)
-        report.announce_step("Deleted", f"{plan}, which can no longer be applied")
+        return []
+    latest = datetime.now(UTC) - least_age
+    old = [summary for summary in summaries if not least_age or summary["CreationTime"] <= latest]
+    return group_plans((artifacts.name, summary) for summary in old)
 
 
 def _is_recorded_here(record: Path, target: Target) -> bool:

@@ -7,6 +7,7 @@ remove a deleted object for good only thirty days later.
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 from scripts.common.clients import S3Client
 from scripts.common.packaging import Destination
@@ -22,18 +23,27 @@ def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
 
 
 def find_unneeded_artifacts(
-    s3: S3Client, destination: Destination, account: str, kept_keys: Iterable[str]
+    s3: S3Client,
+    destination: Destination,
+    account: str,
+    kept_keys: Iterable[str],
+    *,
+    least_age: timedelta = timedelta(),
 ) -> frozenset[str]:
-    """Return the keys of the objects that are not in ``kept_keys``."""
-    return list_artifacts(s3, destination, account).difference(kept_keys)
+    """Return the keys of the objects that are not in ``kept_keys`` and have at least this age."""
+    return list_artifacts(s3, destination, account, least_age=least_age).difference(kept_keys)
 
 
-def list_artifacts(s3: S3Client, destination: Destination, account: str) -> frozenset[str]:
-    """Return the keys of all objects of a destination."""
+def list_artifacts(
+    s3: S3Client, destination: Destination, account: str, *, least_age: timedelta = timedelta()
+) -> frozenset[str]:
+    """Return the keys of all objects of a destination that have at least this age."""
+    latest = datetime.now(UTC) - least_age if least_age else datetime.max.replace(tzinfo=UTC)
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=destination.bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"
     )
-    return frozenset(item["Key"] for page in pages for item in page.get("Contents", []))
+    items = [item for page in pages for item in page.get("Contents", [])]
+    return frozenset(item["Key"] for item in items if item["LastModified"] <= latest)
 
 
 def delete_artifacts(s3: S3Client, destination: Destination, account: str, keys: Iterable[str]) -> None:

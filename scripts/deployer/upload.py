@@ -74,7 +74,8 @@ def upload_missing(package: Package, s3: S3Client, account: str, *, layers: bool
     """Upload again the files of an uploaded package that are in the bucket no longer, and return how many.
 
     A deployment deletes what it does not need unless it sees the change set of another one. So whoever has created a
-    change set calls this: what was deleted before is uploaded again, and nothing is deleted from then on.
+    change set calls this: its execution reads the code, which may have been deleted by one that looked before. Without
+    a template, CloudFormation has refused the change set.
     """
     uploaded_keys = list_artifacts(s3, package.destination, account)
     missing = replace(

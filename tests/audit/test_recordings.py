@@ -34,7 +34,7 @@ def test_the_recordings_of_a_complete_run_are_judged(folder: Path) -> None:
 
 
 def test_a_run_that_has_not_passed_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match="no recordings of a run of all tests that passed"):
+    with pytest.raises(UserError, match="no recordings of a `make test` that passed"):
         read_markers(folder)
 
 

@@ -4,7 +4,7 @@ import functools
 import json
 import re
 import signal
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,7 +17,8 @@ from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
-from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
+from tests.deployer.both_stacks import add_earlier_release
+from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.disturbed_runs import end_operation, send_signal
 from tests.deployer.releases import edit_harmlessly, edit_with_loss
 
@@ -338,12 +339,45 @@ def interrupt_deletion(aws: Service) -> None:
         send_signal(signal.SIGINT)
 
 
-def test_the_record_of_another_account_stays(command: Command, aws: Service) -> None:
+@pytest.mark.parametrize("recorded_account", ["210987654321", ""])
+def test_without_a_stack_the_record_of_another_account_stays(
+    command: Command, aws: Service, recorded_account: str
+) -> None:
     """Who destroys in the wrong account, where there is no such environment, keeps the record of the right one."""
-    add_platform(aws, edit_harmlessly)
+    stack = add_platform(aws, edit_harmlessly)
     command("dev", "--yes", code=0)
+    aws.delete_stack(StackName=stack.id)
+    end_operation(aws)
     (record,) = (command.folder / "deployed").iterdir()
-    document = json.loads(record.read_text())
-    record.write_text(json.dumps(document | {"account": "210987654321"}))
-    command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
-    assert record.exists()
+    if recorded_account:
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"account": recorded_account}))
+    deleted = command("dev", "--yes", script="destroy", code=0).stdout
+    assert record.exists() == bool(recorded_account)
+    assert ("; the record of its last deployment deleted" in deleted) == (not recorded_account)
+
+
+def test_without_a_stack_the_files_of_a_deployment_that_may_be_running_stay(command: Command, aws: Service) -> None:
+    add_bootstrap_stack(aws)
+    keys = [f"{BUCKET}/payment-platform/dev/{digit * 64}.yaml" for digit in "01"]
+    aws.objects = dict.fromkeys(keys, "template")
+    aws.written_at[keys[0]] = datetime.now(UTC) - timedelta(minutes=50)
+    deleted = command("dev", "--yes", script="destroy", code=0).stdout
+    assert list_files(aws) == keys[:1]
+    assert deleted.startswith(f"{NAME}: there was no stack; 1 file deleted from the artifact bucket")
+
+
+def test_an_interrupt_while_a_saved_plan_is_deleted_ends_a_purge(command: Command, aws: Service) -> None:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    names = re.findall(r"--destroys (\S+)", command("dev", "--purge", "--yes", script="destroy", code=1).stderr)
+
+    def interrupt() -> None:
+        aws.before.clear()
+        send_signal(signal.SIGINT)
+
+    aws.before["DeleteChangeSet"] = interrupt
+    confirmed = [word for name in names for word in ("--destroys", name)]
+    interrupted = command("dev", "--purge", "--yes", *confirmed, script="destroy", code=1).stderr
+    rest = f"its files and what it leaves may remain; run {PURGE}"
+    assert interrupted.splitlines()[-1] == f"destroy: interrupted; {NAME} is deleted, but {rest}"
+    assert aws.find_requests("dynamodb:DeleteTable") == []

@@ -368,7 +368,8 @@ def test_a_deletion_deletes_the_saved_plans_of_its_environment_and_no_others(
     command("plan", "prod", "--out", "prod.json", code=2)
     plan_of_prod = set(aws.remaining_names) - plan_of_dev
     deleted = command("dev", "--yes", "--destroys", PLATFORM, script="destroy", code=0).stdout
-    assert f"Deleted the saved plan of dev in {tmp_path / 'plan.json'}, which can no longer be applied\n" in deleted
+    plan = f"the saved plan of dev in {tmp_path / 'plan.json'}"
+    assert f"Deleted the change sets of {plan}, which can no longer be applied\n" in deleted
     of_artifacts = {change_set.name for change_set in aws.change_sets.values() if change_set.stack.name == ARTIFACTS}
     assert of_artifacts & plan_of_dev == set()
     assert len(of_artifacts & plan_of_prod) == 2

@@ -61,7 +61,7 @@ def test_a_deployment_that_ends_before_the_change_set_is_created_is_noticed(
 
     aws.before["CreateChangeSet"] = end_another_deployment
     result = command("dev", *arguments, code=1)
-    assert result.stderr == f"deploy: another deployment of {NAME} ended after it was read{NOT_EXECUTED}{AGAIN}"
+    assert result.stderr == f"deploy: {NAME} was changed after it was read{NOT_EXECUTED}{AGAIN}"
     assert (aws.find_requests("ExecuteChangeSet"), aws.remaining_names) == ([], [])
     assert command("dev", "--yes", "--wait", code=0)
 

@@ -16,7 +16,7 @@ from scripts.local import server, target
 from stacks import settings
 from tests.emitted import ROOT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 AWS_CLI = ROOT / ".venv" / "awscli" / "bin"
 DOCUMENT = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 # What the commands read from the repository that they run in.

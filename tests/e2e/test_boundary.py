@@ -21,7 +21,7 @@ from scripts.local import server, target
 from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 BOUNDARY = f"arn:aws:iam::{server.ACCOUNT}:policy/{names.in_environment(names.BOUNDARY_POLICY, ENVIRONMENT)}"
 ROLES = (names.WORKFLOW_ROLE, names.VALIDATION.role, names.PROCESSING.role, names.RECONCILIATION.role)

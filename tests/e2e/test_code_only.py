@@ -19,7 +19,7 @@ from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.emitted import ROOT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 FUNCTIONS = tuple(names.in_environment(function.name, "local") for function in names.FUNCTIONS)
 # Replaces the limits of the settings.
 LOWER_LIMITS = """

@@ -11,7 +11,7 @@ from scripts.capacity.limits import load_limits
 from scripts.local import server
 from stacks.settings import LOCAL
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")

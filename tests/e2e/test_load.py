@@ -9,7 +9,7 @@ from scripts.bench.sides import Side, read_variables
 from scripts.common.paths import ROOT
 from scripts.local import server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 
 def test_two_processes_make_their_payments_at_the_same_time(platform: Any) -> None:

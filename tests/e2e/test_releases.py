@@ -25,7 +25,7 @@ from tests.e2e.conftest import Platform
 from tests.e2e.releases import Functions, Release, checked_out_release, release_before, run_functions
 from tests.workflow import ENVIRONMENT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 HOUR = 60 * 60
 # No payment makes as many calls.

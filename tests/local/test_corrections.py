@@ -18,6 +18,9 @@ from scripts.deployer.archive import zip_folder
 from scripts.local import server
 from stacks.compute.runtime import RUNTIME
 
+# Each starts an emulator, and all of them depend on its release, which setup.cfg pins, and on nothing that is deployed.
+pytestmark = pytest.mark.nightly
+
 RELEASED = "ministack"
 CORRECTED = server.MODULE
 # The shortest period of an alarm. The release is given three of them to evaluate its alarms, which it does not do.

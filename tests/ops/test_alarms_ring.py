@@ -34,7 +34,7 @@ from tests.ops.situations import (
     stop_executions,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 UNDELIVERED = f"http://queue/{server.ACCOUNT}/sqs-notification-dlq-local"
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:sfn-payment-workflow-local"

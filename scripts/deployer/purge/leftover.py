@@ -27,12 +27,12 @@ class Leftover:
     tags: Mapping[str, str] = field(default_factory=dict)
     # How much it holds, as the service counts it: "about 12 items, 3.4 kB".
     contents: str = ""
-    # Whether it is known to hold nothing.
+    # Whether the service says that it holds nothing, and says so soon enough: DynamoDB counts every six hours.
     is_empty: bool = False
     # For a vault: by the ARN of each recovery point, that of the resource that it backs up.
     recovery_points: Mapping[str, str] = field(default_factory=dict)
-    # The id, the ARN or the alias of the key that encrypts what it holds, if that is the account's own.
-    key: str = ""
+    # The ids, ARNs or aliases of the keys that encrypt what it holds.
+    keys: frozenset[str] = frozenset()
     # Why it is kept, whatever its tags: a bucket may be another account's, or in another Region.
     obstacle: str = ""
 

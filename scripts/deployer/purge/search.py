@@ -177,12 +177,13 @@ def advise_deployment(purge: Purge, target: Target) -> str:
 def _describe_use(key: Leftover, kept: Collection[Leftover]) -> str:
     """Return what a key still encrypts among the resources that are kept; empty for none, and for anything but a key.
 
-    A resource names its key by id, by ARN or by alias.
+    A resource names its key by id or by alias, or by the ARN of either.
     """
     names = [
         leftover.name
         for leftover in kept
-        if key.resource_type == TYPE and leftover.key.rpartition("key/")[2] in (key.id, key.name)
+        if key.resource_type == TYPE
+        and {key.id, key.name} & {name.rpartition(":")[2].removeprefix("key/") for name in leftover.keys}
     ]
     return f"still encrypts what is kept: {', '.join(names)}" if names else ""
 

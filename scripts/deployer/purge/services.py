@@ -51,10 +51,10 @@ class Queues:
             )["Attributes"]
         except self._client.exceptions.QueueDoesNotExist:
             return None
-        key = counts.pop("KmsMasterKeyId", "")
+        keys = frozenset({counts.pop("KmsMasterKeyId", "")})
         number = sum(map(int, counts.values()))
         contents = f"about {format_count(number, 'message')}"
-        return Leftover("AWS::SQS::Queue", name, url, tags, contents, is_empty=not number, key=key)
+        return Leftover("AWS::SQS::Queue", name, url, tags, contents, is_empty=not number, keys=keys)
 
     def delete(self, leftover: Leftover) -> None:
         """Delete the queue, whose name is free 60 seconds later.
@@ -80,7 +80,8 @@ class LogGroups:
         arn = groups[0]["arn"].removesuffix(":*")
         tags = self._client.list_tags_for_resource(resourceArn=arn)["tags"]
         contents = f"about {filesize.decimal(groups[0].get('storedBytes', 0))}"
-        return Leftover("AWS::Logs::LogGroup", name, name, tags, contents, key=groups[0].get("kmsKeyId", ""))
+        keys = frozenset({groups[0].get("kmsKeyId", "")})
+        return Leftover("AWS::Logs::LogGroup", name, name, tags, contents, keys=keys)
 
     def delete(self, leftover: Leftover) -> None:
         self._client.delete_log_group(logGroupName=leftover.id)
@@ -101,8 +102,8 @@ class Tables:
         tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
         # DynamoDB updates both numbers about every six hours.
         contents = f"about {format_count(table['ItemCount'], 'item')}, {filesize.decimal(table['TableSizeBytes'])}"
-        key = table.get("SSEDescription", {}).get("KMSMasterKeyArn", "")
-        return Leftover("AWS::DynamoDB::Table", name, name, tags, contents, is_empty=not table["ItemCount"], key=key)
+        keys = frozenset({table.get("SSEDescription", {}).get("KMSMasterKeyArn", "")})
+        return Leftover("AWS::DynamoDB::Table", name, name, tags, contents, keys=keys)
 
     def delete(self, leftover: Leftover) -> None:
         """Switch deletion protection off, delete the table, and wait; switch it on again if the deletion is refused."""
@@ -168,12 +169,12 @@ class Vaults:
             return None
         # One page holds as many tags as a resource can have.
         tags = self._client.list_tags(ResourceArn=vaults[0]["BackupVaultArn"], MaxResults=100)["Tags"]
+        points = self._recovery_points(name)
         # A recovery point without the ARN of its resource counts as one of another resource.
-        points = {
-            point["RecoveryPointArn"]: point.get("ResourceArn", "unknown") for point in self._recovery_points(name)
-        }
-        contents, key = format_count(len(points), "recovery point"), vaults[0].get("EncryptionKeyArn", "")
-        return Leftover("AWS::Backup::BackupVault", name, name, tags, contents, recovery_points=points, key=key)
+        sources = {point["RecoveryPointArn"]: point.get("ResourceArn", "unknown") for point in points}
+        keys = frozenset(item.get("EncryptionKeyArn", "") for item in (vaults[0], *points))
+        contents = format_count(len(points), "recovery point")
+        return Leftover("AWS::Backup::BackupVault", name, name, tags, contents, recovery_points=sources, keys=keys)
 
     def delete(self, leftover: Leftover) -> None:
         """Delete the recovery points, wait until they are gone, and delete the vault.

@@ -15,7 +15,7 @@ AWS does not document whether the rollback of a creation treats a completed nest
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore import xform_name
@@ -101,6 +101,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
+    # By bucket and key, when an object was written, if that was not long ago.
+    written_at: dict[str, datetime] = field(default_factory=dict)
     retired: set[str] = field(default_factory=set)
     # Checksums of objects that do not match their keys.
     checksums: dict[str, str] = field(default_factory=dict)

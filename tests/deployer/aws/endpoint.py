@@ -258,7 +258,11 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._hang_up()
             keys = [key.removeprefix(f"{bucket}/") for key in sorted(self.service.objects)]
             keys = [key for key in keys if key.startswith(prefix)]
-        contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
+            written_at = {key: self.service.written_at.get(f"{bucket}/{key}", START).isoformat() for key in keys}
+        contents = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>{written_at[key]}</LastModified></Contents>"
+            for key in keys
+        )
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
         return self._send_answer(200, body, "application/xml")
 
