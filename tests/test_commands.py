@@ -36,7 +36,14 @@ print("went on")
 """
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [*before, sys.executable, "-c", code], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        [*before, sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        # Whoever runs the tests with nohup makes them ignore it, and so the command.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
 
 
