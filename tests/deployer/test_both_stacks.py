@@ -26,6 +26,9 @@ from tests.deployer.conftest import Command
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
 from tests.emitted import load_template, resources
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 QUESTION = f"Deploy {ARTIFACTS} and {PLATFORM}? [y/N]"
 
 

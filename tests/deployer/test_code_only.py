@@ -16,6 +16,9 @@ from tests.deployer.conftest import Command, CommandResult, add_platform
 from tests.deployer.releases import edit_harmlessly
 from tests.stacks.test_deployers import CODE_POLICIES, LOOK_POLICIES, list_actions
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 NAME = "payment-platform-dev"
 EARLIER = "RELEASE = 1"
 GATEWAY_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"

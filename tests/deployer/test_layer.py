@@ -36,6 +36,7 @@ def _is_other(path: str) -> bool:
     return process.returncode == 0 and tuple(map(int, process.stdout.split())) != sys.version_info[:2]
 
 
+@pytest.mark.nightly
 def test_another_interpreter_umask_and_folder_give_the_same_bytes(
     layer_zip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

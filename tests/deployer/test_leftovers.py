@@ -23,6 +23,9 @@ from tests.deployer.aws.stacks import Stack as SimulatedStack
 from tests.deployer.conftest import OWNER_TAGS, Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 NAME = "payment-platform-dev"
 
 

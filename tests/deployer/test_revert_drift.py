@@ -31,6 +31,9 @@ from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, 
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_change_set import make_service, propose, render_plan
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 STACK, QUEUE, TABLE = "AWS::CloudFormation::Stack", "AWS::SQS::Queue", "AWS::DynamoDB::Table"
 LOGS = "Compute/ProcessingLogs"
 RULES = "/Properties/LifecycleConfiguration/Rules"

@@ -33,6 +33,9 @@ from tests.deployer.disturbed_runs import send_signal
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_leftovers import add_change_set
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 # The beginning of the locations of templates in the bucket.
 PREFIX = f"https://s3.{REGION}.amazonaws.com/{BUCKET}/"
 STILL_SAVED = "; the plan is still saved; delete it with scripts/deploy.sh discard dev plan.json\n"

@@ -10,6 +10,9 @@ from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 
+# Each takes several deployments.
+pytestmark = pytest.mark.nightly
+
 NAME = "payment-platform-dev"
 AGAIN = "; plan again: scripts/deploy.sh dev, or scripts/deploy.sh dev --wait, which waits and plans again\n"
 NOT_EXECUTED = "; nothing of this deployment was executed"

@@ -437,6 +437,7 @@ def test_a_write_in_a_run_that_must_not_write_is_refused(platform: Platform) -> 
     emulator.client("cloudwatch").describe_alarms()
 
 
+@pytest.mark.nightly
 def test_every_gap_of_the_emulator_is_still_one(platform: Platform) -> None:
     """When this fails a release has closed a gap: delete its entry."""
     _, execution = platform.pay()
