@@ -69,8 +69,8 @@ audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown diagrams in headless Chromium
 	$(BIN)/python -m pytest tests/browser
 
-# What is quick to fail comes first, then what takes long, side by side. The end-to-end tests and the planting of defects
-# run once: the audit judges what they recorded in `test`, from a folder that is new each time. Each recording of AWS is compared
+# What is quick to fail comes first, then what takes long, side by side. The end-to-end tests run once: the audit judges what
+# they recorded in `test`, from a folder that is new each time. Each recording of AWS is compared
 # in `test`, too; what takes longer runs each night (.github/workflows/nightly.yml).
 check:  ## Everything that CI runs on each push
 	@$(MAKE) --no-print-directory --jobs 2 environments

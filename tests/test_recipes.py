@@ -131,6 +131,7 @@ def test_an_alarm_without_a_runbook_section_or_a_trigger_is_noticed(missing: str
     assert tree.list_failures(RUNBOOK_CHECK, TRIGGER_CHECK) == {noticed_by}
 
 
+@pytest.mark.nightly
 def test_an_alarm_is_a_row_a_runbook_section_and_a_trigger(tree: Copy) -> None:
     tree.follow_recipe("An alarm")
     assert tree.list_failures(*UPDATE, UPDATE_GOLDEN="1") == set()
@@ -155,17 +156,20 @@ def test_a_setting_that_no_stack_reads_is_noticed(tree: Copy) -> None:
     assert tree.list_failures("tests/stacks/test_templates.py", "-k", "every_parameter_of_the_parent")
 
 
+@pytest.mark.nightly
 def test_a_queue_is_a_name_a_line_of_its_stack_and_its_key(tree: Copy) -> None:
     tree.follow_recipe("A queue")
     assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]", DEPLOYED) == set()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_bucket_whose_type_has_no_rights_is_noticed(tree: Copy) -> None:
     tree.follow_recipe("A bucket", without="stacks/artifacts/deployers/service_rights.py")
     assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]") == {RIGHTS_CHECK}
 
 
+@pytest.mark.nightly
 def test_a_queue_whose_name_does_not_end_as_one_gets_no_rights(tree: Copy) -> None:
     tree.follow_recipe("A queue")
     for path in ("stacks/names.py", "stacks/data/stack.py"):
@@ -200,6 +204,7 @@ def test_a_recipe_whose_result_the_repository_has_is_not_followed_again(tree: Co
         tree.follow_recipe("A queue")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("missing", ["tests/stacks/access.py", "lambda/handlers/__init__.py"])
 def test_a_step_of_the_function_that_is_left_out_is_named_by_the_check(missing: str, tree: Copy) -> None:
     tree.follow_recipe("A function", without=missing)

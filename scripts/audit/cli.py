@@ -59,7 +59,7 @@ def _run_audit(console: Console, lists: bool, scans_only: bool, recorded: Path |
         table.show_lists(console, compared)
     table.show_recorded_runs(console, compared, markers, mutations)
     nothing_leaked = markers.leaked == 0 < markers.places
-    all_detected = mutations.detected == mutations.planted > 0
+    all_detected = mutations is None or mutations.detected == mutations.planted > 0
     return all([*(result.has_passed for result in results), compared.holds, nothing_leaked, all_detected])
 
 

@@ -30,7 +30,7 @@ def show_scans(console: Console, results: list[Result]) -> None:
     console.print(_make_suppressions_table(results))
 
 
-def show_recorded_runs(console: Console, compared: Comparison, markers: Markers, mutations: Mutations) -> None:
+def show_recorded_runs(console: Console, compared: Comparison, markers: Markers, mutations: Mutations | None) -> None:
     console.print(_make_privileges_table(compared))
     for grant in compared.unused:
         console.print(f"granted and not used: {_describe_grant(grant)}", style="red")
@@ -40,9 +40,12 @@ def show_recorded_runs(console: Console, compared: Comparison, markers: Markers,
         )
     for call in compared.ungranted:
         console.print(f"used and not granted: {call.role} {call.action} {call.resource}", style="red")
-    console.print(f"\nmutations: caught {mutations.detected}, planted {mutations.planted}")
-    for missed in mutations.missed:
-        console.print(f"not caught: {missed}", style="red")
+    if mutations is None:
+        console.print("\nmutations: planted each night, by `make mutate`")
+    else:
+        console.print(f"\nmutations: caught {mutations.detected}, planted {mutations.planted}")
+        for missed in mutations.missed:
+            console.print(f"not caught: {missed}", style="red")
     console.print(
         f"markers: found {markers.leaked}; {markers.markers} values sent through {markers.paths} paths, looked for in "
         f"{markers.places} places outside the tables"

@@ -16,6 +16,7 @@ from tests.mutations.planting import OPERATIONS, plant_edits
 DEFECTS = read_template_defects()
 
 
+@pytest.mark.nightly
 def test_every_defect_is_detected(tmp_path: Path) -> None:
     """It runs in a process of its own because it forks. The audit reads the report, so defects are planted once."""
     report = Path(os.environ.get("RECORDINGS") or tmp_path) / recorded_runs.MUTATIONS

@@ -109,6 +109,7 @@ def test_cohorts_end_as_single_payments_do(mode: str, rules: Rules) -> None:
     assert sum(cohorts.gateway_calls.values()) == pytest.approx(sum(exact.gateway_calls.values()), rel=0.03)
 
 
+@pytest.mark.nightly
 def test_cohorts_end_as_single_payments_do_where_quotas_are_exceeded(rules: Rules) -> None:
     scenario = Scenario(per_second=20, mode=TIMEOUT, assumptions=Assumptions(concurrency=200))
     exact, cohorts = (simulate(replace(scenario, cohort=n), rules) for n in (1, 5))
