@@ -123,7 +123,8 @@ def list_calls_of_protected_deployment() -> tuple[tuple[str, ...], dict[str, obj
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.nightly) for part in (1, 2, 3))])
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(4))
 def test_after_a_command_was_killed_the_next_one_completes_its_work(part: int, tmp_path: Path) -> None:
     """SIGKILL leaves no time to tidy up: lifted stack policies and change sets remain until the next deployment."""
     operations, target = list_calls_of_protected_deployment()

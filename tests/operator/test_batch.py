@@ -326,6 +326,7 @@ def test_a_large_batch_starts_evenly_and_waits_for_a_bounded_number(monkeypatch:
     )
 
 
+@pytest.mark.nightly
 def test_the_memory_of_a_batch_does_not_grow_with_its_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def measure_peak(count: int) -> int:
         path = tmp_path / f"{count}.csv"

@@ -83,7 +83,7 @@ def test_every_input_ends_in_an_end_state(monkeypatch: pytest.MonkeyPatch) -> No
     pay()
     print(f"\n{sum(ends.values())} inputs ended in {dict(ends)}")
     assert set(ends) == END_STATES
-    assert sum(ends.values()) >= 1000
+    assert sum(ends.values()) > 0.8 * INPUTS
 
 
 def test_an_event_that_the_function_cannot_parse_ends_in_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
