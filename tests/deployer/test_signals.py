@@ -1,7 +1,7 @@
 """SIGINT, SIGTERM and SIGKILL at every call of a command: what it says is true, and the next run repairs the rest.
 
 `make faults` sends both SIGINT and SIGTERM, which the commands treat alike, once and twice at each call; otherwise
-each comes at one of twelve calls, and on each push only in two commands.
+each comes at one of twelve calls, and on each push only in two commands. SIGKILL comes each night only.
 """
 
 import functools
