@@ -39,7 +39,7 @@ test-fast: $(VENV)/installed  ## Run the tests that take no emulator, no deploym
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not nightly'
 
 prove: $(VENV)/installed  ## Inject every fault into the payment core, and print the figures
-	EVERY_PAIR=1 $(BIN)/python -m pytest tests/prove tests/payments/test_workflow_any_input.py $(PARALLEL) --show-capture=no
+	EVERY_PAIR=1 $(BIN)/python -m pytest tests/prove $(PARALLEL) --show-capture=no
 
 compatible: $(VENV)/installed  ## Make payments while the functions change from one release to another and back; WITH=COMMIT
 	COMPATIBLE_WITH=$(WITH) $(BIN)/python -m pytest tests/e2e/test_releases.py

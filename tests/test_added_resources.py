@@ -204,7 +204,7 @@ TREE = make_tree(BEFORE)
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(NESTED), added_resources())
 def test_any_resource_is_written_drawn_and_compared(stack: str, resources: list[AWSObject]) -> None:
     documents = build_with(stack, resources)

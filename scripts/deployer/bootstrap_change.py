@@ -532,12 +532,14 @@ def check_kept_rights(artifacts: BootstrapProposal) -> None:
     Such a plan was made before that environment was deployed, and its file, if it was edited, does not name it.
     """
     change, session = artifacts.change, artifacts.session
-    pseudo, own = session.target.pseudo_parameters(), session.options.environment
+    pseudo = session.target.pseudo_parameters()
     old, end = (templates.parse_template(text) for text in (change.deployed_text, change.text))
     deployed = transition.Release.from_template(old, change.stack.parameters, pseudo)
     new = transition.Release.from_template(end, change.parameters, pseudo)
     states = read_environments(session, transition.list_environments(old))
-    for environment in [name for name, state in states.items() if state and name != own]:
+    for environment, state in states.items():
+        if not state or environment == session.options.environment:
+            continue
         if transition.add_kept_rights(deployed, new, transition.keep_of([environment])) != new.template:
             name = stack_name(environment)
             raise UserError(

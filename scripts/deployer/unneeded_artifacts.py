@@ -38,12 +38,13 @@ def list_artifacts(
     s3: S3Client, destination: Destination, account: str, *, least_age: timedelta = timedelta()
 ) -> frozenset[str]:
     """Return the keys of all objects of a destination that have at least this age."""
-    latest = datetime.now(UTC) - least_age if least_age else datetime.max.replace(tzinfo=UTC)
+    # Without one, the clock of this machine decides nothing.
+    latest = datetime.now(UTC) - least_age
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=destination.bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"
     )
     items = [item for page in pages for item in page.get("Contents", [])]
-    return frozenset(item["Key"] for item in items if item["LastModified"] <= latest)
+    return frozenset(item["Key"] for item in items if not least_age or item["LastModified"] <= latest)
 
 
 def delete_artifacts(s3: S3Client, destination: Destination, account: str, keys: Iterable[str]) -> None:

@@ -64,13 +64,13 @@ class Leftovers:
         self._tables = [name for resource_type, name in names if resource_type == _TABLE]
         holders = StackHolders(self._target.client("cloudformation"), deleted_stacks)
         leftovers, not_ours = [], []
-        kept: list[Leftover] = []
+        kept_resources: list[Leftover] = []
         for candidate in candidates:
-            # Keys are the last ones, so all that they may encrypt is in ``kept``.
+            # Keys are the last ones, so all that they may encrypt is in ``kept_resources``.
             reason = self._reason_to_keep(candidate) or holders.find_reason_to_keep(candidate.id)
-            if reason or (reason := _describe_use(candidate, kept)):
+            if reason or (reason := _describe_use(candidate, kept_resources)):
                 not_ours.append(f"{candidate} {reason}")
-                kept.append(candidate)
+                kept_resources.append(candidate)
             else:
                 leftovers.append(candidate)
         return leftovers, not_ours
@@ -174,14 +174,14 @@ def advise_deployment(purge: Purge, target: Target) -> str:
     return f"{retained}, which {destroy} deletes for good; {deploy}" if retained else deploy
 
 
-def _describe_use(key: Leftover, kept: Collection[Leftover]) -> str:
+def _describe_use(key: Leftover, kept_resources: Collection[Leftover]) -> str:
     """Return what a key still encrypts among the resources that are kept; empty for none, and for anything but a key.
 
     A resource names its key by id or by alias, or by the ARN of either.
     """
     names = [
         leftover.name
-        for leftover in kept
+        for leftover in kept_resources
         if key.resource_type == TYPE
         and {key.id, key.name} & {name.rpartition(":")[2].removeprefix("key/") for name in leftover.keys}
     ]
