@@ -116,6 +116,13 @@ def test_an_offline_plan_needs_neither_the_sdk_nor_the_generator(tmp_path: Path)
     code, modules = list_imports(tmp_path, "scripts.deployer.cli.deploy", *arguments)
     assert code in (0, 2)
     assert modules & (SDK | GENERATOR) == set()
+    # A plan with changes reads the schemas of their resource types.
+    settings = tmp_path / "environments.toml"
+    committed = (ROOT / "stacks" / "environments.toml").read_text(encoding="utf-8")
+    settings.write_text(committed.replace("log_retention_days = 1\n", "log_retention_days = 7\n"), encoding="utf-8")
+    code, modules = list_imports(tmp_path, "scripts.deployer.cli.deploy", *arguments, "--settings", str(settings))
+    assert code == 2
+    assert modules & (SDK | GENERATOR) == set()
 
 
 def test_the_names_of_the_groups_of_checks_are_those_of_the_groups() -> None:

@@ -23,11 +23,13 @@ from scripts.deployer.plan.model import (
     StatementChange,
     count_changes,
 )
+from scripts.deployer.plan.resource_schemas import read_schema
 from scripts.deployer.plan.spurious import fill_nested_stacks, mark_spurious
 from scripts.deployer.planning import Comparison
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.markdown import MARKER, render_plan
 from tests.deployer.aws.settings import START
+from tests.emitted import ROOT
 
 PSEUDO = {"AWS::Region": "eu-west-1"}
 
@@ -215,6 +217,18 @@ def test_a_type_without_a_schema_may_be_replaced() -> None:
         queue_template(text).replace("AWS::SQS::Queue", "Corp::Own::Thing") for text in ("{A: 1}", "{A: 2}")
     )
     assert [change.replacement for change in compare_texts(before, after)] == ["Conditional"]
+
+
+def test_schemas_are_those_that_cfn_lint_reads() -> None:
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+    types = {
+        resource["Type"]
+        for path in (ROOT / "templates").glob("*.yaml")
+        for resource in parse_template(path.read_text(encoding="utf-8"))["Resources"].values()
+    } | {"AWS::Serverless::Function", "Custom::Thing"}
+    for name in types:
+        assert read_schema(name) == PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", name).schema, name
 
 
 def policy_template(kind: str, properties: str) -> str:

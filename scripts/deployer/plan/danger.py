@@ -3,18 +3,17 @@
 Changes that take away what protects data are shown with them, and need no confirmation: they lose nothing yet.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 
 from .losses import find_property_losses
 from .model import TYPE, Change, PropertyChange, StackChanges
+from .resource_schemas import read_stateful_types
 
 # What is lost with a resource of a type that the platform has, or that cfn-lint does not count as stateful.
 _DATA = {
@@ -37,13 +36,8 @@ _RECREATION = "was deleted outside CloudFormation and is created again, empty"
 
 @cache
 def list_stateful_types() -> dict[str, str]:
-    """Return what is lost with a resource, by its type: those that cfn-lint counts as stateful (rule I3011), and ours.
-
-    https://github.com/aws-cloudformation/cfn-lint/blob/main/docs/rules.md
-    """
-    rule = files("cfnlint.data.AdditionalSpecs") / "StatefulResources.json"
-    stateful = json.loads(rule.read_text(encoding="utf-8"))["ResourceTypes"]
-    return dict.fromkeys(sorted(stateful), "the data that it holds") | {STACK: "all that it holds"} | _DATA
+    """Return what is lost with a resource, by its type: those that cfn-lint counts as stateful, and ours."""
+    return dict.fromkeys(read_stateful_types(), "the data that it holds") | {STACK: "all that it holds"} | _DATA
 
 
 @dataclass(frozen=True)

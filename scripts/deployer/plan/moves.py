@@ -13,7 +13,8 @@ from scripts.common.evaluate import TOKEN, Evaluated, Resource
 from scripts.common.templates import STACK
 
 from .compare import as_text, find_differences
-from .recreation import find_fixed_name, find_recreation, read_schema
+from .recreation import find_fixed_name, find_recreation
+from .resource_schemas import read_schema
 
 # Of the types that the page excludes although they have every handler, the one that holds data.
 _EXCLUDED = ("AWS::DynamoDB::GlobalTable",)

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
 from scripts.common.evaluate import Resource
 
-# Schemas differ between Regions only in properties that are not available yet.
-_REGION = "us-east-1"
+from .resource_schemas import read_schema
+
 # Types whose identifier an update changes in place: a job definition's has its revision, and the function behind a
 # custom resource may answer an update with another one.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-batch-jobdefinition.html
@@ -112,19 +111,6 @@ def list_identifiers(resource_type: str) -> tuple[str, ...]:
     if not set(identifiers).isdisjoint(schema.get("readOnlyProperties", [])):
         return ()
     return tuple(pointer.removeprefix("/properties/") for pointer in identifiers)
-
-
-@cache
-def read_schema(resource_type: str) -> dict[str, Any] | None:
-    """Return the schema of a resource type, or None if cfn-lint does not have it."""
-    # Imported here because it takes most of a second, and few commands need it.
-    from cfnlint.schema._exceptions import ResourceNotFoundError
-    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-
-    try:
-        return dict(PROVIDER_SCHEMA_MANAGER.get_resource_schema(_REGION, resource_type).schema)
-    except ResourceNotFoundError:
-        return None
 
 
 def _split_pointers(pointers: list[str]) -> _Paths:

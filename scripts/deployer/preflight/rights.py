@@ -13,7 +13,7 @@ from scripts.common.clients import ContextEntryTypeDef
 from scripts.common.wording import join_names
 
 from ..finding import Finding, Verdict
-from ..plan.recreation import read_schema
+from ..plan.resource_schemas import read_schema
 from .name_lookups import LOOKUPS, exclusive_name
 from .resources import DeclaredResource
 from .situation import Situation, unknown_finding
