@@ -35,7 +35,15 @@ from .purge.leftover import Leftover, describe_types, format_count
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .request_tokens import make_token
-from .stack import RELEASED, Stack, StackTree, check_owned, describe_stack, describe_tree, read_snapshot
+from .stack import (
+    RELEASED,
+    Stack,
+    StackTree,
+    check_owned,
+    describe_change_since,
+    describe_stack,
+    read_snapshot,
+)
 from .unneeded_artifacts import delete_artifacts, find_unneeded_artifacts
 
 # Called before anything is deleted, with the questions by the names to be typed.
@@ -227,21 +235,13 @@ def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm
 
 
 def _check_unchanged(cloudformation: CloudFormationClient, shown: StackTree, options: DeletionOptions) -> None:
-    """Raise ``UserError`` if a stack was created, changed or deleted since it was shown: that took a person's time.
+    """Raise ``UserError`` if a stack was created, changed or deleted since it was shown.
 
-    CloudFormation deletes a stack by its template of that moment, which may retain less than the one that was shown. A
-    stack refactor changes nested stacks, and leaves their parent as it is.
+    CloudFormation deletes a stack by its template of that moment, which may retain less than the one that was shown.
     """
-    current = describe_tree(cloudformation, describe_stack(cloudformation, options.stack_name))
-    if _list_states(current) != _list_states(shown):
-        before, after = (tree.stack.status or "not deployed" for tree in (shown, current))
-        change = f"is {after}, and was {before} when it was shown" if after != before else "was deployed meanwhile"
+    if change := describe_change_since(cloudformation, shown):
         lost = f"see what is lost now: {_suggest_repetition(options)}"
         raise UserError(f"{options.stack_name} {change}; nothing was deleted; {lost}")
-
-
-def _list_states(tree: StackTree) -> list[tuple[str, str, str]]:
-    return [(stack.id, stack.status, stack.state) for _, stack in tree.walk()]
 
 
 def _delete_leftovers(

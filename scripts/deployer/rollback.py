@@ -13,7 +13,15 @@ from .plan.danger import check_confirmed_names
 from .request_tokens import make_token
 from .rollback_losses import find_rollback_effect
 from .session import Session
-from .stack import Stack, StackTree, check_owned, describe_environment, describe_stack, describe_tree
+from .stack import (
+    Stack,
+    StackTree,
+    check_owned,
+    describe_change_since,
+    describe_environment,
+    describe_stack,
+    describe_tree,
+)
 
 _ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"}
 
@@ -86,6 +94,10 @@ def roll_back_failure(session: Session) -> str:
     )
     if not session.confirm(f"Roll back {stack.name}, to {outcome}?", list(effect.losses)):
         raise Aborted(f"{stack.name}: not rolled back")
+    # It returns to a stable state from whatever was deployed last, and deletes what that has created.
+    if change := describe_change_since(session.cloudformation, tree):
+        again = suggest_command("deploy", "rollback", session.options.environment)
+        raise UserError(f"{stack.name} {change}; nothing was rolled back; see what is lost now: {again}")
     token = make_token("rollback")
     return _run_rollback(
         session,

@@ -110,6 +110,10 @@ class StackTree:
         for logical_id, child in self.nested.items():
             yield from child.walk_lost(f"{path}{logical_id}/")
 
+    def list_states(self) -> list[tuple[str, str, str]]:
+        """Return what any deployment, rollback or deletion of a stack of the tree changes."""
+        return [(stack.id, stack.status, stack.state) for _, stack in self.walk()]
+
     def walk_resources(self, path: str = "") -> Iterator[tuple[str, StackResource]]:
         """Yield each resource of each stack with its path from the root, such as ``Data/Transactions``."""
         for resource in self.resources:
@@ -202,6 +206,18 @@ def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTre
         if resource.logical_id in trees.keys() - existing and resource.status in _HELD
     }
     return StackTree(root, existing, resources, lost)
+
+
+def describe_change_since(cloudformation: CloudFormationClient, shown: StackTree) -> str:
+    """Return what became of the stacks since they were shown, as the rest of a sentence; empty if nothing did.
+
+    A question takes a person's time. A stack refactor changes nested stacks, and leaves their parent as it is.
+    """
+    current = describe_tree(cloudformation, describe_stack(cloudformation, shown.stack.name))
+    if current.list_states() == shown.list_states():
+        return ""
+    before, after = (tree.stack.status or "not deployed" for tree in (shown, current))
+    return f"is {after}, and was {before} when it was shown" if after != before else "was deployed meanwhile"
 
 
 def describe_lost(path: str, name: str, environment: str) -> str:

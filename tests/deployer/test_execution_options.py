@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,26 @@ def test_the_rollback_of_an_update_names_what_the_update_created(command: Comman
     command("dev", "--rollback", "--yes", "--destroys", "PaymentLedger", code=0)
     assert LEDGER not in aws.holdings.resources
     assert TABLE in aws.holdings.resources
+
+
+def test_a_deployment_that_went_on_while_a_rollback_asked_is_not_rolled_back(command: Command, aws: Service) -> None:
+    """It may have created tables, which the rollback would delete, and which were not shown."""
+    stack = add_platform(aws, edit_without_ledger)
+    aws.add_event(stack, "", "AWS::CloudFormation::Stack", "UPDATE_COMPLETE")
+    aws.fails = {"Data/PaymentLedger": "no capacity"}
+    command("dev", "--yes", "--keep-failed", code=1)
+
+    def go_on() -> None:
+        del aws.before["DescribeStackEvents"]
+        stack.updated += timedelta(seconds=90)
+
+    aws.before["DescribeStackEvents"] = go_on
+    refused = command("rollback", "dev", "--yes", code=1).stderr
+    assert refused == (
+        f"deploy: {NAME} was deployed meanwhile; nothing was rolled back; see what is lost now: "
+        "scripts/deploy.sh rollback dev\n"
+    )
+    assert aws.find_requests("RollbackStack") == []
 
 
 def test_without_an_event_of_a_stable_state_every_loss_is_named(command: Command, aws: Service) -> None:
