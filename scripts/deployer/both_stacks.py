@@ -14,7 +14,7 @@ from .change_set import NOT_EXECUTED, Overtaken, Proposal, describe_obstacle
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import execute_plan, finish_deployment
-from .live_functions import take_code_back
+from .live_functions import count_functions, take_code_back
 from .plan.danger import Danger
 from .plan.model import Plan
 from .saved_plan import PlannedStack, SavedPlan, delete_plan_of, save_plan
@@ -130,18 +130,19 @@ def execute_both(
             artifacts.execute_before()
         except _FAILURES as error:
             if artifacts.is_widened:
-                _raise_unfinished(session, artifacts, platform, error)
+                _raise_unfinished(session, artifacts, platform, error, [])
             raise
     else:
         _check_artifacts(session, platform)
+    restored: list[str] = []
     try:
-        take_code_back(session, platform.before)
+        restored = take_code_back(session, platform.before)
         with session.target.watch.report_continuation():
             last_event = execute_plan(
                 session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late
             )
     except _FAILURES as error:
-        _raise_unfinished(session, artifacts, platform, error)
+        _raise_unfinished(session, artifacts, platform, error, restored)
     try:
         deployed = finish_deployment(session, platform.before, platform.late, last_event)
     except _FAILURES as error:
@@ -161,9 +162,16 @@ def _check_artifacts(session: Session, platform: PlatformPlan) -> None:
 
 
 def _raise_unfinished(
-    session: Session, artifacts: BootstrapProposal | None, platform: PlatformPlan, error: BaseException
+    session: Session,
+    artifacts: BootstrapProposal | None,
+    platform: PlatformPlan,
+    error: BaseException,
+    restored: Sequence[str],
 ) -> NoReturn:
-    """Raise the error that has ended the platform's step, with what it does not say of both stacks."""
+    """Raise the error that has ended the platform's step, with what it does not say of both stacks.
+
+    ``restored`` are the functions whose code was taken back before it.
+    """
     options = session.options
     is_widened = artifacts is not None and artifacts.change.steps.before
     is_interrupted = isinstance(error, KeyboardInterrupt)
@@ -176,9 +184,11 @@ def _raise_unfinished(
     elif is_widened and not platform.proposal.is_executed:
         command = suggest_command("deploy", options.environment)
         notes.append(f"{options.stack_name} was not deployed; continue with {command}")
+    if restored and not platform.proposal.is_executed:
+        notes.append(f"{count_functions(restored)} the code of the last deployment again")
     if artifacts is not None and (is_widened or platform.proposal.is_executed):
         notes.append(_describe_rights(artifacts))
-    if isinstance(error, Overtaken) and is_widened:
+    if isinstance(error, Overtaken) and notes:
         raise Overtaken("; ".join([describe_obstacle(error), *notes])) from error
     if not notes:
         raise error

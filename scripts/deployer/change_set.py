@@ -32,7 +32,7 @@ from .change_set_reader import (
 from .change_set_validations import read_notices
 from .plan.model import StackChanges
 from .request_tokens import make_token
-from .stack import OWNER_TAG, Stack, describe_stack
+from .stack import OWNER_TAG, Stack, StackTree, describe_stack
 from .statuses import STATUSES
 
 CLEANUP_SECONDS = 60
@@ -384,6 +384,20 @@ def _wait_until_deleted(
         if status not in CREATING and not status.startswith("DELETE_"):
             _request_deletion(cloudformation, change_set)
     return status, has_existed
+
+
+def check_unchanged(cloudformation: CloudFormationClient, read: StackTree) -> None:
+    """Raise ``Overtaken`` if a stack has changed since it was read: a plan compares with what was read.
+
+    A stack refactor changes nested stacks without their parent. A stack that was deleted, and perhaps created again, is
+    DELETE_COMPLETE by its id.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+    """
+    for _, stack in read.walk():
+        if stack.exists:
+            current = describe_stack(cloudformation, stack.id)
+            if (current.status, current.state) != (stack.status, stack.state):
+                raise Overtaken(f"{read.stack.name} was changed after it was read; {NOT_EXECUTED}")
 
 
 def remove_abandoned(

@@ -12,7 +12,7 @@ from .abandoned import describe_full_stacks
 from .bootstrap import bootstrap
 from .bootstrap_change import BootstrapProposal, propose_change
 from .both_stacks import PlatformPlan, execute_both, join_plans, save_both
-from .change_set import NOT_EXECUTED, Overtaken, create_change_set, remove_abandoned
+from .change_set import Overtaken, check_unchanged, create_change_set, remove_abandoned
 from .deletion_protection import find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
 from .drift import describe_drift, describe_last_detection, describe_missing_drift
@@ -350,7 +350,8 @@ def _deploy_changes(
                 for notice in describe_missing_drift(StackChanges(stack.name), before.tree, options.environment):
                     report.announce_step("Warning", notice)
             return _deploy_bootstrap(session, stack, bootstrap_proposal)
-        _check_unchanged(session, before)
+        # What CloudFormation does not list, such as the statements of a policy, the plan has from a comparison.
+        check_unchanged(session.cloudformation, before.tree)
         if packaged.package is not None:
             _upload_missing_files(session, packaged.package)
         check_imported(proposal.changes, packaged.imported)
@@ -382,17 +383,6 @@ def _deploy_changes(
             names = " and ".join(plan.stack.name for plan in plans)
             raise Aborted(f"{names}: not deployed; the change {'sets were' if len(plans) > 1 else 'set was'} deleted")
         return execute_both(session, bootstrap_proposal, platform, list(losses[-1].values()))
-
-
-def _check_unchanged(session: Session, before: Snapshot) -> None:
-    """Raise ``Overtaken`` if a stack has changed since it was read: the change set has other changes than the plan.
-
-    What CloudFormation does not list, such as the statements of a policy, the plan has from a comparison with what was
-    read. A stack refactor changes nested stacks without their parent.
-    """
-    for _, stack in before.tree.walk():
-        if stack.exists and describe_stack(session.cloudformation, stack.id).state != stack.state:
-            raise Overtaken(f"{before.tree.stack.name} was changed after it was read; {NOT_EXECUTED}")
 
 
 def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison) -> tuple[tuple[str, ...], list[str]]:

@@ -25,6 +25,7 @@ from scripts.common.templates import Tree
 from scripts.common.waiting import poll_with_backoff
 from scripts.common.wording import join_names
 
+from .change_set import check_unchanged
 from .session import Session
 from .stack import RELEASED, WORKERS, Snapshot, StackTree
 
@@ -147,6 +148,7 @@ def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
 
     CloudFormation compares templates with templates: it would leave the code of a function whose template does not
     change, and would publish it with the next version. So this comes before a change set is executed.
+    Raises ``Overtaken`` if something else is deployed now.
     """
     if not session.options.rollout.code_only or not deployed.tree.stack.exists:
         return []
@@ -154,6 +156,9 @@ def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
     changed = find_changed_aliases(client, deployed.tree)
     # Those that the others need come last, as in a rollback.
     functions = [function for function in reversed(find_live_functions(deployed)) if function.alias in changed]
+    if functions:
+        # The code of a release that was deployed meanwhile is not taken back.
+        check_unchanged(session.cloudformation, deployed.tree)
     for function in functions:
         name, alias = function.alias.function, function.alias.name
         published = client.get_function_configuration(FunctionName=name, Qualifier=function.version)

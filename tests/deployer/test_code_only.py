@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from scripts.deployer import live_functions
+from scripts.deployer.cli import deploy as cli
 from stacks import names, settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.faults import Fault
@@ -223,6 +225,38 @@ def test_a_deployment_that_fails_ends_with_the_deployed_code(command: Command, a
     aws.fails = {"Data/DeadLetters": "MessageRetentionPeriod is not yours to set"}
     command("dev", "--yes", code=1)
     assert (list_aliases(aws), list_codes(aws)) == (["1"] * len(FUNCTIONS), deployed)
+
+
+def test_a_deployment_that_is_overtaken_leaves_the_code_of_the_later_one(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+
+    def confirm(*_: object) -> bool:
+        stack.updated += timedelta(seconds=90)
+        change_code(aws)
+        return True
+
+    monkeypatch.setattr(cli, "confirm_deployment", confirm)
+    result = command("dev", code=1)
+    assert "was changed after it was read; nothing of this deployment was executed" in result.stderr
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
+
+
+def test_a_deployment_that_is_overtaken_later_says_that_it_has_taken_code_back(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    change_code(aws)
+
+    def begin_another_deployment() -> None:
+        stack.status = "UPDATE_IN_PROGRESS"
+        aws.change_sets.clear()
+
+    aws.before["ExecuteChangeSet"] = begin_another_deployment
+    result = command("dev", "--yes", code=1)
+    assert "another deployment was faster" in result.stderr
+    assert f"; {len(FUNCTIONS)} functions have the code of the last deployment again; plan again: " in result.stderr
+    assert "nothing of this deployment was executed" not in result.stderr
+    assert list_aliases(aws) == ["1"] * len(FUNCTIONS)
 
 
 def test_a_deployment_that_is_not_confirmed_leaves_the_code(command: Command, aws: Service) -> None:

@@ -1,5 +1,6 @@
 """Two deployments at once: the one that loses says so, changes nothing, and is planned again if it waits."""
 
+from copy import copy
 from datetime import timedelta
 
 import pytest
@@ -67,6 +68,23 @@ def test_a_deployment_that_ends_before_the_change_set_is_created_is_noticed(
     assert result.stderr == f"deploy: {NAME} was changed after it was read{NOT_EXECUTED}{AGAIN}"
     assert (aws.find_requests("ExecuteChangeSet"), aws.remaining_names) == ([], [])
     assert command("dev", "--yes", "--wait", code=0)
+
+
+def test_a_stack_that_is_created_again_before_the_change_set_is_another_one(command: Command, aws: Service) -> None:
+    """Its change set has nothing to do with the templates of the deleted stack, which can still be read by its id."""
+    deleted = add_platform(aws, edit_harmlessly)
+
+    def create_again() -> None:
+        del aws.before["CreateChangeSet"]
+        deleted.status = "DELETE_COMPLETE"
+        created = copy(deleted)
+        created.id, created.status = f"{deleted.id}-again", "UPDATE_COMPLETE"
+        aws.stacks[created.id] = created
+
+    aws.before["CreateChangeSet"] = create_again
+    result = command("dev", "--plan", code=1)
+    assert result.stderr == f"deploy: {NAME} was changed after it was read{NOT_EXECUTED}{AGAIN}"
+    assert aws.remaining_names == []
 
 
 @pytest.mark.parametrize("keeps_change_sets", [True, False])

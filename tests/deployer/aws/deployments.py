@@ -273,7 +273,11 @@ class Deployments(Drifts):
         at = START + self._lateness + timedelta(seconds=sum(map(len, self.events.values())) // 3)
         is_stack = not logical_id
         if is_stack:
-            stack.status, stack.updated = status, at
+            stack.status = status
+            # Of an update only, from its beginning: neither its end nor a deletion changes it.
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_Stack.html
+            if status == "UPDATE_IN_PROGRESS":
+                stack.updated = at
             if stack.root is None:
                 self.operations.begin_operation(stack.id, status)
         event: dict[str, Any] = {
