@@ -10,6 +10,7 @@ command.py    how a command ends: errors in one line, exit codes, Ctrl-C
 streams.py    standard input, output and error, whatever the caller has closed
 watch.py      the operation that continues if a command ends now
 connections.py  how long a command waits for an endpoint, and that it says so
+threads.py    calls side by side, which Ctrl-C ends
 requests.py   what was requested of AWS: the action and the resource of a refusal, and what may have changed
 target.py     where a command finds AWS: session, endpoint, account, Region
 clients.py    the types of AWS's clients

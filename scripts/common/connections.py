@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from .requests import is_quick_read, is_repeatable
 from .terminal import echo
+from .threads import is_abandoned
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -118,10 +119,11 @@ class Connections:
             # https://github.com/boto/botocore/blob/develop/botocore/httpsession.py: _get_request_timeout
             context["read_timeout"] = self.patience.read if reads else self.patience.answer
         if model.name not in _LONG_POLLS:
-            threading.Thread(target=self._say_until_ended, args=(host, call.has_ended), daemon=True).start()
+            words = (host, call.has_ended, threading.current_thread())
+            threading.Thread(target=self._say_until_ended, args=words, daemon=True).start()
 
-    def _say_until_ended(self, host: str, has_ended: threading.Event) -> None:
-        while not has_ended.wait(self.patience.silence):
+    def _say_until_ended(self, host: str, has_ended: threading.Event, caller: threading.Thread) -> None:
+        while not has_ended.wait(self.patience.silence) and not is_abandoned(caller):
             self._say_once(f"waiting for {host}, which has not answered yet", after_any_line=True)
 
     def _note_answer(self, response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any) -> None:
@@ -149,7 +151,8 @@ class Connections:
         pause = self.patience.pauses[attempts - 1] if attempts <= len(self.patience.pauses) else None
         # A refusal is no slow answer.
         total = call.total if isinstance(caught_exception, exceptions.ReadTimeoutError) else self.patience.total
-        if pause is None or not is_safe or seconds + pause + self.patience.connect > total:
+        is_alone = is_abandoned(threading.current_thread())
+        if pause is None or not is_safe or is_alone or seconds + pause + self.patience.connect > total:
             raise caught_exception  # type: ignore[misc] # it is one of the SDK's
         if seconds + pause >= self.patience.unsaid:
             self._say_once(f"connecting to {call.host}, try {attempts + 1}")

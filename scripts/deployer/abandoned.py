@@ -12,7 +12,6 @@ import re
 import socket
 import uuid
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,8 +19,9 @@ from pathlib import Path
 from scripts.common.clients import ChangeSetSummaryTypeDef, CloudFormationClient
 from scripts.common.errors import AWS_ERRORS
 from scripts.common.terminal import make_line
+from scripts.common.threads import map_in_threads
 
-from .stack import WORKERS, Stack, StackTree
+from .stack import Stack, StackTree
 
 _RUN = re.compile(r"not saved; process (\d+) on ([0-9a-f]{12})")
 _LONGEST_RUN, LONGEST_PLANNING = timedelta(days=1), timedelta(hours=1)
@@ -152,8 +152,7 @@ def describe_full_stacks(cloudformation: CloudFormationClient, tree: StackTree) 
             return 0
 
     stacks = [(path, stack) for path, stack in tree.walk() if stack.exists]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        counts = list(pool.map(count_change_sets, [stack for _, stack in stacks]))
+    counts = map_in_threads(count_change_sets, [stack for _, stack in stacks])
     return [
         f"{path or stack.name} has {count} of at most {MOST_CHANGE_SETS} change sets, and CloudFormation refuses more; "
         "a deployment that changes this stack deletes them"

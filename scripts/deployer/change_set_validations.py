@@ -5,15 +5,14 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-de
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import describe_error
 from scripts.common.printable import join_lines
-
-from .stack import WORKERS
+from scripts.common.threads import map_in_threads
 
 # The error codes of a service that does not support the operation.
 _UNKNOWN = ("InvalidAction", "UnknownOperationException")
@@ -29,8 +28,7 @@ def read_notices(cloudformation: CloudFormationClient, change_set_paths: dict[st
         hooks = _explain_denial("hooks", _describe_hooks(cloudformation, change_set_id))
         return [*read_failed_validations(cloudformation, change_set_id, change_set_paths[change_set_id]), *hooks]
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return tuple(dict.fromkeys(line for lines in pool.map(read_lines, change_set_paths) for line in lines))
+    return tuple(dict.fromkeys(chain.from_iterable(map_in_threads(read_lines, change_set_paths))))
 
 
 def read_failed_validations(cloudformation: CloudFormationClient, change_set_id: str, stack_path: str) -> list[str]:

@@ -4,7 +4,6 @@ A drift-aware plan compares with the actual resources, and says where drift may 
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
@@ -12,10 +11,11 @@ from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, describe_error
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import STACK
+from scripts.common.threads import map_in_threads
 
 from .plan.iam import holds_rights
 from .plan.model import Change, StackChanges
-from .stack import WORKERS, Stack, StackTree
+from .stack import Stack, StackTree
 from .status import Drift, find_drifted_resources
 
 _COMPARED_TEMPLATES = "the changes shown are those of the templates"
@@ -53,9 +53,10 @@ def describe_last_detection(
     holders = {path.rpartition("/")[0] for path in touched}
     stacks = [(path, stack) for path, stack in tree.walk() if path in holders]
     note = _COMPARED_TEMPLATES + (_COMPARE_RESOURCES if environment else "")
-    with ThreadPoolExecutor(WORKERS) as pool:
-        drifts = pool.map(lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched, note), stacks)
-        notices = list(chain.from_iterable(drifts))
+    drifts = map_in_threads(
+        lambda pair: _describe_drifted_stack(cloudformation, pair[0], pair[1], touched, note), stacks
+    )
+    notices = list(chain.from_iterable(drifts))
     unchecked = [path or stack.name for path, stack in stacks if _is_long_unchecked(stack)]
     if unchecked:
         notices.append(_describe_unchecked_stacks(unchecked, tree.stack.name, environment))

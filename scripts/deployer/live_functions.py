@@ -11,7 +11,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +21,13 @@ from scripts.common.errors import StillRunning, UserError, describe_error, is_de
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import suggest_command
 from scripts.common.templates import Tree
+from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
 from scripts.common.wording import join_names
 
 from .change_set import check_unchanged
 from .session import Session
-from .stack import RELEASED, WORKERS, Snapshot, StackTree
+from .stack import RELEASED, Snapshot, StackTree
 
 UNPUBLISHED = "$LATEST"
 FUNCTION, VERSION, ALIAS = "AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"
@@ -66,8 +66,7 @@ def find_changed_aliases(client: LambdaClient, tree: StackTree) -> list[Alias]:
             raise
 
     aliases = list(_list_aliases(tree))
-    with ThreadPoolExecutor(WORKERS) as pool:
-        versions = list(pool.map(read_version, aliases))
+    versions = map_in_threads(read_version, aliases)
     return [alias for alias, version in zip(aliases, versions, strict=True) if version == UNPUBLISHED]
 
 

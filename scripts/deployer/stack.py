@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from scripts.common.errors import UserError
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import STACK
+from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
 
 from . import statuses
@@ -25,7 +25,6 @@ OWNER_TAG: TagTypeDef = {"Key": "ManagedBy", "Value": "payment-platform"}
 LONGEST_DELETION_SECONDS = 15 * 60
 # Longer than a deployment with the longest monitoring time, which is three hours.
 LONGEST_WAIT_SECONDS = 4 * 60 * 60
-WORKERS = 8
 _DELETED = "DELETE_COMPLETE"
 # The statuses of resources that a stack no longer holds: deleted, or retained outside it.
 RELEASED = (_DELETED, "DELETE_SKIPPED")
@@ -197,8 +196,7 @@ def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTre
     def describe_nested(stack_id: str) -> StackTree:
         return describe_tree(cloudformation, describe_stack(cloudformation, stack_id))
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        trees = dict(zip(nested, pool.map(describe_nested, nested.values()), strict=True))
+    trees = dict(zip(nested, map_in_threads(describe_nested, nested.values()), strict=True))
     existing = {name: tree for name, tree in trees.items() if tree.stack.status not in ("", _DELETED)}
     lost = {
         resource.logical_id: replace(trees[resource.logical_id].stack, name=resource.physical_id.split("/")[1])
@@ -253,8 +251,9 @@ def read_snapshot(cloudformation: CloudFormationClient, stack: Stack) -> Snapsho
     tree = describe_tree(cloudformation, stack)
     if not stack.exists:
         return Snapshot(tree)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        texts = dict(pool.map(lambda item: (item[0], read_original_template(cloudformation, item[1].id)), tree.walk()))
+    texts = dict(
+        map_in_threads(lambda item: (item[0], read_original_template(cloudformation, item[1].id)), tree.walk())
+    )
     template_tree = _parse_templates(tree, texts)
     return Snapshot(tree, template_tree, tuple(_find_refactored(template_tree, texts)))
 

@@ -2,20 +2,20 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, CloudWatchClient
 from scripts.common.errors import AWS_ERRORS, describe_error, raise_both
+from scripts.common.threads import map_in_threads
 from stacks.settings import ALL_AT_ONCE
 
 from .change_set import NOT_EXECUTED, Overtaken
 from .plan.danger import Danger, list_stateful_types
 from .plan.traffic import Shift
 from .session import Session
-from .stack import WORKERS, Stack, StackTree, describe_stack
+from .stack import Stack, StackTree, describe_stack
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
 MOST_TRIGGERS = 5
@@ -97,8 +97,8 @@ def find_protected_paths(cloudformation: CloudFormationClient, tree: StackTree) 
 
 
 def _read_policies(cloudformation: CloudFormationClient, stacks: Sequence[Stack]) -> list[tuple[Stack, str]]:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(zip(stacks, pool.map(lambda stack: _read_policy(cloudformation, stack), stacks), strict=True))
+    policies = map_in_threads(lambda stack: _read_policy(cloudformation, stack), stacks)
+    return list(zip(stacks, policies, strict=True))
 
 
 def set_stack_policies(cloudformation: CloudFormationClient, stacks: Sequence[Stack]) -> None:

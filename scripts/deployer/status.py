@@ -1,6 +1,5 @@
 """The status of an environment: its stacks, their drift, and its alarms."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -17,12 +16,13 @@ from scripts.common.clients import (
 from scripts.common.errors import UserError, is_denied
 from scripts.common.printable import join_lines
 from scripts.common.target import Target
+from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
 
 from .abandoned import KeptPlan, group_plans, list_saved_plans
 from .deployment_options import ARTIFACTS_STACK
 from .live_functions import find_changed_aliases
-from .stack import WORKERS, StackTree, describe_stack, describe_tree
+from .stack import StackTree, describe_stack, describe_tree
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -91,12 +91,11 @@ def read_status(
     if root.status == "":
         raise NotDeployed(f"{name} is not deployed")
     tree = describe_tree(cloudformation, root)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        if detect_drift:
-            list(pool.map(lambda node: _detect_drift(cloudformation, node[1].id), tree.walk()))
-            tree = describe_tree(cloudformation, describe_stack(cloudformation, root.id))
-        drifted = [node for node in tree.walk() if node[1].drift == "DRIFTED"]
-        resources = pool.map(lambda node: find_drifted_resources(cloudformation, node[0], node[1].id), drifted)
+    if detect_drift:
+        map_in_threads(lambda node: _detect_drift(cloudformation, node[1].id), tree.walk())
+        tree = describe_tree(cloudformation, describe_stack(cloudformation, root.id))
+    drifted = [node for node in tree.walk() if node[1].drift == "DRIFTED"]
+    resources = map_in_threads(lambda node: find_drifted_resources(cloudformation, node[0], node[1].id), drifted)
     created_at = {path: stack.created_at for path, stack in tree.walk()}
     # A physical id is a name, or an ARN that ends in it.
     alarms = {

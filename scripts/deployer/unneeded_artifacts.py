@@ -6,14 +6,12 @@ remove a deleted object for good only thirty days later.
 
 import re
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from scripts.common.clients import S3Client
 from scripts.common.packaging import Destination
 from scripts.common.templates import Template, Tree
-
-from .stack import WORKERS
+from scripts.common.threads import map_in_threads
 
 
 def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
@@ -49,8 +47,7 @@ def list_artifacts(
 
 def delete_artifacts(s3: S3Client, destination: Destination, account: str, keys: Iterable[str]) -> None:
     bucket = destination.bucket
-    with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda key: s3.delete_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key), keys))
+    map_in_threads(lambda key: s3.delete_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key), keys)
 
 
 def _walk_templates(tree: Tree) -> Iterator[Template]:

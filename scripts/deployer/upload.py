@@ -7,7 +7,6 @@ another file may have been written under the key of a future release, so the che
 import base64
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -16,11 +15,11 @@ from botocore.exceptions import ClientError
 from scripts.common.clients import S3Client
 from scripts.common.errors import UserError
 from scripts.common.suggestion import complete_aws_commands
+from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
 
 from .layer import build_layer
 from .package import Package
-from .stack import WORKERS
 from .unneeded_artifacts import list_artifacts
 
 # S3 asks to repeat an upload that conflicts with another one.
@@ -66,8 +65,7 @@ def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool
     contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, content) for key, content in package.files.items()}
     if layers:
         contents |= {key: partial(build_layer, requirements) for key, requirements in package.layers.items()}
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return sum(pool.map(upload_file, contents, contents.values()))
+    return sum(map_in_threads(upload_file, contents, contents.values()))
 
 
 def upload_missing(package: Package, s3: S3Client, account: str, *, layers: bool = False) -> int:

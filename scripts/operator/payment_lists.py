@@ -3,11 +3,12 @@
 import heapq
 import re
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from adapters.stored_items import ERASURE_SHARDS
 from payments.payment import ERASED, Status
+
+from scripts.common.threads import map_in_threads
 
 from . import records
 from .platform import Platform
@@ -106,11 +107,10 @@ def _scan_table(
     def read_page(segment: int) -> tuple[int, Any]:
         return segment, dynamodb.scan(**arguments, Segment=segment, **pages[segment])
 
-    with ThreadPoolExecutor(SEGMENTS) as executor:
-        while pages:
-            for segment, page in list(executor.map(read_page, list(pages))):
-                yield from page["Items"]
-                if "LastEvaluatedKey" in page:
-                    pages[segment] = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-                else:
-                    del pages[segment]
+    while pages:
+        for segment, page in map_in_threads(read_page, list(pages), workers=SEGMENTS):
+            yield from page["Items"]
+            if "LastEvaluatedKey" in page:
+                pages[segment] = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            else:
+                del pages[segment]

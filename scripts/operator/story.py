@@ -4,7 +4,7 @@ It costs one read of the table, one query of the ledger, two calls for each exec
 executions by name, and one call for each log group and each megabyte that was logged between the first and last event.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from payments.payment import OPEN, Status, without_run
 
 from scripts.common.states import shorten_name
+from scripts.common.threads import map_in_threads
 from stacks import names
 
 from . import logs, records
@@ -66,19 +67,18 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
     nothing, because the payment had its outcome or belonged to another request, are known by their names alone.
     """
     payment = records.read_payment(platform, transaction_id)
-    with ThreadPoolExecutor(8) as pool:
-        arns_by_name = pool.submit(_find_executions_by_name, platform, transaction_id)
-        steps = _read_ledger(platform, transaction_id)
-        arns = dict.fromkeys(without_run(step["execution"]) for step in steps if step.get("execution"))
-        arns |= dict.fromkeys(arn for arn in (payment.execution, payment.notifier) if arn.startswith("arn:"))
-        arns |= dict.fromkeys(arns_by_name.result())
-        kept_executions = pool.map(
-            lambda arn: _read_execution_if_kept(platform, arn), [arn for arn in arns if not is_express(arn)]
-        )
-        # A former name may be another payment's, and anybody can choose any: the input decides.
-        executions = [
-            execution for execution in kept_executions if execution and execution.transaction_id == transaction_id
-        ]
+    reads: tuple[Callable[[Platform, str], Any], ...] = (_find_executions_by_name, _read_ledger)
+    arns_by_name, steps = map_in_threads(lambda read: read(platform, transaction_id), reads)
+    arns = dict.fromkeys(without_run(step["execution"]) for step in steps if step.get("execution"))
+    arns |= dict.fromkeys(arn for arn in (payment.execution, payment.notifier) if arn.startswith("arn:"))
+    arns |= dict.fromkeys(arns_by_name)
+    kept_executions = map_in_threads(
+        lambda arn: _read_execution_if_kept(platform, arn), [arn for arn in arns if not is_express(arn)]
+    )
+    # A former name may be another payment's, and anybody can choose any: the input decides.
+    executions = [
+        execution for execution in kept_executions if execution and execution.transaction_id == transaction_id
+    ]
     executions += _read_express_executions(platform, payment, [arn for arn in arns if is_express(arn)])
     never = datetime.max.replace(tzinfo=UTC)
     executions.sort(key=lambda execution: execution.moments[0].at if execution.moments else never)

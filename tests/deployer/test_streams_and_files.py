@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -271,3 +273,34 @@ def test_a_full_device_ends_a_plan_in_one_line(command: Command, aws: Service) -
         "deploy: the output cannot be written: No space left on device; nothing was changed\n",
     )
     assert aws.remaining_names == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "script", "arguments"),
+    [("GetTemplate", "deploy", ("plan", "dev")), ("ListStackResources", "status", ("dev",))],
+)
+def test_ctrl_c_does_not_wait_for_calls_in_threads(
+    command: Command, aws: Service, operation: str, script: str, arguments: tuple[str, ...]
+) -> None:
+    """The service has answered before, so that a call which reads would be tried for most of a minute."""
+    add_platform(aws, edit_harmlessly)
+    hangs, may_answer = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def hang() -> None:
+        calls.append(1)
+        # The first is made by the main thread.
+        if len(calls) > 1:
+            hangs.set()
+            may_answer.wait(LONGEST_SECONDS)
+
+    aws.before[operation] = hang
+    process = command.start(*arguments, script=script)
+    try:
+        assert hangs.wait(LONGEST_SECONDS)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=LONGEST_SECONDS / 2)
+    finally:
+        may_answer.set()
+        process.kill()
+    assert (process.returncode, stderr.splitlines()[-1].split(";")[0]) == (130, f"{script}: interrupted")

@@ -4,11 +4,9 @@ Lambda refuses a reservation that leaves less than 100 unreserved, so an account
 cannot reserve anything. https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 from botocore.exceptions import ClientError
 
-from scripts.deployer.stack import WORKERS
+from scripts.common.threads import map_in_threads
 from stacks.settings import Settings
 
 from ..finding import Finding, Verdict
@@ -93,6 +91,5 @@ def _needs_reservation(function: DeclaredResource, situation: Situation) -> bool
 
 def _read_reservations(situation: Situation, names: list[str]) -> list[int]:
     client = situation.client("lambda")
-    with ThreadPoolExecutor(WORKERS) as pool:
-        answers = pool.map(lambda name: client.get_function_concurrency(FunctionName=name), names)
-        return [answer.get("ReservedConcurrentExecutions", 0) for answer in answers]
+    answers = map_in_threads(lambda name: client.get_function_concurrency(FunctionName=name), names)
+    return [answer.get("ReservedConcurrentExecutions", 0) for answer in answers]

@@ -1,9 +1,9 @@
 """Runs the checks in parallel, reports their findings, and stops for a certain failure."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,6 +14,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.packaging import Destination
 from scripts.common.target import Target
+from scripts.common.threads import map_in_threads
 from scripts.deployer.package import PLANS
 from scripts.deployer.report.reporter import Reporter
 from scripts.deployer.stack import Stack, describe_stack, describe_tree, is_failed_creation
@@ -83,8 +84,7 @@ def collect_findings(situation: Situation) -> list[Finding]:
         except AWS_ERRORS as error:
             return [Finding(subject, Verdict.UNKNOWN, f"could not be checked: {describe_error(error)}")]
 
-    with ThreadPoolExecutor(len(CHECKS)) as pool:
-        return [finding for findings in pool.map(run_check, CHECKS, CHECKS.values()) for finding in findings]
+    return list(chain.from_iterable(map_in_threads(run_check, CHECKS, CHECKS.values(), workers=len(CHECKS))))
 
 
 def read_situation(options: DeploymentOptions, target: Target, *, with_bootstrap: bool) -> Situation:

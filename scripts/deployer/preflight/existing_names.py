@@ -5,14 +5,14 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-prope
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import AWS_ERRORS
 from scripts.common.suggestion import complete_aws_commands, suggest_command
-from scripts.deployer.stack import OWNER_TAG, WORKERS
+from scripts.common.threads import map_in_threads
+from scripts.deployer.stack import OWNER_TAG
 
 from ..deployment_options import ARTIFACTS_STACK
 from ..finding import Finding, Verdict
@@ -94,11 +94,11 @@ def _survey_names(situation: Situation) -> _Survey:
         for lookup, resources in new.items()
         for names in ([list(resources)] if lookup.is_batch else [[name] for name in resources])
     ]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        answers = pool.map(lambda item: _ask_service(situation, item[0], item[1], new[item[0]]), questions)
-        for existing, unknowns in answers:
-            survey.existing += existing
-            survey.unknowns += unknowns
+    for existing, unknowns in map_in_threads(
+        lambda item: _ask_service(situation, item[0], item[1], new[item[0]]), questions
+    ):
+        survey.existing += existing
+        survey.unknowns += unknowns
     if is_unreadable:
         text = "names that exist could not be checked: what the stack holds is not known"
         survey.unknowns.append(Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources"))
