@@ -109,7 +109,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     tree = snapshot.tree
     deployed = evaluate(*snapshot.source, target.pseudo_parameters()) if snapshot.source else None
     plan = _show_plan(options, target, report, tree, deployed)
-    store, leftovers, not_ours = _find_leftovers(options, target, deployed, tree, report)
+    store, leftovers, kept = _find_leftovers(options, target, deployed, tree, report)
     if store and deployed:
         report.announce_step("In all:", _count_deletions(plan, leftovers))
     _check_names(options, stack, [leftover.name for leftover in leftovers])
@@ -130,7 +130,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         rest = "its files and what it leaves" if options.purge else "its files in the artifact bucket"
         raise UserError(f"interrupted; {state}, but {rest} may remain; run {_suggest_repetition(options)}") from None
     retained = _list_retained_types(deployed) if deployed and not store else ()
-    return Deletion(bool(stack.status), retained, tuple(purged), len(not_ours), tidied)
+    return Deletion(bool(stack.status), retained, tuple(purged), len(kept), tidied)
 
 
 def _show_plan(
@@ -202,17 +202,17 @@ def _check_ready(stack: Stack, options: DeletionOptions) -> None:
 
 def _find_leftovers(
     options: DeletionOptions, target: Target, deployed: Evaluated | None, tree: StackTree, report: Reporter
-) -> tuple[Leftovers | None, list[Leftover], list[str]]:
+) -> tuple[Leftovers | None, list[Leftover], list[Leftover]]:
     """Report each resource to purge with what is lost, and each that is kept; without a purge, there are none."""
     if not options.purge:
         return None, [], []
     store = Leftovers(options.purge, target)
-    leftovers, not_ours = store.find_all(deployed, {stack.id for _, stack in tree.walk()})
+    leftovers, kept = store.find_all(deployed, tree)
     for leftover in leftovers:
         report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
-    for line in not_ours:
-        report.announce_step("Not deleted:", line)
-    return store, leftovers, not_ours
+    for leftover in kept:
+        report.announce_step("Not deleted:", f"{leftover} {leftover.obstacle}")
+    return store, leftovers, kept
 
 
 def _check_names(options: DeletionOptions, stack: Stack, names: Collection[str]) -> None:

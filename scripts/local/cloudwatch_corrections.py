@@ -3,12 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
 from ministack.core.responses import error_response_json
-from ministack.services import cloudwatch, cloudwatch_logs, sqs, stepfunctions
+from ministack.services import cloudwatch, cloudwatch_logs, sqs, stepfunctions, tagging
 
 from . import alarms, metrics, server
 
@@ -19,6 +19,7 @@ def apply_corrections() -> None:
     count_executions()
     measure_queues(scale)
     evaluate_alarms_periodically(scale)
+    list_tagged_log_groups()
 
 
 def make_metrics_of_logs() -> None:
@@ -46,6 +47,19 @@ def make_metrics_of_logs() -> None:
 
     cloudwatch_logs._fanout_to_subscription_filters = fan_out_and_measure
     cloudwatch_logs._put_metric_filter = put_known_filter
+
+
+def list_tagged_log_groups() -> None:
+    """On AWS ``GetResources`` lists the log groups that have the tags. MiniStack lists those of other services only.
+
+    https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/supported-services.html
+    """
+
+    def collect_log_groups() -> Iterator[tuple[str, list[dict[str, str]]]]:
+        for group in cloudwatch_logs._log_groups.values():
+            yield group["arn"].removesuffix(":*"), tagging._normalise_flat(group["tags"])
+
+    tagging._COLLECTORS["logs"] = collect_log_groups
 
 
 def count_executions() -> None:

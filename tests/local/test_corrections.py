@@ -253,6 +253,15 @@ def test_a_stack_is_found_by_the_physical_id_of_a_resource(client: Clients, is_c
         find_stacks("other")
 
 
+def test_log_groups_are_listed_by_their_tags(client: Clients, is_corrected: bool) -> None:
+    for name, value in (("ours", "dev"), ("theirs", "staging")):
+        client("logs").create_log_group(logGroupName=name, tags={"Environment": value})
+    listed = client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "Environment", "Values": ["dev"]}])
+    arns = [resource["ResourceARN"] for resource in listed["ResourceTagMappingList"]]
+    group = f"arn:aws:logs:{server.REGION}:{server.ACCOUNT}:log-group:ours"
+    assert arns == ([group] if is_corrected else [])
+
+
 def test_a_change_set_lists_no_resource_whose_condition_is_false(client: Clients, is_corrected: bool) -> None:
     """The condition of the queue is false, then true, then false again."""
     cloudformation = client("cloudformation")

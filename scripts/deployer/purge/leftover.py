@@ -31,13 +31,13 @@ class Leftover:
     is_empty: bool = False
     # For a vault: by the ARN of each recovery point, that of the resource that it backs up.
     recovery_points: Mapping[str, str] = field(default_factory=dict)
-    # The ids, ARNs or aliases of the keys that encrypt what it holds.
-    keys: frozenset[str] = frozenset()
+    # The ids, ARNs or aliases of the keys that encrypt what it holds; None if they are not known.
+    keys: frozenset[str] | None = frozenset()
     # Why it is kept, whatever its tags: a bucket may be another account's, or in another Region.
     obstacle: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.resource_type})"
+        return f"{self.name} ({self.resource_type})" if self.resource_type else self.name
 
     def belongs_to(self, environment: str) -> bool:
         """Whether it has the tags of the platform and this environment; nothing else is ever deleted."""

@@ -1,6 +1,6 @@
-"""Finds the existing resources that an environment's templates retain, whichever of its stacks left them."""
+"""Finds what an environment has left behind, whichever of its stacks left it: by its templates, and by its tags."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,11 +10,14 @@ from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.suggestion import suggest_command
 from scripts.common.target import Target
 
+from ..deletion_commands import deletion_command
 from ..holders import StackHolders
 from ..preflight.name_lookups import make_arn
+from ..stack import RELEASED, StackTree
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service, describe_types
 from .services import Buckets, LogGroups, Queues, Tables, Vaults
+from .tagged import find_tagged
 
 _TABLE = "AWS::DynamoDB::Table"
 
@@ -42,38 +45,54 @@ class Leftovers:
             _TABLE: Tables(target.client("dynamodb")),
         }
         self._keys = Keys(target.client("kms"), int(purge.parameters["KeyDeletionWindowDays"]))
-        # The names of the tables that the templates retain, whose recovery points a vault may hold.
-        self._tables: list[str] = []
+        # The types and names that the templates retain, and the tables whose recovery points a vault may hold.
+        self._expected: set[tuple[str, str]] = set()
+        self._tables: set[str] = set()
 
     def find_all(
-        self, deployed: Evaluated | None, deleted_stacks: Collection[str] = ()
-    ) -> tuple[list[Leftover], list[str]]:
-        """Search by the names in the committed and the ``deployed`` templates, and by the tags of keys.
+        self, deployed: Evaluated | None = None, tree: StackTree | None = None
+    ) -> tuple[list[Leftover], list[Leftover]]:
+        """Search by the names in the committed and the ``deployed`` templates, and by the tags of the environment.
 
-        Returns the leftovers, and a line for each resource that has an expected name but is kept, such as one of
-        another existing stack than ``deleted_stacks`` (ids). Raises ``UserError`` for a retained type that cannot be
-        deleted here.
+        Returns the leftovers, and each resource that is kept, with the reason as its obstacle, such as one of another
+        existing stack than those of ``tree``, which are to be deleted. Raises ``UserError`` for a retained type that
+        cannot be deleted here.
         """
-        stacks = [self._evaluate_committed(), *([deployed] if deployed else [])]
-        names = dict.fromkeys(pair for stack in stacks for pair in self._retained_names(stack))
-        aliases = {description: alias for stack in stacks for description, alias in _key_aliases(stack)}
-        candidates = [
-            *self._find_by_names(names),
-            *self._keys.find_all(self._purge.environment, aliases),
-        ]
-        self._tables = [name for resource_type, name in names if resource_type == _TABLE]
+        candidates = self._find_candidates(deployed, tree)
+        deleted_stacks = {stack.id for _, stack in tree.walk()} if tree else set()
         holders = StackHolders(self._target.client("cloudformation"), deleted_stacks)
-        leftovers, not_ours = [], []
-        kept_resources: list[Leftover] = []
+        leftovers: list[Leftover] = []
+        kept: list[Leftover] = []
         for candidate in candidates:
-            # Keys are the last ones, so all that they may encrypt is in ``kept_resources``.
+            # Keys are the last ones, so all that they may encrypt is in ``kept``.
             reason = self._reason_to_keep(candidate) or holders.find_reason_to_keep(candidate.id)
-            if reason or (reason := _describe_use(candidate, kept_resources)):
-                not_ours.append(f"{candidate} {reason}")
-                kept_resources.append(candidate)
+            if reason or (reason := _describe_use(candidate, kept)):
+                kept.append(replace(candidate, obstacle=reason))
             else:
                 leftovers.append(candidate)
-        return leftovers, not_ours
+        return leftovers, kept
+
+    def _find_candidates(self, deployed: Evaluated | None, tree: StackTree | None) -> list[Leftover]:
+        """Return what the templates name or the tags list, without what the stack deletes itself; keys come last."""
+        stacks = [self._evaluate_committed(), *([deployed] if deployed else [])]
+        expected = dict.fromkeys(pair for stack in stacks for pair in self._retained_names(stack))
+        tagged = find_tagged(self._target.client("resourcegroupstaggingapi"), self._purge.environment)
+        names = {**expected, **dict.fromkeys(tagged.names)}
+        self._expected = set(expected)
+        self._tables = {name for resource_type, name in names if resource_type == _TABLE}
+        doomed = _list_doomed(deployed, tree) if deployed and tree else set()
+        named = self._find_by_names(names)
+        resources = [leftover for leftover in named if self.is_in_templates(leftover) or leftover.id not in doomed]
+        aliases = {description: alias for stack in stacks for description, alias in _key_aliases(stack)}
+        return [
+            *resources,
+            *_describe_others(tagged.others, resources, doomed),
+            *self._keys.find_all(self._purge.environment, aliases),
+        ]
+
+    def is_in_templates(self, leftover: Leftover) -> bool:
+        """Whether the templates of the search name it, so that a deployment would meet it."""
+        return (leftover.resource_type, leftover.name) in self._expected
 
     def _find_by_names(self, names: Collection[tuple[str, str]]) -> Iterator[Leftover]:
         for resource_type, service in self._services.items():
@@ -126,7 +145,11 @@ class Leftovers:
         if leftover.obstacle:
             return leftover.obstacle
         if not leftover.belongs_to(environment):
-            return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
+            command = deletion_command(leftover.resource_type, leftover.id)
+            return (
+                f"does not have the tags ManagedBy=payment-platform and Environment={environment}; if nobody needs it: "
+                f"{command}"
+            )
         pseudo = self._target.pseudo_parameters()
         if foreign_sources := sorted(
             {*leftover.recovery_points.values()} - {make_arn(_TABLE, name, pseudo) for name in self._tables}
@@ -159,13 +182,13 @@ def advise_deployment(purge: Purge, target: Target) -> str:
     plan = suggest_command("deploy", "plan", purge.environment)
     destroy = suggest_command("destroy", purge.environment, "--purge")
     try:
-        leftovers, not_ours = Leftovers(purge, target).find_all(None)
+        store = Leftovers(purge, target)
+        leftovers, kept = store.find_all()
     except (*AWS_ERRORS, UserError):
         return f"what earlier stacks have retained could not be read; see what a deployment would do with {plan}"
     types = [leftover.resource_type for leftover in leftovers]
     retained = f"earlier stacks have retained {describe_types(types)}" if types else ""
-    # A key has no name that a deployment needs.
-    if not_ours or {*types} - {TYPE}:
+    if any(map(store.is_in_templates, (*leftovers, *kept))):
         obstacle = retained or "names that it needs are taken"
         return f"{obstacle}; {plan} says what to do with each" + (
             f", and {destroy} deletes them for good" if types else ""
@@ -175,17 +198,52 @@ def advise_deployment(purge: Purge, target: Target) -> str:
 
 
 def _describe_use(key: Leftover, kept_resources: Collection[Leftover]) -> str:
-    """Return what a key still encrypts among the resources that are kept; empty for none, and for anything but a key.
+    """Return what a key may encrypt among the resources that are kept; empty for none, and for anything but a key."""
+    if key.resource_type != TYPE:
+        return ""
+    uses: Mapping[str, list[str]] = {
+        "still encrypts": [
+            leftover.name for leftover in kept_resources if leftover.keys and _is_key_of(key, leftover.keys)
+        ],
+        "may encrypt": [leftover.name for leftover in kept_resources if leftover.keys is None],
+    }
+    return " and ".join(f"{use} what is kept: {', '.join(names)}" for use, names in uses.items() if names)
 
-    A resource names its key by id or by alias, or by the ARN of either.
+
+def _is_key_of(key: Leftover, references: Collection[str]) -> bool:
+    """Whether one of the references, each an id or an alias, or the ARN of either, means the key."""
+    return bool({key.id, key.name} & {name.rpartition(":")[2].removeprefix("key/") for name in references})
+
+
+def _describe_others(
+    arns: Collection[str], resources: Collection[Leftover], doomed: Collection[str]
+) -> Iterator[Leftover]:
+    """Yield what has the environment's tags and is of a type that a purge does not delete.
+
+    A vault is deleted with its recovery points.
     """
-    names = [
-        leftover.name
-        for leftover in kept_resources
-        if key.resource_type == TYPE
-        and {key.id, key.name} & {name.rpartition(":")[2].removeprefix("key/") for name in leftover.keys}
-    ]
-    return f"still encrypts what is kept: {', '.join(names)}" if names else ""
+    points = {point for vault in resources for point in vault.recovery_points}
+    reason = "has the tags of this environment, but --purge cannot delete its type; delete it where it is, if it exists"
+    for arn in arns:
+        if arn not in points and not _is_one_of(arn, doomed):
+            yield Leftover("", arn, arn, keys=None, obstacle=reason)
+
+
+def _list_doomed(deployed: Evaluated, tree: StackTree) -> set[str]:
+    """Return the physical ids of what CloudFormation deletes with the stack."""
+    retained = {path for path, resource in deployed.walk() if resource.deletion_policy.startswith("Retain")}
+    return {
+        resource.physical_id
+        for path, resource in tree.walk_resources()
+        if path not in retained and resource.physical_id and resource.status not in RELEASED
+    }
+
+
+def _is_one_of(arn: str, physical_ids: Collection[str]) -> bool:
+    """Whether the ARN is one of the ids, or ends in one: CloudFormation has the name of some, and the ARN of others."""
+    return any(
+        arn == physical_id or arn.endswith((f":{physical_id}", f"/{physical_id}")) for physical_id in physical_ids
+    )
 
 
 def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:

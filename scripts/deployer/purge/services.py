@@ -236,7 +236,8 @@ class Buckets:
             return Leftover("AWS::S3::Bucket", name, name, obstacle=f"is in another Region, {region}")
         tags = read_bucket_tags(self._client, name, ExpectedBucketOwner=self._account)
         contents, is_empty = self._count_versions(name)
-        return Leftover("AWS::S3::Bucket", name, name, tags, contents, is_empty)
+        # Each version may have a key of its own.
+        return Leftover("AWS::S3::Bucket", name, name, tags, contents, is_empty, keys=None)
 
     def delete(self, leftover: Leftover) -> None:
         """Delete every version and delete marker, then the bucket, and wait.

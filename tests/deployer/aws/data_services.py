@@ -1,4 +1,4 @@
-"""DynamoDB, SQS, CloudWatch Logs, KMS and AWS Backup, as far as a purge uses them.
+"""DynamoDB, SQS, CloudWatch Logs, KMS, AWS Backup and the list of tagged resources, as far as a purge uses them.
 
 Answers have the shapes of the services' API references.
 """
@@ -26,6 +26,10 @@ _READS = {
     "DescribeBackupVault", "DescribeTable", "GetQueueUrl", "ListQueueTags", "ListTags", "ListTagsForResource",
     "ListTagsOfResource",
 }  # fmt: skip
+
+
+# At most 100 resources are in a page, and there may be fewer.
+_TAGGED_PAGE = 6
 
 
 class DataServices:
@@ -79,6 +83,26 @@ class DataServices:
             return False
         kind, name = _identify_resource(operation, request)
         return not kind or operation not in _READS or self._holdings.holds(kind, name)
+
+    def list_tagged(self, request: dict[str, Any], others: dict[str, dict[str, str]]) -> dict[str, Any]:
+        """Answer GetResources, in small pages, with what was deleted as well; ``others`` are the tags by ARN.
+
+        https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+        https://github.com/aws/aws-sdk/issues/302
+        """
+        held = [*self._holdings.resources.values(), *self._holdings.deleted]
+        resources = {_make_arn(resource): resource.tags for resource in held} | others
+        matching = [
+            {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+            for arn, tags in resources.items()
+            if all(
+                wanted["Key"] in tags and tags[wanted["Key"]] in wanted["Values"] for wanted in request["TagFilters"]
+            )
+        ]
+        first = int(request.get("PaginationToken") or 0)
+        following = first + _TAGGED_PAGE
+        token = str(following) if following < len(matching) else ""
+        return {"ResourceTagMappingList": matching[first:following], "PaginationToken": token}
 
     def _list_recovery_points(self, request: dict[str, Any]) -> dict[str, Any]:
         points = [point.split() for point in self._find(VAULT, request["name"]).contents]
@@ -190,5 +214,11 @@ def _list_tags(resource: Resource) -> list[dict[str, str]]:
 
 
 def _make_arn(resource: Resource) -> str:
-    prefix = {TABLE: "dynamodb:{}:table/", GROUP: "logs:{}:log-group:", VAULT: "backup:{}:backup-vault:"}[resource.kind]
+    prefix = {
+        TABLE: "dynamodb:{}:table/",
+        GROUP: "logs:{}:log-group:",
+        VAULT: "backup:{}:backup-vault:",
+        KEY: "kms:{}:key/",
+        QUEUE: "sqs:{}:",
+    }[resource.kind]
     return f"arn:aws:{prefix.format(PLACE)}{resource.name}"

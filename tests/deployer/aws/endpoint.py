@@ -151,6 +151,10 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "DescribeLogGroups":
             account_items = self.account.answer_request(service, operation, {"limit": 50, **request})["logGroups"]
             return {"logGroups": [*data_services.answer_request(operation, request)["logGroups"], *account_items]}
+        if service == "tagging":
+            assert operation == "GetResources", operation
+            account_items = {name: tags for name, tags in self.account.existing.items() if name.startswith("arn:")}
+            return data_services.list_tagged(request, account_items)
         if operation == "ListBackupVaults":
             account_items = self.account.answer_request(service, operation, request)["BackupVaultList"]
             vaults = [*data_services.answer_request(operation, request)["BackupVaultList"], *account_items]

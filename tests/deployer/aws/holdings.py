@@ -56,6 +56,8 @@ class Holdings:
     resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
     # Key by alias.
     aliases: dict[str, str] = field(default_factory=dict)
+    # What was deleted, which GetResources may still list.
+    deleted: list[Resource] = field(default_factory=list)
 
     def create_resource(self, kind: str, name: str, tags: dict[str, str], protected: bool) -> Resource:
         if self.holds(kind, name):
@@ -72,7 +74,7 @@ class Holdings:
         if kind == "AWS::KMS::Key":
             resource.pending_days = 30
         else:
-            del self.resources[kind, name]
+            self.deleted.append(self.resources.pop((kind, name)))
 
     def holds(self, kind: str, name: str) -> bool:
         return (kind, name) in self.resources
