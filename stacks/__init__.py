@@ -15,7 +15,8 @@ setting_kinds.py   the kinds of settings: the values that each accepts
 parent.py          the parent stack, with the nested stacks in the order of their deployment
 render.py          the templates as the files that are committed
 emit.py            a troposphere template as YAML or JSON text
-names.py           resource names and ARNs
+names.py           resource names
+references.py      references to names and ARNs
 wiring.py          Inputs and Outputs of a module <-> Parameters and Outputs of its template
 policies.py        the statements and conditions that policies share
 boundary_reference.py  how roles refer to their permissions boundary

@@ -2,7 +2,7 @@
 
 from troposphere import Equals, If, Not, Ref, Template
 
-from . import names
+from . import names, references
 from .settings import PLATFORM_BOUNDARY
 from .wiring import Value
 
@@ -16,7 +16,7 @@ def add_conditions(template: Template, boundary: Value) -> None:
 def boundary_arn(boundary: Value, environment: str = "${Environment}") -> If:
     """Return the ARN of the boundary. ``environment`` is a name, or a reference to the parameter that holds it."""
     policy = names.BOUNDARY_POLICY.replace("${Environment}", environment)
-    return If("HasOurBoundary", names.arn("iam", f"policy/{policy}", region=False), boundary)
+    return If("HasOurBoundary", references.arn("iam", f"policy/{policy}", region=False), boundary)
 
 
 def boundary_property(boundary: Value) -> If:

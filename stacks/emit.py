@@ -2,10 +2,12 @@
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from troposphere import Template
+
+if TYPE_CHECKING:
+    from troposphere import Template
 
 _HEADER = "# Emitted by `python generate.py` from stacks/. Never edit it by hand.\n"
 _SECTIONS = ("AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Conditions", "Resources", "Outputs")
@@ -32,7 +34,7 @@ def to_yaml(document: dict[str, Any]) -> str:
     return text
 
 
-def document(template: Template) -> dict[str, Any]:
+def document(template: "Template") -> dict[str, Any]:
     """Return the template as plain data, with sections and attributes in the customary order and without empty ones."""
     document: dict[str, Any] = template.to_dict()
     document["Resources"] = {

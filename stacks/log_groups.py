@@ -3,7 +3,7 @@
 from troposphere import Equals, If, Ref, Template
 from troposphere.logs import LogGroup
 
-from . import names
+from . import references
 from .log_masking import masking_policy
 from .wiring import RETAINED, Value, platform_tags
 
@@ -16,7 +16,7 @@ def add_log_group(
     group: LogGroup = template.add_resource(
         LogGroup(
             title,
-            LogGroupName=names.in_template(name),
+            LogGroupName=references.in_template(name),
             RetentionInDays=retention_days,
             KmsKeyId=key_arn,
             DataProtectionPolicy=If("MasksLogs", masking_policy(), Ref("AWS::NoValue")),

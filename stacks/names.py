@@ -8,8 +8,6 @@ contain the exact ARN of a resource that a later stack creates, and the stacks n
 import string
 from dataclasses import dataclass
 
-from troposphere import AWSHelperFn, Sub
-
 
 def _list_names(kind: str) -> tuple[str, ...]:
     """Return the names above whose constants end with the kind of resource: policies list all names of a type."""
@@ -145,53 +143,6 @@ DASHBOARD = "dashboard-payments-${Environment}"
 METRIC_NAMESPACE = "PaymentWorkflow"
 
 
-def in_template(name: str) -> AWSHelperFn:
-    """Return the name as a reference that CloudFormation resolves."""
-    return Sub(name)
-
-
 def in_environment(name: str, environment: str) -> str:
     """Return the name in one environment, for programs that work with a deployed stack."""
     return string.Template(name).substitute(Environment=environment)
-
-
-def arn(service: str, resource: str, *, region: bool = True) -> AWSHelperFn:
-    """Return the ARN of ``resource`` in the stack's partition, account and, unless the service is global, region."""
-    place = "${AWS::Region}" if region else ""
-    return Sub(f"arn:${{AWS::Partition}}:{service}:{place}:${{AWS::AccountId}}:{resource}")
-
-
-def role_arn(role: str) -> AWSHelperFn:
-    return arn("iam", f"role/{role}", region=False)
-
-
-def function_arn(function: str) -> AWSHelperFn:
-    return arn("lambda", f"function:{function}")
-
-
-def live_function_arn(function: str) -> AWSHelperFn:
-    return function_arn(f"{function}:{LIVE}")
-
-
-def log_group_arn(log_group: str) -> AWSHelperFn:
-    """Return the ARN without the ``:*`` that stands for the streams, as in the encryption context that KMS receives."""
-    return arn("logs", f"log-group:{log_group}")
-
-
-def log_streams_arn(log_group: str) -> AWSHelperFn:
-    return log_group_arn(f"{log_group}:*")
-
-
-TABLE_ARN = arn("dynamodb", f"table/{TABLE}")
-LEDGER_TABLE_ARN = arn("dynamodb", f"table/{LEDGER_TABLE}")
-OPEN_INDEX_ARN = arn("dynamodb", f"table/{TABLE}/index/{OPEN_INDEX}")
-TOPIC_ARN = arn("sns", TOPIC)
-QUEUE_ARN = arn("sqs", QUEUE)
-NOTIFICATION_QUEUE_ARN = arn("sqs", NOTIFICATION_QUEUE)
-BACKUP_VAULT_ARN = arn("backup", f"backup-vault:{BACKUP_VAULT}")
-RECONCILIATION_RULE_ARN = arn("events", f"rule/{RECONCILIATION_RULE}")
-PAYMENT_WORKFLOW_ARNS = [arn("states", f"stateMachine:{workflow}") for workflow in PAYMENT_WORKFLOWS]
-RECONCILIATION_WORKFLOW_ARN = arn("states", f"stateMachine:{RECONCILIATION_WORKFLOW}")
-SHIFTING_GROUP_ARNS = [
-    arn("codedeploy", f"deploymentgroup:{SHIFTING_APPLICATION}/{function.purpose}") for function in FUNCTIONS
-]

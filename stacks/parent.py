@@ -5,7 +5,7 @@ A nested stack takes outputs of earlier ones. Its other inputs default to refere
 
 from troposphere import AWSHelperFn, Output, Parameter, Ref, Template
 
-from . import names
+from . import names, references
 from .compute import stack as compute
 from .data import stack as data
 from .monitoring import stack as monitoring
@@ -132,11 +132,11 @@ def _reference_outputs(
         "sns_topic_arn": store.topic_arn,
         "sns_topic_name": store.topic_name,
         "cloudwatch_log_group_validation_name": functions.validation_log_group_name,
-        "cloudwatch_log_group_validation_arn": names.log_group_arn(names.VALIDATION.log_group),
+        "cloudwatch_log_group_validation_arn": references.log_group_arn(names.VALIDATION.log_group),
         "cloudwatch_log_group_processing_name": functions.processing_log_group_name,
-        "cloudwatch_log_group_processing_arn": names.log_group_arn(names.PROCESSING.log_group),
+        "cloudwatch_log_group_processing_arn": references.log_group_arn(names.PROCESSING.log_group),
         "cloudwatch_log_group_stepfunctions_name": flow.log_group_name,
-        "cloudwatch_log_group_stepfunctions_arn": names.log_group_arn(names.WORKFLOW_LOG_GROUP),
+        "cloudwatch_log_group_stepfunctions_arn": references.log_group_arn(names.WORKFLOW_LOG_GROUP),
         **{f"cloudwatch_alarm_{name.replace('workflow', 'sfn')}": value for name, value in vars(watch).items()},
         "kms_key_dynamodb_id": secure.dynamodb_key_id,
         "kms_key_dynamodb_arn": secure.dynamodb_key_arn,

@@ -137,8 +137,8 @@ sys.meta_path.insert(0, Absent())
 sys.path.append("lambda")
 import scripts.deployer.cli.deploy, scripts.deployer.cli.destroy, scripts.deployer.cli.outputs, scripts.operator.cli
 import scripts.deployer.cli.status, scripts.deployer.layer, scripts.deployer.planning, scripts.deployer.sbom
-import cfnlint.config, cfnlint.runner, generate, scripts.deployer.validate, scripts.pictures
-assert scripts.deployer.validate.render_files("json")
+import cfnlint.config, cfnlint.runner, generate, scripts.deployer.validate, scripts.pictures, stacks.render
+assert stacks.render.render_files("json")
 """
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

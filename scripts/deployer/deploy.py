@@ -26,6 +26,7 @@ from .execution_options import (
     describe_execution,
     watches_alarms,
 )
+from .freshness import check_fresh_once
 from .imports import check_imported, copy_for_import, describe_imports
 from .last_deployment import load_deployment
 from .live_functions import count_functions, look_for_changed_code, take_code_back
@@ -51,7 +52,7 @@ from .stack import (
 from .stack_safeguards import describe_shift_alarms, find_protected_paths, find_rollback_triggers
 from .statuses import list_commands
 from .upload import upload_missing, upload_package
-from .validate import check_fresh, check_lint
+from .validate import check_lint
 
 # How often a deployment that waits is planned again because another one was faster.
 _MOST_REPETITIONS = 10
@@ -96,7 +97,7 @@ def deploy(session: Session) -> Deployed:
 def _deploy_once(session: Session) -> Deployed:
     options, target, report = session.options, session.target, session.report
     check_options(options)
-    check_fresh(options.templates)
+    check_fresh_once(options.templates)
     preflight = Preflight(options, target, report)
     artifacts = bootstrap(session, preflight)
     if artifacts is None:

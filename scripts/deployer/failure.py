@@ -8,6 +8,7 @@ from datetime import datetime
 from scripts.common.errors import UserError
 from scripts.common.suggestion import complete_aws_commands
 from scripts.common.templates import STACK
+from stacks import names
 
 from .declarations import Declaration, find_declaration
 from .plan.traffic import ALIAS
@@ -133,8 +134,6 @@ def _suggest_shift(cause: Event, environment: str) -> str:
 
     https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_DeploymentInfo.html
     """
-    from stacks import names  # only here, because it needs troposphere
-
     live = re.search(r"(\w+)Live$", cause.path)
     if cause.resource_type != ALIAS or live is None:
         return ""

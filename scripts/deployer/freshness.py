@@ -1,4 +1,4 @@
-"""Remembers which templates were found to be what ``stacks/`` generates, so that an offline plan generates none."""
+"""Remembers which templates were found to be what ``stacks/`` generates, so that the next command generates none."""
 
 import contextlib
 import hashlib

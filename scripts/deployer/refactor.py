@@ -21,6 +21,7 @@ from scripts.common.waiting import poll_with_backoff
 from . import statuses
 from .deployment_options import ARTIFACTS_STACK
 from .execute import record_deployment
+from .freshness import check_fresh_once
 from .moved_templates import move_resources
 from .package import Package, package_templates
 from .plan.moves import Move, find_replacing_properties, split_path
@@ -39,7 +40,6 @@ from .stack import (
 )
 from .stack_safeguards import find_with_policy
 from .upload import upload_package
-from .validate import check_fresh
 
 _LONGEST_SECONDS = 30 * 60
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStackRefactor.html
@@ -53,7 +53,7 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     Raises ``UserError`` for a move that cannot be made, and ``Aborted`` if the moves are not confirmed.
     """
     options, report, cloudformation = session.options, session.report, session.cloudformation
-    check_fresh(options.templates)
+    check_fresh_once(options.templates)
     stack = describe_environment(cloudformation, options.environment)
     check_owned(stack, adopting_command=suggest_command("deploy", options.environment, "--adopt"))
     check_ready(stack, options.environment)

@@ -10,7 +10,6 @@ from typing import Any
 from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
 from stacks.compute.layers import RequirementError
-from stacks.render import DeclarationError, render_files
 
 from .declarations import find_source_of_line
 
@@ -27,6 +26,9 @@ def check_fresh(templates: Path, *, but_code: bool = False) -> None:
 
     With ``but_code`` the templates may be older than the code in ``lambda/``, whose digest they have.
     """
+    # Imported here because it takes longer than all else, and few commands generate the templates.
+    from stacks.render import DeclarationError, render_files
+
     try:
         generated = render_files()
     except (DeclarationError, RequirementError) as error:

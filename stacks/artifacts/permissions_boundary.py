@@ -12,7 +12,7 @@ from awacs.aws import Statement, StringEquals
 from troposphere import AWSHelperFn, Equals, Sub, Template
 from troposphere.iam import ManagedPolicy
 
-from .. import names
+from .. import names, references
 from ..policies import ACCOUNT, LOG_DELIVERY, allow, only_in_context, policy_document
 from ..settings import PLATFORM_BOUNDARY
 from ..suppressions import suppress_wildcards
@@ -52,9 +52,9 @@ def add_boundaries(
 
 def _allowed_statements(environment: str) -> list[Statement]:
     def arns(service: str, *resources: str) -> list[AWSHelperFn]:
-        return [names.arn(service, names.in_environment(resource, environment)) for resource in resources]
+        return [references.arn(service, names.in_environment(resource, environment)) for resource in resources]
 
-    keys = [names.arn("kms", "key/*")]
+    keys = [references.arn("kms", "key/*")]
     of_this_account: dict[str, object] = {"kms:CallerAccount": ACCOUNT}
     tables = (names.TABLE, f"{names.TABLE}/index/{names.OPEN_INDEX}", names.LEDGER_TABLE)
     return [
@@ -78,7 +78,7 @@ def _allowed_statements(environment: str) -> list[Statement]:
             "backup:CopyIntoBackupVault DescribeBackupVault",
             arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
         ),
-        allow("Secrets", "secretsmanager:GetSecretValue", [names.arn("secretsmanager", "secret:*")]),
+        allow("Secrets", "secretsmanager:GetSecretValue", [references.arn("secretsmanager", "secret:*")]),
         allow(
             "KeysThroughServices",
             "kms:Decrypt GenerateDataKey",
@@ -102,7 +102,7 @@ def _allowed_statements(environment: str) -> list[Statement]:
             "KeysOfLogDelivery",
             "kms:GenerateDataKey",
             keys,
-            StringEquals(of_this_account | {"kms:EncryptionContext:SourceArn": names.arn("logs", "*")}),
+            StringEquals(of_this_account | {"kms:EncryptionContext:SourceArn": references.arn("logs", "*")}),
         ),
         allow("KeysAreFound", "kms:DescribeKey", keys, StringEquals(of_this_account)),
         allow(
@@ -121,7 +121,9 @@ def _allowed_statements(environment: str) -> list[Statement]:
 
 def _allow_traffic_shift(environment: str) -> list[Statement]:
     """Allow what CodeDeploy does while it shifts traffic (security/role_policies.py)."""
-    functions = [names.function_arn(names.in_environment(function.name, environment)) for function in names.FUNCTIONS]
+    functions = [
+        references.function_arn(names.in_environment(function.name, environment)) for function in names.FUNCTIONS
+    ]
     return [
         allow(
             "TrafficShift",
@@ -134,11 +136,13 @@ def _allow_traffic_shift(environment: str) -> list[Statement]:
 
 def _live_versions(environment: str) -> list[AWSHelperFn]:
     """Return the versions of the functions, which Lambda numbers, and their aliases."""
-    return [names.function_arn(names.in_environment(f"{function.name}:*", environment)) for function in names.FUNCTIONS]
+    return [
+        references.function_arn(names.in_environment(f"{function.name}:*", environment)) for function in names.FUNCTIONS
+    ]
 
 
 def _accepted_wildcards(environment: str) -> list[str | AWSHelperFn]:
     """Return the resources with a wildcard that the boundary may contain."""
     groups = [names.in_environment(group, environment) for group in names.FUNCTION_LOG_GROUPS]
-    streams = [names.log_streams_arn(group) for group in groups]
-    return [names.arn("secretsmanager", "secret:*"), names.arn("kms", "key/*"), *streams, "*"]
+    streams = [references.log_streams_arn(group) for group in groups]
+    return [references.arn("secretsmanager", "secret:*"), references.arn("kms", "key/*"), *streams, "*"]

@@ -7,7 +7,7 @@ from typing import Any
 from troposphere import AWSHelperFn, Equals, If, Ref, Sub, Template, awslambda
 from troposphere.logs import LogGroup
 
-from .. import log_groups, names
+from .. import log_groups, names, references
 from ..security import keys
 from ..settings import Settings
 from ..suppressions import in_packs, suppress
@@ -150,7 +150,7 @@ def _add_gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVer
         awslambda.LayerVersion(
             "StripeLayer",
             Condition="UsesStripe",
-            LayerName=names.in_template(names.STRIPE_LAYER),
+            LayerName=references.in_template(names.STRIPE_LAYER),
             Description="Stripe's library for Python",
             CompatibleRuntimes=[RUNTIME],
             CompatibleArchitectures=[ARCHITECTURE],
@@ -187,7 +187,7 @@ def _add_function(
     function = template.add_resource(
         awslambda.Function(
             f"{title}Function",
-            FunctionName=names.in_template(named.name),
+            FunctionName=references.in_template(named.name),
             Description=description,
             Runtime=RUNTIME,
             Architectures=[ARCHITECTURE],

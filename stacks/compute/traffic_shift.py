@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attri
 from troposphere import Equals, If, Not, Ref, Sub, Template, awslambda, codedeploy
 from troposphere.policies import CodeDeployLambdaAliasUpdate, UpdatePolicy
 
-from .. import names
+from .. import names, references
 from ..settings import ALL_AT_ONCE
 from ..wiring import Value, platform_tags, to_pascal_case
 
@@ -23,7 +23,7 @@ def add_application(template: Template, traffic_shift: Value) -> None:
         codedeploy.Application(
             _APPLICATION,
             Condition=_SHIFTS_TRAFFIC,
-            ApplicationName=names.in_template(names.SHIFTING_APPLICATION),
+            ApplicationName=references.in_template(names.SHIFTING_APPLICATION),
             ComputePlatform="Lambda",
             Tags=platform_tags(),
         )
@@ -58,7 +58,7 @@ def shift_alias(template: Template, alias: awslambda.Alias, function: names.Func
             AlarmConfiguration=codedeploy.AlarmConfiguration(
                 Enabled=True,
                 # By name, because the monitoring stack comes later, and has them before a function can change.
-                Alarms=[codedeploy.Alarm(Name=names.in_template(alarm)) for alarm in watched],
+                Alarms=[codedeploy.Alarm(Name=references.in_template(alarm)) for alarm in watched],
                 # A shift that nobody can watch ends, and goes back.
                 IgnorePollAlarmFailure=False,
             ),

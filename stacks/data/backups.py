@@ -5,7 +5,7 @@ Every table also has point-in-time recovery, but only a backup outlives its tabl
 
 from troposphere import Equals, Not, Template, backup, dynamodb
 
-from .. import names
+from .. import names, references
 from ..wiring import RETAINED, Value, platform_tag_map
 
 # In UTC. A job that does not start, or does not complete, within its window has failed.
@@ -21,7 +21,7 @@ def add_backups(
         backup.BackupVault(
             "BackupVault",
             Condition="HasBackups",
-            BackupVaultName=names.in_template(names.BACKUP_VAULT),
+            BackupVaultName=references.in_template(names.BACKUP_VAULT),
             EncryptionKeyArn=key_arn,
             BackupVaultTags=platform_tag_map(),
             **RETAINED,
@@ -34,7 +34,7 @@ def add_backups(
             # The policy of CloudFormation's role identifies a plan by this tag, because AWS chooses the id in its ARN.
             BackupPlanTags=platform_tag_map() | {"ManagedBy": "payment-platform"},
             BackupPlan=backup.BackupPlanResourceType(
-                BackupPlanName=names.in_template(names.BACKUP_PLAN),
+                BackupPlanName=references.in_template(names.BACKUP_PLAN),
                 BackupPlanRule=[
                     backup.BackupRuleResourceType(
                         RuleName="daily",

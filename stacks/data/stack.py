@@ -6,7 +6,7 @@ from typing import Any
 from awacs.aws import ArnEquals, ArnLike, Principal, StringEquals
 from troposphere import AWSHelperFn, Equals, Not, Template, dynamodb, sns, sqs
 
-from .. import names
+from .. import names, references
 from ..policies import ACCOUNT, allow, only_over_tls, policy_document
 from ..settings import DEAD_LETTER_DAYS, Settings
 from ..suppressions import suppress
@@ -48,12 +48,14 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
     queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))
     template.add_resource(
-        _queue_policy("DeadLettersPolicy", queue, "events", names.RECONCILIATION_RULE_ARN, sid="ScheduleDeadLetters")
+        _queue_policy(
+            "DeadLettersPolicy", queue, "events", references.RECONCILIATION_RULE_ARN, sid="ScheduleDeadLetters"
+        )
     )
     topic = template.add_resource(
         sns.Topic(
             "Notifications",
-            TopicName=names.in_template(names.TOPIC),
+            TopicName=references.in_template(names.TOPIC),
             KmsMasterKeyId=inputs.sns_key_id,
             Tags=platform_tags(),
         )
@@ -135,7 +137,7 @@ def _encrypted_table(title: str, name: str, inputs: Inputs, keys: dict[str, str]
     """Return a retained on-demand table, encrypted with the platform's key, with point-in-time recovery (35 days)."""
     return dynamodb.Table(
         title,
-        TableName=names.in_template(name),
+        TableName=references.in_template(name),
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[dynamodb.KeySchema(AttributeName=key, KeyType=kind) for key, kind in keys.items()],
         SSESpecification=dynamodb.SSESpecification(
@@ -152,7 +154,7 @@ def _encrypted_table(title: str, name: str, inputs: Inputs, keys: dict[str, str]
 def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
     queue = sqs.Queue(
         title,
-        QueueName=names.in_template(name),
+        QueueName=references.in_template(name),
         MessageRetentionPeriod=DEAD_LETTER_DAYS * 24 * 60 * 60,
         VisibilityTimeout=60,
         KmsMasterKeyId=inputs.queue_key_arn,
@@ -207,7 +209,7 @@ def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
                 "sns:Publish",
                 [topic.ref()],
                 StringEquals({"aws:SourceAccount": ACCOUNT}),
-                ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
+                ArnLike({"aws:SourceArn": references.arn("cloudwatch", "alarm:*")}),
                 principal=Principal("Service", "cloudwatch.amazonaws.com"),
             ),
             # SNS rejects a topic policy with a wildcard action.

@@ -4,7 +4,7 @@ from typing import Any
 
 from troposphere import Equals, If, Ref, Sub, Template, cloudwatch
 
-from .. import names
+from .. import names, references
 from ..setting_kinds import Setting
 from ..suppressions import suppress
 from ..wiring import Value, platform_tags
@@ -35,7 +35,7 @@ def _add_alarm(template: Template, alarm: Alarm, topic_arn: Value) -> cloudwatch
     resource: cloudwatch.Alarm = template.add_resource(
         cloudwatch.Alarm(
             alarm.logical_id,
-            AlarmName=names.in_template(alarm.name),
+            AlarmName=references.in_template(alarm.name),
             AlarmDescription=_describe(alarm.description, alarm.section),
             Namespace=alarm.source.namespace,
             MetricName=alarm.metric,
@@ -92,7 +92,7 @@ def add_composite(template: Template, *, enabled: Value, topic_arn: Value) -> No
         cloudwatch.CompositeAlarm(
             "PaymentsFailingAlarm",
             Condition=_ONE_PAGE,
-            AlarmName=names.in_template(in_every_environment(COMPOSITE)),
+            AlarmName=references.in_template(in_every_environment(COMPOSITE)),
             AlarmDescription=_describe("Payments are failing", COMPOSITE),
             AlarmRule=Sub(" OR ".join(f'ALARM("${{{logical_id}}}")' for logical_id in parts)),
             AlarmActions=[topic_arn],

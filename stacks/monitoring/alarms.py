@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from troposphere import Ref
 
-from .. import names
+from .. import names, references
 from ..data import backups
 from ..setting_kinds import Setting
 from ..settings import Settings
@@ -50,7 +50,7 @@ _TRANSACTIONS = Source("AWS/DynamoDB", {"TableName": Ref("TableName")})
 _LEDGER = Source("AWS/DynamoDB", {"TableName": Ref("LedgerTableName")})
 # AWS Backup publishes a metric only if there is something to count, so a job that never starts is not reported.
 # https://docs.aws.amazon.com/aws-backup/latest/devguide/cloudwatch.html
-_BACKUPS = Source("AWS/Backup", {"BackupVaultName": names.in_template(names.BACKUP_VAULT)})
+_BACKUPS = Source("AWS/Backup", {"BackupVaultName": references.in_template(names.BACKUP_VAULT)})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from troposphere import Template, logs
 
-from .. import names
+from .. import names, references
 from ..wiring import Value
 from .alarms import DURATION_METRIC, HEARTBEAT_METRIC
 
@@ -23,7 +23,7 @@ def add_metric_filters(template: Template, *, processing_logs: Value, reconcilia
         template.add_resource(
             logs.MetricFilter(
                 title,
-                FilterName=names.in_template(name),
+                FilterName=references.in_template(name),
                 LogGroupName=log_group,
                 FilterPattern=pattern,
                 MetricTransformations=[transformation],

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from troposphere import Equals, If, Not, Sub, Template, cloudwatch
 
-from .. import names
+from .. import names, references
 from ..settings import Settings
 from ..wiring import ENVIRONMENT, Value, to_pascal_case
 from . import alarm_resources, dashboard, metric_filters
@@ -75,7 +75,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_resource(
         cloudwatch.Dashboard(
             "Dashboard",
-            DashboardName=names.in_template(names.DASHBOARD),
+            DashboardName=references.in_template(names.DASHBOARD),
             DashboardBody=Sub(dashboard.write_body(), {"BackupAlarms": conditional_alarms}),
         )
     )

@@ -11,7 +11,7 @@ https://docs.aws.amazon.com/kms/latest/developerguide/tag-authorization.html
 from awacs.aws import ArnEquals, ConditionElement, Principal, Statement, StringEquals
 from troposphere import If, Sub
 
-from .. import names
+from .. import names, references
 from ..policies import ACCOUNT, ACCOUNT_ROOT, ACCOUNT_ROOT_ARN, allow, only_in_context, only_through
 
 _PUBLISHERS = (names.WORKFLOW_ROLE, names.RECONCILIATION.role)
@@ -33,7 +33,7 @@ def _by_cloudformation(sid: str, actions: str, condition: StringEquals) -> State
 
     The template needs the condition ``HasServiceRole``.
     """
-    role = If("HasServiceRole", names.role_arn(names.SERVICE_ROLE), ACCOUNT_ROOT_ARN)
+    role = If("HasServiceRole", references.role_arn(names.SERVICE_ROLE), ACCOUNT_ROOT_ARN)
     return _allow_use(sid, Principal("AWS", role), actions, condition)
 
 
@@ -87,14 +87,16 @@ def allow_sns() -> list[Statement]:
             # KMS rejects a principal that does not exist yet, so a condition names the roles.
             ACCOUNT_ROOT,
             use,
-            ArnEquals({"aws:PrincipalArn": [names.role_arn(role) for role in _PUBLISHERS]}),
-            only_through("sns", topicArn=names.TOPIC_ARN),
+            ArnEquals({"aws:PrincipalArn": [references.role_arn(role) for role in _PUBLISHERS]}),
+            only_through("sns", topicArn=references.TOPIC_ARN),
         ),
         _allow_use(
             "AlarmsPublish",
             Principal("Service", "cloudwatch.amazonaws.com"),
             use,
-            StringEquals({"aws:SourceAccount": ACCOUNT, "kms:EncryptionContext:aws:sns:topicArn": names.TOPIC_ARN}),
+            StringEquals(
+                {"aws:SourceAccount": ACCOUNT, "kms:EncryptionContext:aws:sns:topicArn": references.TOPIC_ARN}
+            ),
         ),
     ]
 
@@ -112,19 +114,19 @@ def allow_queues() -> list[Statement]:
             "DeadLettersThroughSQS",
             ACCOUNT_ROOT,
             use,
-            only_through("sqs", arn=[names.arn("sqs", queue) for queue in names.QUEUES]),
+            only_through("sqs", arn=[references.arn("sqs", queue) for queue in names.QUEUES]),
         ),
         _allow_use(
             "ScheduleDeadLetters",
             Principal("Service", "events.amazonaws.com"),
             use,
-            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.QUEUE_ARN}),
+            StringEquals({"kms:EncryptionContext:aws:sqs:arn": references.QUEUE_ARN}),
         ),
         _allow_use(
             "UndeliveredNotices",
             Principal("Service", "sns.amazonaws.com"),
             use,
-            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.NOTIFICATION_QUEUE_ARN}),
+            StringEquals({"kms:EncryptionContext:aws:sqs:arn": references.NOTIFICATION_QUEUE_ARN}),
         ),
     ]
 
@@ -135,7 +137,9 @@ def allow_functions() -> list[Statement]:
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
     use = "kms:CreateGrant Decrypt Encrypt GenerateDataKey"
-    condition = only_through("lambda", FunctionArn=[names.function_arn(function.name) for function in names.FUNCTIONS])
+    condition = only_through(
+        "lambda", FunctionArn=[references.function_arn(function.name) for function in names.FUNCTIONS]
+    )
     return [
         _allow_use("EnvironmentVariablesThroughLambda", ACCOUNT_ROOT, use, condition),
         _by_cloudformation("CloudFormationMakesFunctions", use, condition),
@@ -148,26 +152,26 @@ def allow_workflow() -> list[Statement]:
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     """
     # The value looks like a pattern; KMS compares it literally.
-    delivery = {"kms:EncryptionContext:SourceArn": names.arn("logs", "*")}
+    delivery = {"kms:EncryptionContext:SourceArn": references.arn("logs", "*")}
     return [
         _allow_use(
             "ExecutionsOfTheWorkflow",
             ACCOUNT_ROOT,
             "kms:Decrypt GenerateDataKey",
-            only_in_context("states", stateMachineArn=names.PAYMENT_WORKFLOW_ARNS),
+            only_in_context("states", stateMachineArn=references.PAYMENT_WORKFLOW_ARNS),
         ),
         # The role generates the data key that the delivery service decrypts.
         _allow_use(
             "RoleEncryptsLogDelivery",
             ACCOUNT_ROOT,
             "kms:GenerateDataKey",
-            ArnEquals({"aws:PrincipalArn": names.role_arn(names.WORKFLOW_ROLE)}),
+            ArnEquals({"aws:PrincipalArn": references.role_arn(names.WORKFLOW_ROLE)}),
             StringEquals({"kms:CallerAccount": ACCOUNT, **delivery}),
         ),
         _by_cloudformation(
             "CloudFormationMakesTheWorkflow",
             "kms:Decrypt GenerateDataKey",
-            only_in_context("states", stateMachineArn=names.PAYMENT_WORKFLOW_ARNS),
+            only_in_context("states", stateMachineArn=references.PAYMENT_WORKFLOW_ARNS),
         ),
         _allow_use(
             "LogDeliveryOfTheWorkflow",
@@ -187,5 +191,7 @@ def allow_logs() -> Statement:
         "LogGroupsOfThisPlatform",
         Principal("Service", Sub("logs.${AWS::Region}.${AWS::URLSuffix}")),
         "kms:Decrypt DescribeKey Encrypt GenerateDataKey ReEncryptFrom ReEncryptTo",
-        ArnEquals({"kms:EncryptionContext:aws:logs:arn": [names.log_group_arn(group) for group in names.LOG_GROUPS]}),
+        ArnEquals(
+            {"kms:EncryptionContext:aws:logs:arn": [references.log_group_arn(group) for group in names.LOG_GROUPS]}
+        ),
     )

@@ -7,7 +7,7 @@ from awacs.aws import Statement
 from troposphere import Template
 from troposphere.kms import Alias, Key
 
-from .. import names
+from .. import names, references
 from ..policies import key_administration, only_services_grant, policy_document
 from ..wiring import RETAINED, Value, platform_tags
 from . import key_policies
@@ -51,7 +51,7 @@ def add_keys(template: Template, window_days: Value) -> Keys:
             )
         )
         template.add_resource(
-            Alias(f"{title}Alias", AliasName=names.in_template(alias), TargetKeyId=key.ref(), **condition)
+            Alias(f"{title}Alias", AliasName=references.in_template(alias), TargetKeyId=key.ref(), **condition)
         )
         return key
 

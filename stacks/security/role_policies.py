@@ -1,8 +1,8 @@
-"""The policy document of each role. It refers to resources of later stacks by the ARNs of names.py."""
+"""The policy document of each role. It refers to resources of later stacks by the ARNs of references.py."""
 
 from awacs.aws import PolicyDocument, Statement, StringEquals
 
-from .. import names
+from .. import names, references
 from ..policies import ACCOUNT, LOG_DELIVERY, allow, only_in_context, only_through, policy_document
 from .keys import Keys
 
@@ -25,7 +25,7 @@ def reconciliation_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         # BatchGetItem serves only to measure the age of open payments.
         _allow_record("dynamodb:BatchGetItem GetItem PutItem"),
-        allow("FindOverduePayments", "dynamodb:Query", [names.OPEN_INDEX_ARN]),
+        allow("FindOverduePayments", "dynamodb:Query", [references.OPEN_INDEX_ARN]),
         *_publish_notices(keys),
         *_allow_function_basics(names.RECONCILIATION, keys),
     )
@@ -37,8 +37,8 @@ def workflow_policy(keys: Keys) -> PolicyDocument:
             "InvokeLiveFunctions",
             "lambda:InvokeFunction",
             [
-                names.live_function_arn(names.VALIDATION.name),
-                names.live_function_arn(names.PROCESSING.name),
+                references.live_function_arn(names.VALIDATION.name),
+                references.live_function_arn(names.PROCESSING.name),
             ],
         ),
         *_send_dead_letters("DeadLetterPayments", keys),
@@ -49,7 +49,7 @@ def workflow_policy(keys: Keys) -> PolicyDocument:
 
 
 def reconciliation_workflow_policy() -> PolicyDocument:
-    live = [names.live_function_arn(names.RECONCILIATION.name)]
+    live = [references.live_function_arn(names.RECONCILIATION.name)]
     return policy_document(
         allow("InvokeLiveFunction", "lambda:InvokeFunction", live),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
@@ -63,7 +63,7 @@ def schedule_policy() -> PolicyDocument:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-iam-roles.html
     """
     return policy_document(
-        allow("StartReconciliation", "states:StartExecution", [names.RECONCILIATION_WORKFLOW_ARN]),
+        allow("StartReconciliation", "states:StartExecution", [references.RECONCILIATION_WORKFLOW_ARN]),
     )
 
 
@@ -78,14 +78,16 @@ def workflow_key_policy(keys: Keys) -> PolicyDocument:
             "UseWorkflowKeyForOwnExecutions",
             "kms:Decrypt GenerateDataKey",
             key,
-            only_in_context("states", stateMachineArn=names.PAYMENT_WORKFLOW_ARNS),
+            only_in_context("states", stateMachineArn=references.PAYMENT_WORKFLOW_ARNS),
         ),
         allow(
             "UseWorkflowKeyForLogDelivery",
             "kms:GenerateDataKey",
             key,
             # The value looks like a pattern; KMS compares it literally.
-            StringEquals({"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")}),
+            StringEquals(
+                {"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": references.arn("logs", "*")}
+            ),
         ),
     )
 
@@ -100,14 +102,14 @@ def backup_policy(keys: Keys) -> PolicyDocument:
         allow(
             "BackUpTables",
             "dynamodb:DescribeTable ListTagsOfResource StartAwsBackupJob",
-            [names.TABLE_ARN, names.LEDGER_TABLE_ARN],
+            [references.TABLE_ARN, references.LEDGER_TABLE_ARN],
         ),
-        allow("KeepInVault", "backup:CopyIntoBackupVault DescribeBackupVault", [names.BACKUP_VAULT_ARN]),
+        allow("KeepInVault", "backup:CopyIntoBackupVault DescribeBackupVault", [references.BACKUP_VAULT_ARN]),
         allow(
             "UseTableKeyThroughDynamoDB",
             "kms:Decrypt GenerateDataKey",
             key,
-            only_through("dynamodb", tableName=[names.in_template(table) for table in names.TABLES]),
+            only_through("dynamodb", tableName=[references.in_template(table) for table in names.TABLES]),
         ),
         allow("UseVaultKeyThroughAWSBackup", "kms:Decrypt GenerateDataKey", key, only_through("backup")),
         allow("FindVaultKey", "kms:DescribeKey", key, only_in_context("backup")),
@@ -124,13 +126,13 @@ def traffic_shift_policy() -> PolicyDocument:
         allow(
             "ShiftLiveTraffic",
             "lambda:GetAlias UpdateAlias",
-            [*map(names.function_arn, functions), *map(names.live_function_arn, functions)],
+            [*map(references.function_arn, functions), *map(references.live_function_arn, functions)],
         ),
         # The versions between which it shifts. Lambda numbers them.
         allow(
             "VersionsAreNumberedByLambda",
             "lambda:GetProvisionedConcurrencyConfig",
-            [names.function_arn(f"{function}:*") for function in functions],
+            [references.function_arn(f"{function}:*") for function in functions],
         ),
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
         allow("AlarmsCannotBeDescribedByName", "cloudwatch:DescribeAlarms", ["*"]),
@@ -139,56 +141,56 @@ def traffic_shift_policy() -> PolicyDocument:
 
 def _allow_function_basics(function: names.Function, keys: Keys) -> list[Statement]:
     return [
-        allow("AppendToLedger", "dynamodb:PutItem", [names.LEDGER_TABLE_ARN]),
+        allow("AppendToLedger", "dynamodb:PutItem", [references.LEDGER_TABLE_ARN]),
         allow(
             "UseTableKeyThroughDynamoDB",
             "kms:Decrypt",
             [keys.dynamodb.get_att("Arn")],
             # DynamoDB names the table in the encryption context, not its ARN.
-            only_through("dynamodb", tableName=[names.in_template(table) for table in names.TABLES]),
+            only_through("dynamodb", tableName=[references.in_template(table) for table in names.TABLES]),
         ),
         allow(
             "UseFunctionsKeyThroughLambda",
             "kms:Decrypt",
             [keys.functions.get_att("Arn")],
-            only_through("lambda", FunctionArn=names.function_arn(function.name)),
+            only_through("lambda", FunctionArn=references.function_arn(function.name)),
         ),
         *_send_dead_letters("DeadLetterAsyncInvocations", keys),
         # Lambda chooses the names of the streams. https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
         allow(
             "LogStreamsAreNamedByLambda",
             "logs:CreateLogStream PutLogEvents",
-            [names.log_streams_arn(function.log_group)],
+            [references.log_streams_arn(function.log_group)],
         ),
         _allow_tracing("xray:PutTraceSegments PutTelemetryRecords"),
     ]
 
 
 def _allow_record(actions: str) -> Statement:
-    return allow("RecordPayments", actions, [names.TABLE_ARN])
+    return allow("RecordPayments", actions, [references.TABLE_ARN])
 
 
 def _send_dead_letters(sid: str, keys: Keys) -> list[Statement]:
     return [
-        allow(sid, "sqs:SendMessage", [names.QUEUE_ARN]),
+        allow(sid, "sqs:SendMessage", [references.QUEUE_ARN]),
         # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
         allow(
             "UseQueueKeyThroughSQS",
             "kms:Decrypt GenerateDataKey",
             [keys.queue.get_att("Arn")],
-            only_through("sqs", arn=names.QUEUE_ARN),
+            only_through("sqs", arn=references.QUEUE_ARN),
         ),
     ]
 
 
 def _publish_notices(keys: Keys) -> list[Statement]:
     return [
-        allow("PublishNotices", "sns:Publish", [names.TOPIC_ARN]),
+        allow("PublishNotices", "sns:Publish", [references.TOPIC_ARN]),
         allow(
             "UseTopicKeyThroughSNS",
             "kms:Decrypt GenerateDataKey",
             [keys.sns.get_att("Arn")],
-            only_through("sns", topicArn=names.TOPIC_ARN),
+            only_through("sns", topicArn=references.TOPIC_ARN),
         ),
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 from awacs.aws import ArnEquals, PolicyDocument
 from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
-from .. import boundary_reference, names
+from .. import boundary_reference, names, references
 from ..policies import allow, only_through, policy_document, trust_policy
 from ..settings import ALL_AT_ONCE, Bootstrap, Settings
 from ..suppressions import suppress_wildcards
@@ -62,7 +62,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     workflow = add_role(
         "Workflow",
         names.WORKFLOW_ROLE,
-        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": names.PAYMENT_WORKFLOW_ARNS})),
+        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": references.PAYMENT_WORKFLOW_ARNS})),
         names.WORKFLOW_POLICY,
         role_policies.workflow_policy(created_keys),
         _add_workflow_key_policy(template, created_keys),
@@ -71,7 +71,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     reconciliation_workflow = add_role(
         "ReconciliationWorkflow",
         names.RECONCILIATION_WORKFLOW_ROLE,
-        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": names.RECONCILIATION_WORKFLOW_ARN})),
+        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": references.RECONCILIATION_WORKFLOW_ARN})),
         names.RECONCILIATION_WORKFLOW_POLICY,
         role_policies.reconciliation_workflow_policy(),
         wildcards=["*"],
@@ -80,7 +80,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     schedule = add_role(
         "Schedule",
         names.SCHEDULE_ROLE,
-        trust_policy("events.amazonaws.com", ArnEquals({"aws:SourceArn": names.RECONCILIATION_RULE_ARN})),
+        trust_policy("events.amazonaws.com", ArnEquals({"aws:SourceArn": references.RECONCILIATION_RULE_ARN})),
         names.SCHEDULE_POLICY,
         role_policies.schedule_policy(),
     )
@@ -104,10 +104,10 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         "TrafficShift",
         names.TRAFFIC_SHIFT_ROLE,
         # https://docs.aws.amazon.com/codedeploy/latest/userguide/security_confused_deputy.html
-        trust_policy("codedeploy.amazonaws.com", ArnEquals({"aws:SourceArn": names.SHIFTING_GROUP_ARNS})),
+        trust_policy("codedeploy.amazonaws.com", ArnEquals({"aws:SourceArn": references.SHIFTING_GROUP_ARNS})),
         names.TRAFFIC_SHIFT_POLICY,
         role_policies.traffic_shift_policy(),
-        wildcards=["*", *(names.function_arn(f"{function.name}:*") for function in names.FUNCTIONS)],
+        wildcards=["*", *(references.function_arn(f"{function.name}:*") for function in names.FUNCTIONS)],
         Condition="ShiftsTraffic",
     )
     return Outputs(
@@ -149,7 +149,7 @@ def _add_role(
     """
     managed = template.add_resource(
         iam.ManagedPolicy(
-            f"{title}Policy", ManagedPolicyName=names.in_template(policy_name), PolicyDocument=policy, **condition
+            f"{title}Policy", ManagedPolicyName=references.in_template(policy_name), PolicyDocument=policy, **condition
         )
     )
     if wildcards:
@@ -158,7 +158,7 @@ def _add_role(
     role: iam.Role = template.add_resource(
         iam.Role(
             f"{title}Role",
-            RoleName=names.in_template(name),
+            RoleName=references.in_template(name),
             AssumeRolePolicyDocument=trusted,
             ManagedPolicyArns=[managed.ref(), *conditional_policies],
             PermissionsBoundary=boundary_reference.boundary_property(inputs.permissions_boundary),
@@ -186,7 +186,7 @@ def _add_function_role(
         function.policy,
         policy,
         *conditional_policies,
-        wildcards=["*", names.log_streams_arn(function.log_group)],
+        wildcards=["*", references.log_streams_arn(function.log_group)],
     )
 
 
@@ -207,7 +207,7 @@ def _add_gateway_policy(template: Template, inputs: Inputs) -> If:
         iam.ManagedPolicy(
             "GatewaySecretPolicy",
             Condition="HasGatewaySecret",
-            ManagedPolicyName=names.in_template(names.GATEWAY_POLICY),
+            ManagedPolicyName=references.in_template(names.GATEWAY_POLICY),
             # awacs accepts no ``Fn::If`` among the statements.
             PolicyDocument=If(
                 "HasGatewaySecretKey", policy_document(read_secret, decrypt), policy_document(read_secret)
@@ -223,7 +223,7 @@ def _add_workflow_key_policy(template: Template, created_keys: keys.Keys) -> If:
         iam.ManagedPolicy(
             "WorkflowKeyPolicy",
             Condition="HasWorkflowKey",
-            ManagedPolicyName=names.in_template(names.WORKFLOW_KEY_POLICY),
+            ManagedPolicyName=references.in_template(names.WORKFLOW_KEY_POLICY),
             PolicyDocument=role_policies.workflow_key_policy(created_keys),
         )
     )

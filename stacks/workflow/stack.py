@@ -6,7 +6,7 @@ from typing import Any
 from troposphere import AWSHelperFn, Equals, If, Not, Sub, Template, events, stepfunctions
 from troposphere.logs import LogGroup
 
-from .. import log_groups, names
+from .. import log_groups, names, references
 from ..settings import Settings
 from ..wiring import ENVIRONMENT, Value, platform_tags
 from .reconciliation import define_reconciliation
@@ -72,7 +72,7 @@ def _add_payment_workflow(
     state_machine: stepfunctions.StateMachine = template.add_resource(
         stepfunctions.StateMachine(
             title,
-            StateMachineName=names.in_template(name),
+            StateMachineName=references.in_template(name),
             StateMachineType=profile.workflow_type,
             RoleArn=inputs.workflow_role_arn,
             Definition=define_states(profile),
@@ -112,7 +112,7 @@ def _add_reconciliation(template: Template, inputs: Inputs) -> stepfunctions.Sta
     state_machine: stepfunctions.StateMachine = template.add_resource(
         stepfunctions.StateMachine(
             "ReconciliationWorkflow",
-            StateMachineName=names.in_template(names.RECONCILIATION_WORKFLOW),
+            StateMachineName=references.in_template(names.RECONCILIATION_WORKFLOW),
             StateMachineType="STANDARD",
             RoleArn=inputs.reconciliation_workflow_role_arn,
             Definition=define_reconciliation(),
@@ -135,7 +135,7 @@ def _add_schedule(template: Template, inputs: Inputs, reconciliation: stepfuncti
     template.add_resource(
         events.Rule(
             "ReconciliationSchedule",
-            Name=names.in_template(names.RECONCILIATION_RULE),
+            Name=references.in_template(names.RECONCILIATION_RULE),
             Description="Settles overdue payments",
             ScheduleExpression="rate(5 minutes)",
             Tags=platform_tags(),

@@ -29,9 +29,9 @@ from click.testing import CliRunner
 from scripts.common import connections
 from scripts.common.packaging import Destination
 from scripts.common.terminal import echo
-from scripts.deployer import code_only, deploy, refactor, validate
+from scripts.deployer import code_only, deploy, refactor
 from scripts.deployer.package import Package, package_templates
-from stacks import names, settings
+from stacks import names, render, settings
 from stacks.monitoring.alarms import alarm_names
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -50,7 +50,7 @@ OWNER_TAGS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
 LONGEST_SECONDS = 90
 
 # No command changes the sources, so that their templates and packages are the same for all commands of a test run.
-_render = functools.cache(validate.render_files)
+_render = functools.cache(render.render_files)
 _package = functools.cache(package_templates)
 
 # Returns the text of a template in an earlier release, given its name and its current text.
@@ -98,7 +98,7 @@ class Command:
                 patch.delenv(name)
             for name, value in self.make_environment(**environment).items():
                 patch.setenv(name, value)
-            patch.setattr(validate, "render_files", _render)
+            patch.setattr(render, "render_files", _render)
             for module in (deploy, refactor, code_only):
                 patch.setattr(module, "package_templates", _package)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep, self.haste))

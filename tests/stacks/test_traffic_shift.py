@@ -13,7 +13,7 @@ import pytest
 
 from scripts.audit.deployed import OPTIONAL_PARTS
 from scripts.common.templates import to_plain_types
-from stacks import emit, names, settings
+from stacks import emit, references, settings
 from stacks.artifacts import stack as artifacts
 from stacks.artifacts.deployers.policy_terms import Environments
 from stacks.monitoring.alarms import ALARMS
@@ -305,6 +305,6 @@ def test_a_shift_without_generated_rights_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_names_of_the_groups_are_those_of_the_functions() -> None:
-    assert [arn.data["Fn::Sub"].rsplit("/", 1)[1] for arn in names.SHIFTING_GROUP_ARNS] == [
+    assert [arn.data["Fn::Sub"].rsplit("/", 1)[1] for arn in references.SHIFTING_GROUP_ARNS] == [
         title.lower() for title in FUNCTIONS
     ]

@@ -10,7 +10,7 @@ from awacs.aws import Allow, Condition, Principal, Statement, StringEquals, Stri
 from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
 from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 
-from ... import names
+from ... import names, references
 from ...policies import allow, list_actions, only_through, policy_document
 from ...settings import Bootstrap
 from ...wiring import RETAINED, to_pascal_case
@@ -100,12 +100,12 @@ def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Enviro
         allow(
             "ReadValidationsOfChangeSets",
             "cloudformation:DescribeChangeSet DescribeEvents",
-            [names.arn("cloudformation", "changeSet/*")],
+            [references.arn("cloudformation", "changeSet/*")],
         ),
         allow(
             "FindTheBucket",
             "cloudformation:DescribeStacks GetTemplate",
-            [names.arn("cloudformation", "stack/payment-artifacts/*")],
+            [references.arn("cloudformation", "stack/payment-artifacts/*")],
         ),
         # Not under the keys that a deployment uploads to: an object there would stop it.
         allow("UploadPlans", "s3:GetObject PutObject", [Sub("${Artifacts.Arn}/payment-plans/*")]),
@@ -138,7 +138,7 @@ def _allow_checks(environments: Environments) -> list[Statement]:
         allow(
             "LookAtTheOwnRights",
             "iam:GetRole SimulatePrincipalPolicy",
-            [names.role_arn(f"role-payment-{hyphenate(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
+            [references.role_arn(f"role-payment-{hyphenate(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
         ),
         *(_allow_lookup_of_names(environments.narrow(environment)) for environment in environments.names),
         *_allow_on_functions("SeeChangedCode", "lambda:GetAlias", environments),
@@ -201,7 +201,7 @@ def _allow_taking_code_back(environments: Environments) -> list[Statement]:
     grant = allow(
         "LambdaUsesTheFunctionsKey",
         "kms:CreateGrant",
-        [names.arn("kms", "key/*")],
+        [references.arn("kms", "key/*")],
         only_through("lambda", FunctionArn=arns),
     )
     statements = _allow_on_functions("TakeCodeBack", actions, environments)

@@ -9,7 +9,7 @@ from awacs.aws import Statement
 from troposphere import AWSHelperFn, Template, encode_to_dict
 from troposphere.iam import ManagedPolicy
 
-from ... import names
+from ... import names, references
 from ...policies import policy_document
 from ...settings import SettingsError
 from ...suppressions import flatten_for_nag, suppress_wildcards
@@ -63,7 +63,7 @@ class Environments:
     def arns(self, service: str, *resources: str, is_regional: bool = True) -> list[AWSHelperFn]:
         """Return the ARN of each resource, written as in ``names.py``, in each environment."""
         return [
-            names.arn(service, resource.replace("${Environment}", environment), region=is_regional)
+            references.arn(service, resource.replace("${Environment}", environment), region=is_regional)
             for environment in self.names
             for resource in resources
         ]

@@ -10,7 +10,7 @@ grant access to keys, because a new key has no name and its tags may take minute
 from awacs.aws import ForAllValuesArnEquals, Null, Statement, StringEquals
 from troposphere import Sub
 
-from ... import names
+from ... import names, references
 from ...monitoring.alarms import alarm_names
 from ...policies import LOG_DELIVERY, allow
 from ...wiring import to_pascal_case
@@ -83,7 +83,7 @@ def allow_keys(environments: Environments) -> list[Statement]:
         allow(
             "KeysOfEarlierDeployments",
             "kms:DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy",
-            [names.arn("kms", "key/*")],
+            [references.arn("kms", "key/*")],
             StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
         # Creating a key with tags also requires this action, before the key has a policy.
@@ -91,7 +91,7 @@ def allow_keys(environments: Environments) -> list[Statement]:
         allow(
             "NewKeysAreTaggedAsOurs",
             "kms:TagResource",
-            [names.arn("kms", "key/*")],
+            [references.arn("kms", "key/*")],
             _REQUESTS_OUR_TAG,
             Null({"kms:ResourceAliases": "true"}),
         ),
@@ -104,7 +104,7 @@ def allow_backups(environments: Environments) -> list[Statement]:
 
     Nothing that the creation of a plan needs depends on the tag, because a tag may take effect late.
     """
-    plans = [names.arn("backup", "backup-plan:*")]
+    plans = [references.arn("backup", "backup-plan:*")]
     return [
         allow(
             "Vaults",
@@ -129,7 +129,7 @@ def allow_backups(environments: Environments) -> list[Statement]:
         allow(
             "BackupLinksItsRole",
             "iam:CreateServiceLinkedRole",
-            [names.role_arn("aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup")],
+            [references.role_arn("aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup")],
             StringEquals({"iam:AWSServiceName": "backup.amazonaws.com"}),
         ),
     ]
@@ -201,7 +201,7 @@ def allow_traffic_shift(environments: Environments) -> list[Statement]:
         allow(
             "ConfigurationsOfAWS",
             "codedeploy:GetDeploymentConfig",
-            [names.arn("codedeploy", "deploymentconfig:CodeDeployDefault.Lambda*")],
+            [references.arn("codedeploy", "deploymentconfig:CodeDeployDefault.Lambda*")],
         ),
         allow("ApplicationListHasNoResource", "codedeploy:ListApplications", ["*"]),
     ]

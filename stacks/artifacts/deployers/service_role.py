@@ -6,7 +6,7 @@ from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals, StringEqualsI
 from troposphere import AWSHelperFn, Output, Template
 from troposphere.iam import ManagedPolicy, Role
 
-from ... import boundary_reference, names
+from ... import boundary_reference, names, references
 from ...policies import allow, trust_policy
 from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
@@ -97,7 +97,7 @@ def _allow_roles(environments: Environments) -> list[Statement]:
         allow(
             "PassItselfToNestedStacks",
             "iam:PassRole",
-            [names.role_arn(names.SERVICE_ROLE)],
+            [references.role_arn(names.SERVICE_ROLE)],
             StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
         ),
         allow(
