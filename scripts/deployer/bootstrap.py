@@ -12,13 +12,14 @@ from stacks import emit
 
 from .bootstrap_change import (
     BootstrapChange,
+    check_not_overtaken,
     complete_parameters,
     describe_rest,
     explain_denial,
     find_change,
     fits_into_request,
 )
-from .change_set import ExecutionOptions, create_change_set, remove_abandoned
+from .change_set import ExecutionOptions, check_unchanged, create_change_set, remove_abandoned
 from .deployment_options import ARTIFACTS_STACK
 from .follow import execute_and_follow
 from .package import Package
@@ -130,7 +131,7 @@ def _bootstrap_first(session: Session, stack: Stack, missing: str) -> Stack:
     body = change.text_during if change else body
     steps = _list_steps(is_new=not stack.exists or is_failed_creation(stack), body=body, missing=missing)
     try:
-        stack = _change_bootstrap(session, stack, body, steps)
+        stack = _change_bootstrap(session, stack, body, steps, change)
     except ClientError as error:
         raise explain_denial(error) from error
     except StillRunning as error:
@@ -149,11 +150,14 @@ def _list_steps(*, is_new: bool, body: str, missing: str) -> list[str]:
     return [bucket, f"{ARTIFACTS_STACK} again, the permissions boundaries and the roles that deploy"]
 
 
-def _change_bootstrap(session: Session, stack: Stack, body: str, steps: Sequence[str]) -> Stack:
+def _change_bootstrap(
+    session: Session, stack: Stack, body: str, steps: Sequence[str], change: BootstrapChange | None
+) -> Stack:
     """Create or change the bucket's stack like the platform's own.
 
     A template that is too long for a request is read from the bucket. So the first deployment creates the bucket, and
-    then, by a second change set, the boundaries and the roles that deploy.
+    then, by a second change set, the boundaries and the roles that deploy. ``change`` is what the body of an existing
+    stack rests on.
     """
     if is_failed_creation(stack):
         stack = delete_remains(session, stack)
@@ -162,24 +166,32 @@ def _change_bootstrap(session: Session, stack: Stack, body: str, steps: Sequence
     headings = [(f"Step {number} of {len(steps) + 1}:", step) for number, step in enumerate(steps, start=1)]
     if not stack.exists and not fits_into_request(body):
         bucket_body = without_conditional_parts(body)
-        stack = _deploy_template(session, stack, bucket_body, headings[0], TemplateBody=bucket_body)
+        stack = _deploy_template(session, stack, bucket_body, headings[0], None, TemplateBody=bucket_body)
     if fits_into_request(body):
-        return _deploy_template(session, stack, body, headings[-1], TemplateBody=body)
+        return _deploy_template(session, stack, body, headings[-1], change, TemplateBody=body)
     target = session.target
     destination = target.destination(stack.outputs["BucketName"], "bootstrap")
     key = destination.content_key(body.encode(), ".yaml")
     s3 = target.client("s3")
     upload_package(Package(destination, {key: body.encode()}, key, body), s3, target.account)
-    changed = _deploy_template(session, stack, body, headings[-1], TemplateURL=destination.object_url(key))
+    changed = _deploy_template(session, stack, body, headings[-1], change, TemplateURL=destination.object_url(key))
     unneeded = find_unneeded_artifacts(s3, destination, target.account, {key})
     delete_artifacts(s3, destination, target.account, unneeded)
     return changed
 
 
-def _deploy_template(session: Session, stack: Stack, body: str, heading: tuple[str, str], **source: str) -> Stack:
+def _deploy_template(
+    session: Session,
+    stack: Stack,
+    body: str,
+    heading: tuple[str, str],
+    change: BootstrapChange | None,
+    **source: str,
+) -> Stack:
     """Show a change set of the template ``body``, located at ``source``, and execute it once it is confirmed.
 
-    The ``heading``, a title and what the step deploys, comes first.
+    The ``heading``, a title and what the step deploys, comes first. Raises ``Overtaken`` if what the ``change`` of an
+    existing stack rests on has changed since it was read: the body keeps the rights of the releases of then.
     """
     cloudformation, options = session.cloudformation, session.options
     before = read_snapshot(cloudformation, stack)
@@ -188,6 +200,9 @@ def _deploy_template(session: Session, stack: Stack, body: str, heading: tuple[s
     with create_change_set(cloudformation, stack, options.bootstrap, ExecutionOptions(), **source) as proposal:
         if proposal is None:
             return stack
+        check_unchanged(cloudformation, before.tree)
+        if change is not None:
+            check_not_overtaken(session, change)
         plan = compared.make_plan(proposal.changes, proposal.notices)
         session.report.announce_step(*heading)
         session.report.show_plan(plan)
@@ -197,7 +212,10 @@ def _deploy_template(session: Session, stack: Stack, body: str, heading: tuple[s
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{ARTIFACTS_STACK} and {options.stack_name} were not changed") from None
         if not is_confirmed:
-            raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set is deleted")
+            step = heading[0].rstrip(":").lower()
+            raise Aborted(f"{ARTIFACTS_STACK}: {step} was not deployed; the change set is deleted")
+        if change is not None:
+            check_not_overtaken(session, change)
         with session.follow_stack(plan, ARTIFACTS_STACK) as following:
             execute_and_follow(proposal, before.tree, following)
     return describe_stack(cloudformation, ARTIFACTS_STACK)

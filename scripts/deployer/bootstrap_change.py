@@ -247,7 +247,7 @@ class BootstrapProposal:
         Raises ``Overtaken`` if the stack or an environment has changed since the plan was made: it may need what is
         removed.
         """
-        self._check_not_overtaken()
+        check_not_overtaken(self.session, self.change)
         self._execute(self.require_final())
         self._tidy_up()
         return ArtifactsResult("updated", f"{ARTIFACTS_STACK} was deployed")
@@ -259,23 +259,16 @@ class BootstrapProposal:
         rights of the releases of then. CloudFormation refuses the change set if the stack changes after this check.
         """
         options = self.session.options
-        self._check_not_overtaken()
+        check_not_overtaken(self.session, self.change)
         try:
             self._execute(self.first or self.require_final())
         except StillRunning as error:
             raise_both(error, f"{options.stack_name} {describe_rest(options.environment)}")
         self.is_widened = True
         if self.change.steps.after:
-            self.expected = self._read_stack()
+            self.expected = _read_stack(self.session)
         else:
             self._tidy_up()
-
-    def _check_not_overtaken(self) -> None:
-        stack, text = self._read_stack()
-        is_same = stack.state == self.expected[0].state and text == self.expected[1]
-        reason = self.find_changed_environment() if is_same else f"{ARTIFACTS_STACK} was deployed since it was read"
-        if reason:
-            raise Overtaken(f"{reason}; {NOT_EXECUTED}")
 
     def narrow(self, last_event: str, *, is_ready: bool) -> ArtifactsResult:
         """Take away what nothing needs after the deployment of the platform, and return what became of the stack.
@@ -339,13 +332,9 @@ class BootstrapProposal:
                 check_within(proposal.changes, self.plan.stack)
                 self._execute(proposal)
 
-    def _read_stack(self) -> tuple[Stack, Any]:
-        stack = describe_stack(self.session.cloudformation, ARTIFACTS_STACK)
-        return stack, read_original_template(self.session.cloudformation, ARTIFACTS_STACK)
-
     def _check_unchanged(self) -> None:
         """Raise ``UserError`` if the stack is not as this deployment left it, or another environment has changed."""
-        (expected, expected_text), (stack, text) = self.expected, self._read_stack()
+        (expected, expected_text), (stack, text) = self.expected, _read_stack(self.session)
         # What this deployment has executed, whatever the stack had when it was read again.
         expected_text = self.change.text_during if self.change.steps.before else expected_text
         is_same = (stack.state, stack.parameters) == (expected.state, expected.parameters)
@@ -381,12 +370,7 @@ class BootstrapProposal:
 
         From another one that was deleted, nothing can be taken away; what the plan keeps for it, the next one removes.
         """
-        for environment, state in read_environments(self.session, self.expected_environments).items():
-            is_gone = not state and environment != self.session.options.environment
-            if state != self.expected_environments.get(environment) and not is_gone:
-                change = "deployed" if state else "deleted"
-                return f"{stack_name(environment)} was {change} since the plan was made"
-        return ""
+        return _find_changed_environment(self.session, self.expected_environments)
 
     def require_final(self) -> Proposal:
         if self.final is None:
@@ -412,6 +396,29 @@ class BootstrapProposal:
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
             reason = describe_error(error)
             self.session.report.announce_step("Deployed,", f"but earlier templates stay in the bucket: {reason}")
+
+
+def check_not_overtaken(session: Session, change: BootstrapChange) -> None:
+    """Raise ``Overtaken`` if the stack or an environment has changed since it was read: the change rests on both."""
+    stack, text = _read_stack(session)
+    is_same = stack.state == change.stack.state and text == change.deployed_text
+    reason = _find_changed_environment(session, change.environments) if is_same else ""
+    if reason or not is_same:
+        raise Overtaken(f"{reason or f'{ARTIFACTS_STACK} was deployed since it was read'}; {NOT_EXECUTED}")
+
+
+def _read_stack(session: Session) -> tuple[Stack, Any]:
+    stack = describe_stack(session.cloudformation, ARTIFACTS_STACK)
+    return stack, read_original_template(session.cloudformation, ARTIFACTS_STACK)
+
+
+def _find_changed_environment(session: Session, expected: dict[str, str]) -> str:
+    """Return the environment that is not in its expected state, as a sentence, or an empty text."""
+    for environment, state in read_environments(session, expected).items():
+        is_gone = not state and environment != session.options.environment
+        if state != expected.get(environment) and not is_gone:
+            return f"{stack_name(environment)} was {'deployed' if state else 'deleted'} since the plan was made"
+    return ""
 
 
 def check_within(changes: StackChanges, planned: StackChanges) -> None:
@@ -447,11 +454,13 @@ def propose_change(session: Session, change: BootstrapChange | None) -> Iterator
                 raise denial from error
             plan = change.compared.make_offline_plan(_BY_COMPARISON)
             remarks = [*_describe_state(session, change, plan), str(denial)]
+            check_not_overtaken(session, change)
             yield BootstrapProposal(session, change, None, plan, remarks)
             return
         if final is None:
             yield None
             return
+        check_not_overtaken(session, change)
         plan = change.compared.make_plan(final.changes, final.notices)
         yield BootstrapProposal(session, change, final, plan, _describe_state(session, change, plan), sets=sets)
         _delete_rest(session, sets)

@@ -76,6 +76,26 @@ def test_a_platform_is_not_deployed_if_the_artifacts_stack_changes_after_the_pla
     assert aws.find_requests("ExecuteChangeSet") == []
 
 
+@pytest.mark.parametrize("arguments", [("plan", "dev"), ("plan", "dev", "--out", "plan.json"), ("dev", "--yes")])
+def test_a_plan_of_the_artifacts_stack_is_not_shown_if_that_changes_after_it_was_read(
+    command: Command, aws: Service, arguments: tuple[str, ...]
+) -> None:
+    """Its statements would be compared with those of a template that another deployment has replaced."""
+    artifacts = add_earlier_release(aws)
+
+    def change_artifacts() -> None:
+        del aws.before["CreateChangeSet"]
+        artifacts.text = EARLIER.replace("dynamodb-ledger-", "dynamodb-third-")
+        artifacts.updated += timedelta(minutes=5)
+
+    aws.before["CreateChangeSet"] = change_artifacts
+    refused = command(*arguments, code=1)
+    assert refused.stderr.startswith("deploy: payment-artifacts was deployed since it was read; nothing of this ")
+    assert "dynamodb-ledger-dev" not in refused.stdout
+    assert (aws.find_requests("ExecuteChangeSet"), aws.remaining_names) == ([], [])
+    assert not (command.folder / "plan.json").exists()
+
+
 def test_a_saved_plan_of_the_platform_is_refused_after_a_change_of_the_artifacts_stack(
     command: Command, aws: Service
 ) -> None:
