@@ -103,7 +103,7 @@ def describe_error(error: BaseException) -> str:
     the others have AWS's own message, with advice for some of them.
     """
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
+        return "; ".join(["interrupted", *map(str, error.args)])
     if not is_aws_error(error):
         return str(error)
     if not _is_client_error(error):

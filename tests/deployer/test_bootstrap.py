@@ -1,11 +1,14 @@
 """The stack of the artifact bucket, and the role that CloudFormation assumes."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from scripts.deployer.cli import deploy as cli
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
+from tests.deployer.both_stacks import EARLIER, add_earlier_release
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 from tests.emitted import ROOT
@@ -24,6 +27,54 @@ def test_the_service_role_acts_once_cloudformation_can_assume_it(
     *bootstrap, platform = aws.find_requests("CreateChangeSet")
     assert (len(bootstrap), any("RoleARN" in request for request in bootstrap)) == (3, False)
     assert platform["RoleARN"] == "role-payment-cloudformation"
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "DescribeChangeSet", "ExecuteChangeSet"])
+def test_a_first_step_takes_no_right_from_a_release_that_was_deployed_since_it_was_read(
+    command: Command, aws: Service, settings_file: Any, operation: str
+) -> None:
+    artifacts = add_earlier_release(aws)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    third = EARLIER.replace("dynamodb-ledger-", "dynamodb-third-")
+
+    def deploy_third_release() -> None:
+        del aws.before[operation]
+        artifacts.text = third
+        artifacts.updated += timedelta(minutes=5)
+        if operation == "ExecuteChangeSet":  # CloudFormation does this for each change set of the stack
+            for change_set in aws.change_sets.values():
+                change_set.execution = "OBSOLETE"
+
+    aws.before[operation] = deploy_third_release
+    refused = command("dev", "--yes", "--settings", path, code=1)
+    assert "; nothing of this deployment was executed; plan again: " in refused.stderr
+    assert artifacts.text == third
+
+
+@pytest.mark.parametrize("answers", [2, 3])
+def test_a_first_deployment_that_is_overtaken_names_the_steps_that_it_has_executed(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, answers: int
+) -> None:
+    questions = []
+
+    def confirm(_yes: bool, _destroys: object, question: str, _losses: object) -> bool:
+        questions.append(question)
+        if len(questions) == answers:
+            for change_set in list(aws.change_sets.values()):
+                change_set.stack.status = "UPDATE_IN_PROGRESS"
+            aws.change_sets.clear()
+        return True
+
+    monkeypatch.setattr(cli, "confirm_deployment", confirm)
+    overtaken = command("dev", code=1).stderr
+    assert "another deployment was faster" in overtaken
+    assert "; already requested: cloudformation:ExecuteChangeSet on payment-artifacts; plan again: " in overtaken
+    assert "nothing of this deployment was executed" not in overtaken
+
+
+def test_a_step_of_a_first_deployment_that_is_declined_is_named(command: Command) -> None:
+    terminal = command.run_on_terminal("dev", types="y\nn\n", columns=200)
+    assert "deploy: payment-artifacts: step 2 of 3 was not deployed; the change set is deleted" in terminal.text
 
 
 def test_a_plan_shows_the_service_role_that_the_change_set_of_the_platform_needs_first(

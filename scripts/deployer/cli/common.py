@@ -109,6 +109,11 @@ class CommonOptions:
         """
         message = describe_error(error)
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
+        if changes not in (NOTHING, NO_STACK):
+            from scripts.deployer.change_set import NOT_EXECUTED
+
+            # An earlier step of this deployment was executed.
+            message = message.replace(NOT_EXECUTED, changes)
         is_explained = bool(self._targets) and _explains_refusal(error)
         is_unfinished = (
             isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
