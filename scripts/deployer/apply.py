@@ -138,9 +138,9 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
     """
     have_existed = False
     saved_plan = _load_plan(session, path)
+    stacks = [describe_stack(session.cloudformation, planned.stack_name) for planned in saved_plan.stacks]
     with _explain_interrupt(list_plan_commands(session.options.environment, path)[1]):
-        for planned in saved_plan.stacks:
-            before = describe_stack(session.cloudformation, planned.stack_name)
+        for planned, before in zip(saved_plan.stacks, stacks, strict=True):
             first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
             for change_set_id in filter(None, (planned.change_set_id, first)):
                 # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
@@ -152,14 +152,14 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
 
 @contextmanager
 def _explain_interrupt(again: str) -> Iterator[None]:
-    """Raise ``KeyboardInterrupt`` with the command that deletes what an interrupt has left of a plan."""
+    """Raise ``UserError`` with the command that deletes what an interrupt has left of a plan, which is useless then."""
     try:
         yield
     except (KeyboardInterrupt, UserError) as error:
         # Where a change set is deleted while a command ends, an interrupt is another one, and an error.
         if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
             raise
-        raise KeyboardInterrupt(f"the plan may be deleted in part; delete the rest: {again}") from None
+        raise UserError(f"interrupted; the plan may be deleted in part; delete the rest: {again}") from None
 
 
 def _check_whole(session: Session, saved_plan: SavedPlan) -> None:
