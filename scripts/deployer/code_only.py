@@ -11,6 +11,7 @@ from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK, Tree
 from scripts.common.wording import join_names
 
+from .change_set import Overtaken
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .live_functions import (
     ALIAS,
@@ -64,7 +65,11 @@ def update_code(session: Session) -> Deployed:
     after, functions = parse_package(packaged), find_live_functions(deployed)
     _check_differences(session, deployed, after, functions)
     updates = [_Update(function, packaged.files[_find_key(after, function.path)]) for function in functions]
-    updated = _update_functions(session, deployed, updates)
+    try:
+        updated = _update_functions(session, deployed, updates)
+    except Overtaken:
+        _check_undisturbed(session, stack)
+        raise
     _check_undisturbed(session, stack)
     return updated
 
@@ -130,7 +135,7 @@ def _update_functions(session: Session, deployed: Snapshot, updates: list[_Updat
         is_marked = alias in marked
         if not is_marked:
             client.update_alias(FunctionName=alias.function, Name=alias.name, FunctionVersion=UNPUBLISHED)
-        if put_code(session, alias.function, update.digest, ZipFile=update.code) or not is_marked:
+        if put_code(session, alias.function, update.digest, deployed.tree, ZipFile=update.code) or not is_marked:
             session.report.announce_step("Updated", f"{alias.function}: {alias.name} is {UNPUBLISHED}")
             updated.append(alias.function)
     command = suggest_command("deploy", session.options.environment)

@@ -11,7 +11,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -25,7 +25,7 @@ from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
 from scripts.common.wording import join_names
 
-from .change_set import check_unchanged
+from .change_set import NOT_EXECUTED, Overtaken, check_unchanged
 from .session import Session
 from .stack import RELEASED, Snapshot, StackTree
 
@@ -33,6 +33,7 @@ UNPUBLISHED = "$LATEST"
 FUNCTION, VERSION, ALIAS = "AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"
 LONGEST_UPDATE_SECONDS = 120
 _MOST_NAMES = 5
+_OTHER_REVISION = "PreconditionFailedException"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Alias:
     path: str
     function: str
     name: str
+    # Of the version that was read; another one after each change.
+    revision_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,17 @@ class LiveFunction:
 def find_changed_aliases(client: LambdaClient, tree: StackTree) -> list[Alias]:
     """Return the aliases at ``$LATEST``, in the order of the tree. Raises ``ClientError``, such as a denial."""
 
-    def read_version(alias: Alias) -> str:
+    def read_alias(alias: Alias) -> tuple[Alias, str]:
         try:
-            return client.get_alias(FunctionName=alias.function, Name=alias.name)["FunctionVersion"]
+            described = client.get_alias(FunctionName=alias.function, Name=alias.name)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                return ""  # deleted by hand
+                return alias, ""  # deleted by hand
             raise
+        return replace(alias, revision_id=described.get("RevisionId", "")), described["FunctionVersion"]
 
-    aliases = list(_list_aliases(tree))
-    versions = map_in_threads(read_version, aliases)
-    return [alias for alias, version in zip(aliases, versions, strict=True) if version == UNPUBLISHED]
+    aliases = map_in_threads(read_alias, _list_aliases(tree))
+    return [alias for alias, version in aliases if version == UNPUBLISHED]
 
 
 def _list_aliases(tree: StackTree) -> Iterator[Alias]:
@@ -152,27 +155,45 @@ def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
     if not session.options.rollout.code_only or not deployed.tree.stack.exists:
         return []
     client = session.target.client("lambda")
-    changed = find_changed_aliases(client, deployed.tree)
+    revisions = {alias: alias.revision_id for alias in find_changed_aliases(client, deployed.tree)}
     # Those that the others need come last, as in a rollback.
-    functions = [function for function in reversed(find_live_functions(deployed)) if function.alias in changed]
-    if functions:
-        # The code of a release that was deployed meanwhile is not taken back.
-        check_unchanged(session.cloudformation, deployed.tree)
+    functions = [function for function in reversed(find_live_functions(deployed)) if function.alias in revisions]
     for function in functions:
         name, alias = function.alias.function, function.alias.name
+        # What was deployed meanwhile is not taken back, and its version may be gone.
+        check_unchanged(session.cloudformation, deployed.tree)
         published = client.get_function_configuration(FunctionName=name, Qualifier=function.version)
-        put_code(session, name, published["CodeSha256"], **function.code)
-        client.update_alias(FunctionName=name, Name=alias, FunctionVersion=function.version)
+        put_code(session, name, published["CodeSha256"], deployed.tree, **function.code)
+        check_unchanged(session.cloudformation, deployed.tree)
+        _point_alias(client, function, revisions[function.alias])
         session.report.announce_step("Restored", f"{name}: {alias} is version {function.version} again")
     return [function.alias.function for function in functions]
 
 
-def put_code(session: Session, name: str, sha256: str, **code: Any) -> bool:
+def _point_alias(client: LambdaClient, function: LiveFunction, revision_id: str) -> None:
+    """Point the alias to its deployed version. Raises ``Overtaken`` if it was moved since its revision was read.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_UpdateAlias.html
+    """
+    name, alias = function.alias.function, function.alias.name
+    revision: dict[str, Any] = {"RevisionId": revision_id} if revision_id else {}
+    try:
+        client.update_alias(FunctionName=name, Name=alias, FunctionVersion=function.version, **revision)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != _OTHER_REVISION:
+            raise
+        # It may be this request that has moved it, and the answer was lost.
+        if client.get_alias(FunctionName=name, Name=alias)["FunctionVersion"] != function.version:
+            raise Overtaken(f"the alias {alias} of {name} was moved after it was read; {NOT_EXECUTED}") from error
+
+
+def put_code(session: Session, name: str, sha256: str, deployed: StackTree, **code: Any) -> bool:
     """Give the function the ``code``, whose SHA-256 is in base64, and wait until it is in force.
 
     ``code`` is a parameter of UpdateFunctionCode: ``ZipFile``, or ``S3Bucket`` and ``S3Key``. Returns False if the
-    function had that code already. Raises ``UserError`` if Lambda cannot update the function, and ``StillRunning`` if
-    that takes longer than ``LONGEST_UPDATE_SECONDS``.
+    function had that code already. Raises ``UserError`` if Lambda cannot update the function, ``Overtaken`` if a
+    deployment has begun since ``deployed`` was read, and ``StillRunning`` if it takes longer than
+    ``LONGEST_UPDATE_SECONDS``.
     https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
     """
     client = session.target.client("lambda")
@@ -187,12 +208,16 @@ def put_code(session: Session, name: str, sha256: str, **code: Any) -> bool:
         if is_requested and status == "Failed":
             reason = join_lines(configuration.get("LastUpdateStatusReason", "Lambda gives no reason"))
             raise UserError(f"{name} cannot run the new code: {reason}; {_advise_next_step(session)}")
+        # A deployment that begins after this check changes the revision, or replaces this code.
+        check_unchanged(session.cloudformation, deployed)
+        if "RevisionId" in configuration:
+            code["RevisionId"] = configuration["RevisionId"]
         try:
             client.update_function_code(FunctionName=name, **code)
             is_requested = True
         except ClientError as error:
-            # Another update is in progress, perhaps this one: the answer to it may have been lost.
-            if error.response["Error"]["Code"] != "ResourceConflictException":
+            # Another update is in progress, or complete, perhaps this one: the answer to it may have been lost.
+            if error.response["Error"]["Code"] not in ("ResourceConflictException", _OTHER_REVISION):
                 raise
     raise StillRunning(
         f"the update of {name} continues after {LONGEST_UPDATE_SECONDS} seconds; {_advise_next_step(session)}"

@@ -243,6 +243,28 @@ def test_a_deployment_that_is_overtaken_leaves_the_code_of_the_later_one(
     assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
 
 
+@pytest.mark.parametrize("operation", ["GetFunctionConfiguration", "UpdateFunctionCode", "UpdateAlias"])
+def test_code_is_not_taken_back_under_a_deployment_that_begins_meanwhile(
+    command: Command, aws: Service, operation: str
+) -> None:
+    """The alias would point to the version of before, and nothing would say so."""
+    stack = add_platform(aws)
+    change_code(aws)
+
+    def deploy_release() -> None:
+        del aws.before[f"lambda:{operation}"]
+        stack.status, stack.updated = "UPDATE_IN_PROGRESS", stack.updated + timedelta(seconds=90)
+        for function in list_functions(aws):
+            function.code = "the next release"
+            function.last_version, function.versions = 2, {**function.versions, "2": (function.code, "")}
+            function.aliases["live"] = function.stack_version = function.alias_version = "2"
+
+    aws.before[f"lambda:{operation}"] = deploy_release
+    result = command("dev", "--yes", code=1)
+    assert re.search("was (changed|moved) after it was read; ", result.stderr)
+    assert (list_aliases(aws), list_codes(aws)) == (["2"] * len(FUNCTIONS), {"the next release"})
+
+
 def test_a_deployment_that_is_overtaken_later_says_that_it_has_taken_code_back(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_harmlessly)
     change_code(aws)

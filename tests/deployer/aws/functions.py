@@ -54,6 +54,20 @@ class Function:
         return str(self.last_version)
 
 
+def _name_revision(function: Function) -> str:
+    return f"revision of {function.code}"
+
+
+def _name_alias_revision(function: Function, alias: str) -> str:
+    return f"revision at {function.aliases[alias]}"
+
+
+def _check_revision(request: dict[str, Any], current: str) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionCode.html#lambda-UpdateFunctionCode-request-RevisionId"""
+    if request.get("RevisionId", current) != current:
+        raise Refused("PreconditionFailedException", "The Revision Id provided does not match the latest one.", 412)
+
+
 @dataclass
 class Functions:
     """The functions by name. A test sets ``slow``, the reads until an update is complete, and ``fails``, its error."""
@@ -154,12 +168,17 @@ class Functions:
             version = request["FunctionVersion"]
             if version not in (*function.versions, LATEST):
                 raise Refused("ResourceNotFoundException", f"Function not found: {request['name']}:{version}", 404)
+            _check_revision(request, _name_alias_revision(function, alias))
             function.aliases[alias] = version
-        return {"Name": alias, "FunctionVersion": function.aliases[alias]}
+        revision = _name_alias_revision(function, alias)
+        return {"Name": alias, "FunctionVersion": function.aliases[alias], "RevisionId": revision}
 
     def _describe_function(self, function: Function, request: dict[str, Any]) -> dict[str, Any]:
         qualifier = request.get("Qualifier", LATEST)
         described = {"FunctionName": request["name"], "Version": qualifier, "State": "Active"}
+        if qualifier != LATEST and qualifier not in function.versions:
+            raise Refused("ResourceNotFoundException", f"Function not found: {request['name']}:{qualifier}", 404)
+        described["RevisionId"] = _name_revision(function)
         if qualifier != LATEST:
             return {**described, "CodeSha256": function.versions[qualifier][0], "LastUpdateStatus": "Successful"}
         if function.pending:
@@ -175,6 +194,7 @@ class Functions:
     def _update_code(self, function: Function, request: dict[str, Any]) -> dict[str, Any]:
         if function.pending:
             raise Refused("ResourceConflictException", "The operation cannot be performed at this time.", 409)
+        _check_revision(request, _name_revision(function))
         if "ZipFile" in request:
             function.code = compute_digest(base64.b64decode(request["ZipFile"]))
         else:
