@@ -34,7 +34,9 @@ _PROCESS_SPACE = (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/p
 # What keeps a plan that --out has saved; see ``describe_run`` for the other change sets. The first releases described
 # neither the plan nor its file.
 _SAVED_PLAN = re.compile(
-    r"a saved plan of (?P<environment>[^;]+)(?:; plan (?P<id>[0-9a-f]{12}) in (?P<file>.+))?", re.S
+    r"a saved plan of (?P<environment>[^;]+)"
+    r"(?:; plan (?P<id>[0-9a-f]{12})(?: on terms (?P<terms>[0-9a-f]{16}))? in (?P<file>.+))?",
+    re.S,
 )
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
 _LONGEST_DESCRIPTION = 1024
@@ -66,12 +68,26 @@ class KeptPlan:
         return f"the saved plan of {self.environment}" + (f" in {make_line(self.file)}" if self.file else "")
 
 
-def describe_saved_plan(environment: str, file: Path) -> str:
-    """Return a new description for the change sets that a saved plan of the environment keeps, the same for all."""
+def describe_saved_plan(environment: str, file: Path, plan_id: str = "", terms: str = "") -> str:
+    """Return a description for a change set that a saved plan of the environment keeps.
+
+    ``plan_id`` is the same for all of them; ``terms`` are a digest of what the change set rests on (saved_plan.py).
+    """
     path = os.fsencode(file.resolve()).decode("utf-8", "replace")
-    description = f"a saved plan of {environment}; plan {uuid.uuid4().hex[:12]} in {path}"
+    basis = f" on terms {terms}" if terms else ""
+    description = f"a saved plan of {environment}; plan {plan_id or make_plan_id()}{basis} in {path}"
     # A path without its end leads to no file, as that of another machine.
     return description[:_LONGEST_DESCRIPTION]
+
+
+def make_plan_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def read_terms(description: str) -> tuple[str, str]:
+    """Return the id of the saved plan that a change set is described as one of, and the terms; empty if it is not."""
+    match = _SAVED_PLAN.fullmatch(description)
+    return (match["id"] or "", match["terms"] or "") if match else ("", "")
 
 
 def group_plans(change_sets: Iterable[tuple[str, ChangeSetSummaryTypeDef]]) -> list[KeptPlan]:

@@ -16,9 +16,9 @@ from scripts.common.errors import AWS_ERRORS, Aborted, UserError, is_denied
 from scripts.common.suggestion import suggest_command
 
 from . import change_set
-from .abandoned import KeptPlan, group_plans, list_saved_plans
+from .abandoned import KeptPlan, group_plans, list_saved_plans, read_terms
 from .bootstrap_change import BootstrapProposal, Steps, check_kept_rights, check_steps, read_first, read_proposal
-from .both_stacks import PlatformPlan, execute_both, join_plans
+from .both_stacks import PlatformPlan, digest_platform_terms, execute_both, join_plans
 from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import confirm_plans
@@ -50,10 +50,7 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     report = session.report
     saved_plan = _load_plan(session, path)
     try:
-        check_digest(saved_plan)
-        artifacts = _read_artifacts(session, saved_plan, saved_plan.artifacts) if saved_plan.artifacts else None
-        platform = _read_platform(session, saved_plan, saved_plan.platform) if saved_plan.platform else None
-        _check_whole(session, saved_plan)
+        artifacts, platform = _read_parts(session, saved_plan)
     except UserError as error:
         _, discard = list_plan_commands(session.options.environment, path)
         raise UserError(f"{path}: {error}; the plan is still saved; delete it with {discard}") from None
@@ -87,6 +84,19 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     except OSError as error:
         report.announce_step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
     return deployed
+
+
+def _read_parts(session: Session, saved_plan: SavedPlan) -> tuple[BootstrapProposal | None, PlatformPlan | None]:
+    """Return the parts of the plan. Raises ``UserError`` if anything has changed since, or the file was edited."""
+    check_digest(saved_plan)
+    artifacts = _read_artifacts(session, saved_plan, saved_plan.artifacts) if saved_plan.artifacts else None
+    platform = _read_platform(session, saved_plan, saved_plan.platform) if saved_plan.platform else None
+    proposals = [artifacts.final, artifacts.first] if artifacts else []
+    proposals += [platform.proposal] if platform else []
+    # Of several plans, each would be executed by half.
+    if len({read_terms(proposal.description)[0] for proposal in proposals if proposal}) > 1:
+        raise UserError("its change sets are those of several plans, and nothing was changed; create a new plan")
+    return artifacts, platform
 
 
 def _end_failed_plan(
@@ -160,21 +170,6 @@ def _explain_interrupt(again: str) -> Iterator[None]:
         if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
             raise
         raise UserError(f"interrupted; the plan may be deleted in part; delete the rest: {again}") from None
-
-
-def _check_whole(session: Session, saved_plan: SavedPlan) -> None:
-    """Raise ``UserError`` if a change set of the plan is not in its file.
-
-    Without one of them, an edited file would change one stack by what was planned for both.
-    """
-    named = {_read_name(planned.change_set_id) for planned in saved_plan.stacks}
-    if saved_plan.first_change_set_id:
-        named.add(_read_name(saved_plan.first_change_set_id))
-    for plan in _list_kept_plans(session, (ARTIFACTS_STACK, session.options.stack_name)):
-        names = {name for _, name in plan.change_sets}
-        if names & named and names - named:
-            missing = min(names - named)
-            raise UserError(f"the change set {missing} of this plan is not in the file, and nothing was changed")
 
 
 def _read_name(change_set_id: str) -> str:
@@ -272,7 +267,15 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
     proposal = change_set.read_change_set(session.cloudformation, planned.change_set_id)
     steps = Steps(saved_plan.runs_before, saved_plan.runs_after)
     _check_stack(planned, stack, [proposal])
-    artifacts = read_proposal(session, stack, proposal, steps, saved_plan.environments, planned.remarks)
+    artifacts = read_proposal(
+        session,
+        stack,
+        proposal,
+        steps,
+        saved_plan.environments,
+        planned.remarks,
+        joins_platform=saved_plan.platform is not None,
+    )
     if reason := artifacts.find_changed_environment():
         raise UserError(f"{reason}; create a new plan")
     check_kept_rights(artifacts)
@@ -284,6 +287,10 @@ def _read_artifacts(session: Session, saved_plan: SavedPlan, planned: PlannedSta
         read_first(session, artifacts, first)
     if saved_plan.platform is not None:
         check_steps(artifacts)
+    _check_terms(ARTIFACTS_STACK, filter(None, (proposal, artifacts.first)), artifacts.change.terms)
+    if saved_plan.platform is None and artifacts.first is not None:
+        # Alone, the stack is updated once.
+        raise UserError(_CHANGED)
     return artifacts
 
 
@@ -328,7 +335,28 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
         expected = find_late_protection(complete, tree, parameters, pseudo)
         if (expected.parameters, expected.paths) != (late.parameters, late.paths):
             raise UserError(_CHANGED)
+    joins_artifacts = saved_plan.artifacts is not None
+    terms = digest_platform_terms(
+        before.tree,
+        saved_plan.artifacts_state,
+        late,
+        keeps_failed=saved_plan.keeps_failed,
+        joins_artifacts=joins_artifacts,
+    )
+    _check_terms(stack.name, [proposal], terms)
     return PlatformPlan(proposal, before, plan, planned.remarks, late, saved_plan.artifacts_state)
+
+
+def _check_terms(stack_name: str, proposals: Iterable[change_set.Proposal], terms: str) -> None:
+    """Raise ``UserError`` unless the file says of the change sets what their descriptions say that they were made for.
+
+    An edited file may have lost a part of the plan, without which the rest takes rights from what runs, or lacks them.
+    """
+    if any(read_terms(proposal.description)[1] != terms for proposal in proposals):
+        raise UserError(
+            f"the change set of {stack_name} was made for another plan than the file has, and nothing was changed; "
+            "create a new plan"
+        )
 
 
 def _states_execution(proposal: change_set.Proposal, stack: Stack, plan: Plan, remarks: Collection[str]) -> bool:

@@ -41,6 +41,7 @@ from .follow import execute_and_follow
 from .package import PLANS, Package
 from .plan.model import Plan, StackChanges
 from .planning import Comparison, compare_trees
+from .saved_plan import digest_terms
 from .session import Session
 from .stack import (
     Stack,
@@ -91,6 +92,22 @@ class BootstrapChange:
     # The deployed template, and the states of all environments (``read_environments``): what the change rests on.
     deployed_text: Any = ""
     environments: dict[str, str] = field(default_factory=dict)
+    # Whether the platform changes with it; else its deployed release is that which the end is made for.
+    joins_platform: bool = True
+
+    @property
+    def changed_at(self) -> dict[str, str]:
+        return {self.stack.id: self.stack.changed_at}
+
+    @property
+    def terms(self) -> str:
+        """What a saved plan of it rests on."""
+        return digest_terms(
+            changed_at=self.changed_at,
+            environments=self.environments,
+            steps=[self.steps.before, self.steps.after],
+            joins_platform=self.joins_platform,
+        )
 
 
 def complete_parameters(parameters: dict[str, str], body: str) -> dict[str, str]:
@@ -221,6 +238,12 @@ class BootstrapProposal:
         is_kept = not options.only_plan or options.out is not None
         if steps.before and steps.after and is_kept and self.final is not None:
             self.first = self.sets.enter_context(_create(self.session, self.change, self.change.text_during))
+
+    def leave_platform(self) -> None:
+        """Replace the change set, which is to be saved, by one without a change of the platform: it has none."""
+        if self.change.joins_platform:
+            self.change = replace(self.change, joins_platform=False)
+            self.final = self.sets.enter_context(_create(self.session, self.change, self.change.text))
 
     def describe_steps(self, *, is_express: bool) -> tuple[str, ...]:
         """Return the notices of when the stack is updated, if the platform is deployed as well.
@@ -490,6 +513,8 @@ def read_proposal(
     steps: Steps,
     environments: dict[str, str],
     remarks: list[str],
+    *,
+    joins_platform: bool,
 ) -> BootstrapProposal:
     """Return the proposal of a saved change set, with the plan that follows from it."""
     deployed_text = read_original_template(session.cloudformation, stack.name)
@@ -507,6 +532,7 @@ def read_proposal(
         steps,
         deployed_text=deployed_text,
         environments=environments,
+        joins_platform=joins_platform,
     )
     return BootstrapProposal(session, change, final, compared.make_plan(final.changes, final.notices), remarks)
 
@@ -615,7 +641,7 @@ def _create(session: Session, change: BootstrapChange, text: str) -> AbstractCon
     source = {"TemplateBody": text}
     if not fits_into_request(text):
         source = {"TemplateURL": upload_template(session, change, text)}
-    execution = ExecutionOptions(saved_plan=session.saved_plan)
+    execution = ExecutionOptions(saved_plan=session.describe_change_set(change.terms))
     return create_change_set(session.cloudformation, change.stack, change.parameters, execution, **source)
 
 

@@ -17,9 +17,9 @@ from .execute import execute_plan, finish_deployment
 from .live_functions import count_functions, take_code_back
 from .plan.danger import Danger
 from .plan.model import Plan
-from .saved_plan import PlannedStack, SavedPlan, delete_plan_of, save_plan
+from .saved_plan import PlannedStack, SavedPlan, delete_plan_of, digest_terms, save_plan
 from .session import Session
-from .stack import Snapshot, describe_stack
+from .stack import Snapshot, StackTree, describe_stack
 
 _FAILURES = (UserError, KeyboardInterrupt, *AWS_ERRORS)
 
@@ -83,6 +83,24 @@ def save_both(session: Session, path: Path, artifacts: BootstrapProposal | None,
         )
 
 
+def list_changes_of(tree: StackTree) -> dict[str, str]:
+    """Return the time of the last change of each stack that exists, by its id."""
+    return {stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists}
+
+
+def digest_platform_terms(
+    tree: StackTree, artifacts_state: str, late: LateProtection, *, keeps_failed: bool, joins_artifacts: bool
+) -> str:
+    """Return what a saved change set of the platform rests on, and what is executed with it."""
+    return digest_terms(
+        changed_at=list_changes_of(tree),
+        artifacts_state=artifacts_state,
+        late=[late.parameters, list(late.paths), late.template_url],
+        keeps_failed=keeps_failed,
+        joins_artifacts=joins_artifacts,
+    )
+
+
 @contextmanager
 def _keep_change_sets(path: Path, proposals: Sequence[Proposal]) -> Iterator[None]:
     """Keep the change sets, unless their plan is not saved: an interrupt leaves both, or neither."""
@@ -99,21 +117,22 @@ def _keep_change_sets(path: Path, proposals: Sequence[Proposal]) -> Iterator[Non
 
 
 def _plan_platform(platform: PlatformPlan) -> PlannedStack:
-    stacks = [stack for _, stack in platform.before.tree.walk()]
+    tree = platform.before.tree
     return PlannedStack(
-        stacks[0].name,
+        tree.stack.name,
         platform.proposal.stack_id,
         platform.proposal.change_set_id,
-        {stack.id: stack.changed_at for stack in stacks if stack.exists},
+        list_changes_of(tree),
         platform.plan,
         platform.remarks,
     )
 
 
 def _plan_artifacts(artifacts: BootstrapProposal) -> PlannedStack:
-    stack, final = artifacts.change.stack, artifacts.require_final()
-    changed_at = {stack.id: stack.changed_at}
-    return PlannedStack(ARTIFACTS_STACK, stack.id, final.change_set_id, changed_at, artifacts.plan, artifacts.remarks)
+    change, final = artifacts.change, artifacts.require_final()
+    return PlannedStack(
+        ARTIFACTS_STACK, change.stack.id, final.change_set_id, change.changed_at, artifacts.plan, artifacts.remarks
+    )
 
 
 def execute_both(

@@ -120,6 +120,7 @@ class Proposal:
     is_express: bool = False
     # Whether a failure of the execution rolls nothing back.
     keeps_failed: bool = False
+    description: str = ""
     # What the events of the execution are known by, and what makes a repeated request harmless.
     token: str = field(default_factory=lambda: make_token("execute"))
 
@@ -310,7 +311,16 @@ def _read_proposal(
     notices = read_notices(cloudformation, change_set_paths)
     is_express = change_set.get("DeploymentConfig", {}).get("Mode") == "EXPRESS"
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in change_set.get("Parameters", [])}
-    return Proposal(cloudformation, stack_id, change_set_id, changes, notices, parameters, is_express=is_express)
+    return Proposal(
+        cloudformation,
+        stack_id,
+        change_set_id,
+        changes,
+        notices,
+        parameters,
+        is_express=is_express,
+        description=change_set.get("Description", ""),
+    )
 
 
 def read_proposed_template(proposal: Proposal) -> Any:

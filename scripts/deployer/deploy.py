@@ -11,7 +11,7 @@ from . import planning
 from .abandoned import describe_full_stacks
 from .bootstrap import bootstrap
 from .bootstrap_change import BootstrapProposal, propose_change
-from .both_stacks import PlatformPlan, execute_both, join_plans, save_both
+from .both_stacks import PlatformPlan, digest_platform_terms, execute_both, join_plans, save_both
 from .change_set import Overtaken, check_unchanged, create_change_set, remove_abandoned
 from .deletion_protection import find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
@@ -105,16 +105,16 @@ def _deploy_once(session: Session) -> Deployed:
     destination = target.destination(artifacts.stack.outputs["BucketName"], options.environment)
     packaged = package_templates(options.templates / "parent.yaml", destination, target.runtime)
     stack = _prepare_stack(session, preflight)
-    if artifacts.change and not stack.exists:
-        # The remains of a failed creation may have been deleted just now.
-        environments = {**artifacts.change.environments, options.environment: ""}
-        artifacts = replace(artifacts, change=replace(artifacts.change, environments=environments))
     is_same, before = _compare_deployed(session, stack, packaged)
     stays = is_same and not options.revert_drift
     if stays and artifacts.change is None:
         return _end_unchanged(session, stack, packaged, before)
     preflight.run_checks(with_bootstrap=artifacts.change is not None)
-    with propose_change(session, artifacts.change) as bootstrap_proposal:
+    change = artifacts.change and replace(artifacts.change, joins_platform=not stays)
+    if change and not stack.exists:
+        # The remains of a failed creation may have been deleted just now.
+        change = replace(change, environments={**change.environments, options.environment: ""})
+    with propose_change(session, change) as bootstrap_proposal:
         if stays:
             deployed = _deploy_bootstrap(session, stack, bootstrap_proposal)
         else:
@@ -154,6 +154,7 @@ def _deploy_bootstrap(session: Session, stack: Stack, bootstrap_proposal: Bootst
     show_plans(session.report, plans)
     if options.only_plan:
         if options.out:
+            bootstrap_proposal.leave_platform()
             save_both(session, options.out, bootstrap_proposal, None)
         return Deployed(stack.outputs, changed=True)
     if confirm_plans(session, plans) is None:
@@ -341,7 +342,15 @@ def _deploy_changes(
         parameters = late.leave_off(parameters)
         compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     alarms, notices = _choose_alarms(session, stack, compared)
-    execution = replace(choose_execution(options, stack, packaged.role_arn, alarms), saved_plan=session.saved_plan)
+    execution = choose_execution(options, stack, packaged.role_arn, alarms)
+    terms = digest_platform_terms(
+        before.tree,
+        packaged.artifacts_state,
+        late,
+        keeps_failed=execution.keeps_failed,
+        joins_artifacts=bootstrap_proposal is not None,
+    )
+    execution = replace(execution, saved_plan=session.describe_change_set(terms))
     report.announce_step("Planning", f"a change set of {stack.name}")
     source = {"TemplateURL": packaged.template_url}
     with create_change_set(session.cloudformation, stack, parameters, execution, **source) as proposal:

@@ -78,6 +78,14 @@ def have_equal_texts(plan: Plan, second_plan: Plan) -> bool:
     return first == second
 
 
+def digest_terms(**terms: Any) -> str:
+    """Return a digest of what a change set rests on, besides its own content: its description keeps it.
+
+    Whoever edits the file can compute its digest, but not change the description of a change set that exists.
+    """
+    return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def check_digest(saved: SavedPlan) -> None:
     """Raise ``UserError`` if the file was edited after the plan was saved."""
     if saved.digest != _digest_plan(saved):
@@ -174,6 +182,8 @@ def _read_stack(document: dict[str, Any] | None) -> PlannedStack | None:
     planned = PlannedStack(**document | {"plan": plan_from_json(document["plan"])})
     check_texts(vars(planned), exceptions=("plan", "changed_at", "remarks"))
     check_texts(planned.changed_at)
+    if not planned.stack_id or not planned.change_set_id:
+        raise TypeError("change_set_id")
     _check_list(planned.remarks, "remarks")
     return planned
 

@@ -9,7 +9,7 @@ from scripts.common.clients import CloudFormationClient
 from scripts.common.target import Target
 from stacks.settings import ALL_AT_ONCE, Settings
 
-from .abandoned import describe_saved_plan
+from .abandoned import describe_saved_plan, make_plan_id
 from .deployment_options import DeploymentOptions
 from .follow import FollowOptions
 from .plan.model import Plan
@@ -31,9 +31,13 @@ class Session:
         return self.target.client("cloudformation")
 
     @cached_property
-    def saved_plan(self) -> str:
-        """The description of the change sets that the saved plan of this run keeps; empty if it saves none."""
-        return describe_saved_plan(self.options.environment, self.options.out) if self.options.out else ""
+    def _plan_id(self) -> str:
+        return make_plan_id()
+
+    def describe_change_set(self, terms: str) -> str:
+        """Return the description of a change set that the saved plan of this run keeps; empty if it saves none."""
+        options = self.options
+        return describe_saved_plan(options.environment, options.out, self._plan_id, terms) if options.out else ""
 
     @contextmanager
     def follow_stack(self, plan: Plan | None, stack_name: str) -> Iterator[FollowOptions]:

@@ -125,7 +125,8 @@ def test_the_change_set_of_a_saved_plan_is_described_as_one(command: Command, aw
     command("dev", "--plan", "--out", "plan.json", code=2)
     command("dev", "--plan", code=2)
     saved, unsaved = [request["Description"] for request in aws.find_requests("CreateChangeSet")]
-    assert re.fullmatch(rf"a saved plan of dev; plan [0-9a-f]{{12}} in {command.folder / 'plan.json'}", saved)
+    plan = f"plan [0-9a-f]{{12}} on terms [0-9a-f]{{16}} in {command.folder / 'plan.json'}"
+    assert re.fullmatch(rf"a saved plan of dev; {plan}", saved)
     assert unsaved == abandoned.describe_run()
 
 

@@ -243,15 +243,16 @@ def test_an_edited_plan_takes_no_rights_from_an_environment_that_it_does_not_nam
     assert list_ledgers(artifacts, "prod") == ["dynamodb-ledger"]
 
 
-@pytest.mark.parametrize("member", ["platform", "artifacts"])
-def test_half_a_plan_is_not_applied(command: Command, aws: Service, tmp_path: Path, member: str) -> None:
+@pytest.mark.parametrize(("member", "rest"), [("platform", ARTIFACTS), ("artifacts", PLATFORM)])
+def test_half_a_plan_is_not_applied(command: Command, aws: Service, tmp_path: Path, member: str, rest: str) -> None:
     """Alone, the artifacts stack would take rights from the release that runs, and the platform would lack its own."""
     add_earlier_release(aws)
     path = tmp_path / "plan.json"
     command("plan", "dev", "--out", "plan.json", code=2)
     _forge_plan(path, **{member: None})
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
-    assert "of this plan is not in the file, and nothing was changed; the plan is still saved" in refused.stderr
+    made = f"the change set of {rest} was made for another plan than the file has, and nothing was changed"
+    assert refused.stderr == f"deploy: plan.json: {made}; create a new plan{STILL_SAVED}"
     assert aws.find_requests("ExecuteChangeSet") == []
 
 

@@ -300,6 +300,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             "StackName": change_set.stack.name,
             "ExecutionStatus": change_set.execution,
             "Status": "CREATE_COMPLETE",
+            "Description": change_set.request.get("Description", ""),
             "DeploymentConfig": read_deployment_config(change_set.request),
         }
         description |= _describe_parameters(change_set)
