@@ -5,6 +5,7 @@ With --parameters, print the parameters of an environment for another tool inste
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -173,6 +174,8 @@ def _fail(message: str) -> int:
 
 
 if __name__ == "__main__":
+    # It makes little garbage, and ends soon.
+    gc.disable()
     try:
         sys.exit(main())
     except BrokenPipeError:  # the reader of a long diff has seen enough

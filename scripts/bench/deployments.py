@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.common.paths import ROOT
+from scripts.deployer.freshness import COMPARED
 from scripts.deployer.validate import LINTED
 from scripts.local import server
 from stacks import settings
@@ -44,7 +45,8 @@ def compare_deployments() -> Iterator[str]:
 
 def _measure_deployer() -> dict[str, Measurement]:
     # As on a machine that has never deployed.
-    shutil.rmtree(LINTED, ignore_errors=True)
+    for records in (LINTED, COMPARED):
+        shutil.rmtree(records, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder, server.run_server() as running, _count_calls(running.port) as counter:
         before, after = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").split(f"[{ENVIRONMENT}]\n")
         initial, changed = Path(folder) / "initial.toml", Path(folder) / "changed.toml"
