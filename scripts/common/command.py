@@ -27,10 +27,6 @@ from .errors import OutputError, UserError, describe_error, is_aws_error
 from .streams import prepare_streams
 from .terminal import echo
 
-# Modules, templates and plans stay until a command ends: to look for garbage seldom saves a tenth of its CPU.
-# https://docs.python.org/3/library/gc.html#gc.set_threshold
-gc.set_threshold(50_000, 20, 20)
-
 HELP = {"help_option_names": ["-h", "--help"]}
 # click's "(Did you mean one of ...?)" behind a sentence.
 _QUESTION_AT_END = re.compile(r"\((Did you mean [^()]*\?)\)$")
@@ -135,6 +131,9 @@ class GuardedCommand(click.Command):
     _asks_help = False
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        # Modules, templates and plans stay until a command ends: to look for garbage seldom saves a tenth of its CPU.
+        # https://docs.python.org/3/library/gc.html#gc.set_threshold
+        gc.set_threshold(50_000, 20, 20)
         prepare_streams()
         self._asks_help = bool(set(HELP["help_option_names"]) & set(sys.argv if args is None else args))
         return super().main(args, *others, **options)

@@ -119,8 +119,8 @@ class Connections:
             # https://github.com/boto/botocore/blob/develop/botocore/httpsession.py: _get_request_timeout
             context["read_timeout"] = self.patience.read if reads else self.patience.answer
         if model.name not in _LONG_POLLS:
-            words = (host, call.has_ended, threading.current_thread())
-            threading.Thread(target=self._say_until_ended, args=words, daemon=True).start()
+            arguments = (host, call.has_ended, threading.current_thread())
+            threading.Thread(target=self._say_until_ended, args=arguments, daemon=True).start()
 
     def _say_until_ended(self, host: str, has_ended: threading.Event, caller: threading.Thread) -> None:
         while not has_ended.wait(self.patience.silence) and not is_abandoned(caller):
@@ -151,8 +151,8 @@ class Connections:
         pause = self.patience.pauses[attempts - 1] if attempts <= len(self.patience.pauses) else None
         # A refusal is no slow answer.
         total = call.total if isinstance(caught_exception, exceptions.ReadTimeoutError) else self.patience.total
-        is_alone = is_abandoned(threading.current_thread())
-        if pause is None or not is_safe or is_alone or seconds + pause + self.patience.connect > total:
+        has_no_waiter = is_abandoned(threading.current_thread())
+        if pause is None or not is_safe or has_no_waiter or seconds + pause + self.patience.connect > total:
             raise caught_exception  # type: ignore[misc] # it is one of the SDK's
         if seconds + pause >= self.patience.unsaid:
             self._say_once(f"connecting to {call.host}, try {attempts + 1}")

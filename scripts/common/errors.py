@@ -88,7 +88,7 @@ class OutputError(OSError):
 
 
 class Aborted(UserError):
-    """The user declined; nothing was changed."""
+    """The user declined; nothing was changed by what was declined."""
 
 
 def is_aws_error(error: BaseException | None) -> bool:

@@ -17,7 +17,7 @@ _ACTIONS = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "lambda:Invoke": "lambda:InvokeFunction",
 }
-_PREFIXES = {"monitoring": "cloudwatch"}
+_PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}
 # What a service that works answers at once.
 _QUICK_READS = ("Describe", "Get", "List", "Head")
 _READS = (*_QUICK_READS, "Detect", "Simulate", "Query", "Scan", "Filter", "Batch")
@@ -36,6 +36,8 @@ _OPERATIONS = {
     "cloudformation:ExecuteStackRefactor",
     "cloudformation:RollbackStack",
 }
+# What puts a release into force, or takes it back.
+_EXECUTIONS = {"cloudformation:ExecuteChangeSet", "lambda:UpdateAlias", "lambda:UpdateFunctionCode"}
 # Sending these again does nothing twice: they set what they name, delete it, or hide messages for a while.
 _REPEATABLE = (
     *("PutObject", "SetStackPolicy", "UpdateTerminationProtection", "DeleteChangeSet", "StartExecution"),
@@ -92,6 +94,11 @@ class RequestLog:
         Whoever executes a change set reports whether it goes on.
         """
         return any(action in _OPERATIONS and resource not in self._ended for action, resource in self._select_changes())
+
+    @property
+    def has_executed(self) -> bool:
+        """Whether anything of a release was put into force."""
+        return any(action in _EXECUTIONS for action, _ in self._select_changes())
 
     def note_end(self, stack_id: str) -> None:
         """Note that the operation which was requested of a stack has been seen to end."""

@@ -213,7 +213,10 @@ def _deploy_template(
             raise KeyboardInterrupt(f"{ARTIFACTS_STACK} and {options.stack_name} were not changed") from None
         if not is_confirmed:
             step = heading[0].rstrip(":").lower()
-            raise Aborted(f"{ARTIFACTS_STACK}: {step} was not deployed; the change set is deleted")
+            again = suggest_command("deploy", options.environment)
+            raise Aborted(
+                f"{ARTIFACTS_STACK}: {step} was not deployed; the change set is deleted; continue with {again}"
+            )
         if change is not None:
             check_not_overtaken(session, change)
         with session.follow_stack(plan, ARTIFACTS_STACK) as following:

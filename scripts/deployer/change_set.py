@@ -17,6 +17,7 @@ from scripts.common.clients import (
 )
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_denied, raise_both
 from scripts.common.suggestion import complete_aws_commands
+from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
 
 from . import abandoned
@@ -403,11 +404,10 @@ def check_unchanged(cloudformation: CloudFormationClient, read: StackTree) -> No
     DELETE_COMPLETE by its id.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
     """
-    for _, stack in read.walk():
-        if stack.exists:
-            current = describe_stack(cloudformation, stack.id)
-            if (current.status, current.state) != (stack.status, stack.state):
-                raise Overtaken(f"{read.stack.name} was changed after it was read; {NOT_EXECUTED}")
+    stacks = [stack for _, stack in read.walk() if stack.exists]
+    current = map_in_threads(lambda stack: describe_stack(cloudformation, stack.id), stacks)
+    if any((now.status, now.state) != (stack.status, stack.state) for now, stack in zip(current, stacks, strict=True)):
+        raise Overtaken(f"{read.stack.name} was changed after it was read; {NOT_EXECUTED}")
 
 
 def remove_abandoned(

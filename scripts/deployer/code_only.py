@@ -11,7 +11,7 @@ from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK, Tree
 from scripts.common.wording import join_names
 
-from .change_set import Overtaken
+from .change_set import Overtaken, check_unchanged, describe_obstacle
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .live_functions import (
     ALIAS,
@@ -67,9 +67,10 @@ def update_code(session: Session) -> Deployed:
     updates = [_Update(function, packaged.files[_find_key(after, function.path)]) for function in functions]
     try:
         updated = _update_functions(session, deployed, updates)
-    except Overtaken:
+    except Overtaken as error:
         _check_undisturbed(session, stack)
-        raise
+        command = suggest_command("deploy", options.environment)
+        raise UserError(f"{describe_obstacle(error)}; deploy again: {command}") from error
     _check_undisturbed(session, stack)
     return updated
 
@@ -134,8 +135,9 @@ def _update_functions(session: Session, deployed: Snapshot, updates: list[_Updat
         # The mark comes first: see live_functions.py.
         is_marked = alias in marked
         if not is_marked:
+            check_unchanged(session.cloudformation, deployed.tree)
             client.update_alias(FunctionName=alias.function, Name=alias.name, FunctionVersion=UNPUBLISHED)
-        if put_code(session, alias.function, update.digest, deployed.tree, ZipFile=update.code) or not is_marked:
+        if put_code(session, alias.function, update.digest, deployed, ZipFile=update.code) or not is_marked:
             session.report.announce_step("Updated", f"{alias.function}: {alias.name} is {UNPUBLISHED}")
             updated.append(alias.function)
     command = suggest_command("deploy", session.options.environment)

@@ -12,7 +12,7 @@ from .abandoned import describe_full_stacks
 from .bootstrap import bootstrap
 from .bootstrap_change import BootstrapProposal, propose_change
 from .both_stacks import PlatformPlan, digest_platform_terms, execute_both, join_plans, save_both
-from .change_set import Overtaken, check_unchanged, create_change_set, remove_abandoned
+from .change_set import Overtaken, check_unchanged, create_change_set, describe_obstacle, remove_abandoned
 from .deletion_protection import find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
 from .drift import describe_drift, describe_last_detection, describe_missing_drift
@@ -88,7 +88,7 @@ def deploy(session: Session) -> Deployed:
             overtaken = error
             if not session.options.wait:
                 break
-            session.report.announce_step("Planning again:", str(error))
+            session.report.announce_step("Planning again:", describe_obstacle(error))
     raise Overtaken(
         f"{overtaken}; plan again: {commands['deploy']}, or {commands['wait']}, which waits and plans again"
     )
@@ -391,7 +391,10 @@ def _deploy_changes(
         losses = confirm_plans(session, plans)
         if losses is None:
             names = " and ".join(plan.stack.name for plan in plans)
-            raise Aborted(f"{names}: not deployed; the change {'sets were' if len(plans) > 1 else 'set was'} deleted")
+            fate = f"{names}: not deployed; the change {'sets were' if len(plans) > 1 else 'set was'} deleted"
+            # An earlier step of a first deployment.
+            earlier = f"; {ARTIFACTS_STACK} was deployed" if target.requests.has_executed else ""
+            raise Aborted(f"{fate}{earlier}")
         return execute_both(session, bootstrap_proposal, platform, list(losses[-1].values()))
 
 

@@ -72,9 +72,9 @@ class Deletion:
     had_stack: bool
     # The types of the resources that the stack has retained, if they are not purged.
     retained: tuple[str, ...] = ()
-    # The types of those that were purged, and how many exist on because they are not this environment's alone.
+    # The types of those that were purged, and how many exist on, for the reasons listed with them.
     purged: tuple[str, ...] = ()
-    foreign_count: int = 0
+    kept_count: int = 0
     # What else of it was deleted, as phrases.
     tidied: tuple[str, ...] = ()
 
@@ -91,8 +91,8 @@ class Deletion:
             results.append(f"{describe_types(self.retained)} retained outside the stack")
         if self.purged:
             results.append(f"{describe_types(self.purged)} purged")
-        if self.foreign_count:
-            results.append(f"{format_count(self.foreign_count, 'resource')} not deleted, as listed above")
+        if self.kept_count:
+            results.append(f"{format_count(self.kept_count, 'resource')} not deleted, as listed above")
         return "; ".join(results)
 
 

@@ -20,7 +20,9 @@ def check_fresh_once(templates: Path, root: Path = ROOT, compared: Path = COMPAR
 
     Templates and sources that were compared before are not compared again.
     """
-    marker = compared / _compute_digest([*_list_sources(root), *sorted(templates.glob("*.yaml"))])
+    files = {str(path.relative_to(root)): path for path in _list_sources(root)}
+    files |= {f"templates: {path.name}": path for path in sorted(templates.glob("*.yaml"))}
+    marker = compared / _compute_digest(files)
     if marker.exists():
         return
     from .validate import check_fresh
@@ -38,10 +40,10 @@ def _list_sources(root: Path) -> Iterator[Path]:
         yield from sorted(path for path in (root / folder).rglob("*") if path.suffix != ".pyc" and path.is_file())
 
 
-def _compute_digest(files: list[Path]) -> str:
+def _compute_digest(files: dict[str, Path]) -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for file in files:
+    for name, file in files.items():
         content = file.read_bytes()
         # The length keeps two files from being taken for others whose names and contents make up the same bytes.
-        digest.update(f"\0{file.name}\0{len(content)}\0".encode() + content)
+        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()

@@ -160,10 +160,9 @@ def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
     functions = [function for function in reversed(find_live_functions(deployed)) if function.alias in revisions]
     for function in functions:
         name, alias = function.alias.function, function.alias.name
-        # What was deployed meanwhile is not taken back, and its version may be gone.
-        check_unchanged(session.cloudformation, deployed.tree)
         published = client.get_function_configuration(FunctionName=name, Qualifier=function.version)
-        put_code(session, name, published["CodeSha256"], deployed.tree, **function.code)
+        put_code(session, name, published["CodeSha256"], deployed, **function.code)
+        # Where the code was the deployed one already, nothing has asked yet.
         check_unchanged(session.cloudformation, deployed.tree)
         _point_alias(client, function, revisions[function.alias])
         session.report.announce_step("Restored", f"{name}: {alias} is version {function.version} again")
@@ -187,7 +186,7 @@ def _point_alias(client: LambdaClient, function: LiveFunction, revision_id: str)
             raise Overtaken(f"the alias {alias} of {name} was moved after it was read; {NOT_EXECUTED}") from error
 
 
-def put_code(session: Session, name: str, sha256: str, deployed: StackTree, **code: Any) -> bool:
+def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **code: Any) -> bool:
     """Give the function the ``code``, whose SHA-256 is in base64, and wait until it is in force.
 
     ``code`` is a parameter of UpdateFunctionCode: ``ZipFile``, or ``S3Bucket`` and ``S3Key``. Returns False if the
@@ -209,12 +208,12 @@ def put_code(session: Session, name: str, sha256: str, deployed: StackTree, **co
             reason = join_lines(configuration.get("LastUpdateStatusReason", "Lambda gives no reason"))
             raise UserError(f"{name} cannot run the new code: {reason}; {_advise_next_step(session)}")
         # A deployment that begins after this check changes the revision, or replaces this code.
-        check_unchanged(session.cloudformation, deployed)
+        check_unchanged(session.cloudformation, deployed.tree)
         if "RevisionId" in configuration:
             code["RevisionId"] = configuration["RevisionId"]
+        is_requested = True
         try:
             client.update_function_code(FunctionName=name, **code)
-            is_requested = True
         except ClientError as error:
             # Another update is in progress, or complete, perhaps this one: the answer to it may have been lost.
             if error.response["Error"]["Code"] not in ("ResourceConflictException", _OTHER_REVISION):

@@ -8,7 +8,7 @@ import pytest
 from scripts.deployer.cli import deploy as cli
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.both_stacks import EARLIER, add_earlier_release
+from tests.deployer.both_stacks import EARLIER, add_earlier_release, add_earlier_release_of_two_environments
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 from tests.emitted import ROOT
@@ -49,6 +49,25 @@ def test_a_first_step_takes_no_right_from_a_release_that_was_deployed_since_it_w
     refused = command("dev", "--yes", "--settings", path, code=1)
     assert "; nothing of this deployment was executed; plan again: " in refused.stderr
     assert artifacts.text == third
+
+
+def test_a_first_step_is_refused_if_another_environment_was_deployed_since_it_was_read(
+    command: Command, aws: Service, settings_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its template keeps the rights of the releases that were deployed then."""
+    artifacts = add_earlier_release_of_two_environments(aws)
+    text = artifacts.text
+    (production,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
+
+    def confirm(*_: object) -> bool:
+        production.updated += timedelta(minutes=5)
+        return True
+
+    monkeypatch.setattr(cli, "confirm_deployment", confirm)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    refused = command("dev", "--settings", path, code=1).stderr
+    assert refused.startswith("deploy: payment-platform-prod was deployed since the plan was made; nothing of this ")
+    assert artifacts.text == text
 
 
 @pytest.mark.parametrize("answers", [2, 3])
@@ -125,7 +144,7 @@ def test_a_deployment_updates_the_bucket_stack_if_its_template_has_changed(comma
 
 def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Command, aws: Service) -> None:
     """The conditional resources of the bucket's stack are added by a second change set."""
-    terminal = command.run_on_terminal("dev", types="y\ny\nn\n")
+    terminal = command.run_on_terminal("dev", types="y\ny\nn\n", columns=160)
     assert terminal.code == 1
     # Each question has its heading before its plan, in the order of the deployment.
     shown = "\n".join(terminal.frames)
@@ -139,7 +158,8 @@ def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Comman
     places = [shown.index(words) for words in order]
     assert places == sorted(places)
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
-    assert "payment-platform-dev: not deployed; the change set was" in terminal.text
+    last_line = " ".join(terminal.text.split())
+    assert "payment-platform-dev: not deployed; the change set was deleted; payment-artifacts was deployed" in last_line
     assert aws.remaining_names == []
 
 

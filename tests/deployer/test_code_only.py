@@ -12,7 +12,7 @@ from scripts.deployer import live_functions
 from scripts.deployer.cli import deploy as cli
 from stacks import names, settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import Fault
+from tests.deployer.aws.faults import RESET_AFTER, Fault
 from tests.deployer.aws.functions import LATEST, OPERATIONS, Function
 from tests.deployer.conftest import Command, CommandResult, add_platform
 from tests.deployer.releases import edit_harmlessly
@@ -263,6 +263,33 @@ def test_code_is_not_taken_back_under_a_deployment_that_begins_meanwhile(
     result = command("dev", "--yes", code=1)
     assert re.search("was (changed|moved) after it was read; ", result.stderr)
     assert (list_aliases(aws), list_codes(aws)) == (["2"] * len(FUNCTIONS), {"the next release"})
+
+
+def test_an_alias_at_the_deployed_code_is_not_moved_under_a_deployment(command: Command, aws: Service) -> None:
+    """Such as after a deployment that was interrupted between code and alias."""
+    stack = add_platform(aws)
+    for function in list_functions(aws):
+        function.aliases["live"] = LATEST
+
+    def begin() -> None:
+        del aws.before["lambda:GetFunctionConfiguration"]
+        stack.status = "UPDATE_IN_PROGRESS"
+
+    aws.before["lambda:GetFunctionConfiguration"] = begin
+    result = command("dev", "--yes", code=1)
+    assert "was changed after it was read; nothing of this deployment was executed" in result.stderr
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
+
+
+def test_code_is_reported_if_the_answer_to_its_update_was_lost(command: Command, aws: Service) -> None:
+    add_platform(aws, code=EARLIER)
+    for function in list_functions(aws):
+        function.aliases["live"] = LATEST
+    operation = "lambda:UpdateFunctionCode"
+    aws.faults[operation] = Fault(RESET_AFTER)
+    aws.before[operation] = lambda: None if len(aws.find_requests(operation)) % 2 else aws.faults.clear()
+    updated = command("dev", "--code-only", code=0)
+    assert updated.stdout.endswith(f"{NAME}: {UPDATED}\n")
 
 
 def test_a_deployment_that_is_overtaken_later_says_that_it_has_taken_code_back(command: Command, aws: Service) -> None:

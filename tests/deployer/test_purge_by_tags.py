@@ -106,18 +106,18 @@ def test_whatever_has_both_tags_is_purged_and_nothing_else(
     assert f"{name}-" not in shown
 
 
-def add_temporary_log(name: str, text: str) -> str:
-    """Return a template of a release with a log group that has the tags, and is deleted with its stack."""
+def add_temporary_resources(name: str, text: str) -> str:
+    """Return a template of a release with a log group and a broker that have the tags, and go with their stack."""
     tags = "".join(f"        - Key: {key}\n          Value: {value}\n" for key, value in TAGS.items())
     group = f"    Type: AWS::Logs::LogGroup\n    Properties:\n      LogGroupName: temporary\n      Tags:\n{tags}"
-    resources = f"  Temporary:\n{group}  DeadLettersPolicy:\n"
+    resources = f"  Temporary:\n{group}  Broker:\n    Type: AWS::AmazonMQ::Broker\n  DeadLettersPolicy:\n"
     return text.replace("  DeadLettersPolicy:\n", resources, 1) if name == "data.yaml" else text
 
 
 def test_what_the_stack_deletes_itself_is_not_asked_for(command: Command, aws: Service, account: Account) -> None:
     """Not even if its ARN is all that is known of it."""
-    add_platform(aws, add_temporary_log)
-    account.existing[f"arn:aws:mq:{PLACE}:broker:temporary"] = TAGS
+    stack = add_platform(aws, add_temporary_resources)
+    account.existing[f"arn:aws:amazonmq:{PLACE}:broker:{stack.nested['Data'].name}-Broker"] = TAGS
     assert aws.holdings.resources["AWS::Logs::LogGroup", "temporary"].tags.items() >= TAGS.items()
     shown = command("dev", "--purge", "--yes", script="destroy", code=1)
     assert "To purge: temporary" not in shown.stdout
@@ -125,6 +125,19 @@ def test_what_the_stack_deletes_itself_is_not_asked_for(command: Command, aws: S
     assert "temporary" not in list_names(shown)
     purge(command)
     assert aws.holdings.find_names() == set()
+
+
+def test_what_only_shares_its_name_with_something_of_the_stack_is_named(
+    command: Command, aws: Service, account: Account
+) -> None:
+    add_platform(aws, add_temporary_resources)
+    database = f"arn:aws:rds:{PLACE}:cluster:temporary"
+    account.existing[database] = TAGS
+    aws.holdings.create_resource(TABLE, "temporary", TAGS, protected=False)
+    shown = command("dev", "--purge", "--yes", script="destroy", code=1)
+    assert f"Not deleted: {database} " in shown.stdout
+    assert "temporary" in list_names(shown)
+    assert "(AWS::KMS::Key) may encrypt what is kept: " in " ".join(shown.stdout.split())
 
 
 @pytest.mark.nightly

@@ -109,7 +109,7 @@ class CommonOptions:
         """
         message = describe_error(error)
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
-        if changes not in (NOTHING, NO_STACK):
+        if any(target.requests.has_executed for target in self._targets):
             from scripts.deployer.change_set import NOT_EXECUTED
 
             # An earlier step of this deployment was executed.

@@ -82,7 +82,11 @@ class Leftovers:
         self._tables = {name for resource_type, name in names if resource_type == _TABLE}
         doomed = _list_doomed(deployed, tree) if deployed and tree else set()
         named = self._find_by_names(names)
-        resources = [leftover for leftover in named if self.is_in_templates(leftover) or leftover.id not in doomed]
+        resources = [
+            leftover
+            for leftover in named
+            if self.is_in_templates(leftover) or (leftover.resource_type, leftover.id) not in doomed
+        ]
         aliases = {description: alias for stack in stacks for description, alias in _key_aliases(stack)}
         return [
             *resources,
@@ -216,7 +220,7 @@ def _is_key_of(key: Leftover, references: Collection[str]) -> bool:
 
 
 def _describe_others(
-    arns: Collection[str], resources: Collection[Leftover], doomed: Collection[str]
+    arns: Collection[str], resources: Collection[Leftover], doomed: Collection[tuple[str, str]]
 ) -> Iterator[Leftover]:
     """Yield what has the environment's tags and is of a type that a purge does not delete.
 
@@ -229,21 +233,24 @@ def _describe_others(
             yield Leftover("", arn, arn, keys=None, obstacle=reason)
 
 
-def _list_doomed(deployed: Evaluated, tree: StackTree) -> set[str]:
-    """Return the physical ids of what CloudFormation deletes with the stack."""
+def _list_doomed(deployed: Evaluated, tree: StackTree) -> set[tuple[str, str]]:
+    """Return the types and the physical ids of what CloudFormation deletes with the stack."""
     retained = {path for path, resource in deployed.walk() if resource.deletion_policy.startswith("Retain")}
     return {
-        resource.physical_id
+        (resource.type, resource.physical_id)
         for path, resource in tree.walk_resources()
         if path not in retained and resource.physical_id and resource.status not in RELEASED
     }
 
 
-def _is_one_of(arn: str, physical_ids: Collection[str]) -> bool:
-    """Whether the ARN is one of the ids, or ends in one: CloudFormation has the name of some, and the ARN of others."""
-    return any(
-        arn == physical_id or arn.endswith((f":{physical_id}", f"/{physical_id}")) for physical_id in physical_ids
-    )
+def _is_one_of(arn: str, resources: Collection[tuple[str, str]]) -> bool:
+    """Whether the ARN is that of a resource: CloudFormation has the name of some, and the ARN of others.
+
+    Where a service has another name in ARNs than in types, a name alone is not enough.
+    """
+    service = arn.split(":")[2]
+    names = [name for resource_type, name in resources if resource_type.split("::")[1].lower() == service]
+    return arn in {name for _, name in resources} or any(arn.endswith((f":{name}", f"/{name}")) for name in names)
 
 
 def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:

@@ -231,9 +231,10 @@ class Buckets:
             if code not in ("301", "403"):
                 raise
             denied = "belongs to another account, or s3:ListBucket on it is not allowed"
-            return Leftover("AWS::S3::Bucket", name, name, obstacle=denied if code == "403" else "is in another Region")
+            obstacle = denied if code == "403" else "is in another Region"
+            return Leftover("AWS::S3::Bucket", name, name, keys=None, obstacle=obstacle)
         if region not in (None, self._client.meta.region_name):
-            return Leftover("AWS::S3::Bucket", name, name, obstacle=f"is in another Region, {region}")
+            return Leftover("AWS::S3::Bucket", name, name, keys=None, obstacle=f"is in another Region, {region}")
         tags = read_bucket_tags(self._client, name, ExpectedBucketOwner=self._account)
         contents, is_empty = self._count_versions(name)
         # Each version may have a key of its own.
