@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 import importlib.metadata
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
 from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
 from stacks.compute.layers import RequirementError
+from stacks.settings import SettingsError
 
 from .declarations import find_source_of_line
 
@@ -26,13 +28,7 @@ def check_fresh(templates: Path, *, but_code: bool = False) -> None:
 
     With ``but_code`` the templates may be older than the code in ``lambda/``, whose digest they have.
     """
-    # Imported here because it takes longer than all else, and few commands generate the templates.
-    from stacks.render import DeclarationError, render_files
-
-    try:
-        generated = render_files()
-    except (DeclarationError, RequirementError) as error:
-        raise UserError(str(error)) from error
+    generated = _generate()
     for name, text in generated.items():
         path = templates / name
         mask = _mask_code if but_code else str
@@ -41,6 +37,28 @@ def check_fresh(templates: Path, *, but_code: bool = False) -> None:
                 f"{path} is stale (differs from what stacks/ generates); run `python3 generate.py` and review the "
                 "diff (code in lambda/ is part of it)"
             )
+
+
+def _generate() -> dict[str, str]:
+    """Return the templates that ``stacks/`` generates. Raises ``UserError``, with the line, for a mistake in them."""
+    try:
+        # Imported here because it takes longer than all else, and few commands generate the templates.
+        from stacks.render import DeclarationError, render_files
+
+        try:
+            return render_files()
+        except (DeclarationError, RequirementError) as error:
+            raise UserError(str(error)) from error
+    except (UserError, SettingsError):
+        raise
+    except Exception as error:  # of Python, such as a misspelt name
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame for frame in frames if ROOT / "stacks" in Path(frame.filename).parents]
+        if not lines:
+            raise
+        place = f"{Path(lines[-1].filename).relative_to(ROOT)}:{lines[-1].lineno}"
+        mistake = " ".join(traceback.format_exception_only(error)[-1].split())
+        raise UserError(f"{place}: {mistake}; the whole traceback: python3 generate.py") from error
 
 
 def _mask_code(template: str) -> str:

@@ -18,11 +18,7 @@ from .executions import parse_object
 from .platform import Platform
 from .records import format_time, hide_card_numbers
 
-GROUPS = {
-    "validation": names.VALIDATION.log_group,
-    "processing": names.PROCESSING.log_group,
-    "reconciliation": names.RECONCILIATION.log_group,
-}
+GROUPS = {function.purpose: function.log_group for function in names.FUNCTIONS}
 WARNING_LEVELS = ("WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
 _NAMED_IN_DETAIL = re.compile(r"transaction ([A-Za-z0-9][A-Za-z0-9._:-]{0,63}?)(?=[:,]? |:?$)")
 

@@ -76,6 +76,22 @@ def test_help_names_the_command_by_its_script() -> None:
     assert "Usage: scripts/deploy.sh [COMMAND] [OPTIONS] ENVIRONMENT" in result.stdout
 
 
+def test_a_mistake_of_python_in_the_stacks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --debug, the traceback comes before it."""
+    from scripts.common.errors import UserError
+    from scripts.deployer.validate import check_fresh
+    from stacks.data import stack
+
+    def build(*_: object) -> object:
+        return stack._transactions_table(None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stack, "build", build)
+    with pytest.raises(UserError) as refused:
+        check_fresh(tmp_path)
+    mistake = r"stacks/data/stack\.py:\d+: AttributeError: 'NoneType' object has no attribute '\w+'"
+    assert re.fullmatch(f"{mistake}; the whole traceback: python3 generate.py", str(refused.value))
+
+
 def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
     from scripts.common.errors import UserError
     from scripts.deployer.validate import check_fresh

@@ -169,7 +169,9 @@ def test_the_composite_alarm_notifies_with_any_of_its_parts(world: World) -> Non
 def test_without_a_composite_alarm_each_alarm_notifies() -> None:
     local = World("local")
     assert local.of_type("AWS::CloudWatch::CompositeAlarm") == {}
-    assert len(local.of_type("AWS::CloudWatch::Alarm")) == len(ALARMS) - len(ALARMS_ON_BACKUPS)
+    paths = {f"Monitoring/{title}Alarm" for title in set(ALARMS) - ALARMS_ON_BACKUPS}
+    differing = paths ^ set(local.of_type("AWS::CloudWatch::Alarm"))
+    assert not differing, f"ALARMS of {__file__} or stacks/monitoring/alarms.py lack {', '.join(sorted(differing))}"
     for title in set(ALARMS) - ALARMS_ON_BACKUPS:
         alarm = local.properties(f"Monitoring/{title}Alarm")
         topic = [TOPIC.replace("-prod", "-local")]

@@ -8,11 +8,12 @@ import click
 from scripts.common import command
 from scripts.common.errors import UserError
 from scripts.common.terminal import echo
+from stacks import names
 from stacks.settings import LOCAL
 
 from .common import HELP, ExitsWith1
 
-FUNCTION_NAMES = ("validation", "processing", "reconciliation")
+FUNCTION_NAMES = tuple(function.purpose for function in names.FUNCTIONS)
 
 
 @click.command(cls=ExitsWith1, context_settings=HELP)
@@ -22,8 +23,8 @@ FUNCTION_NAMES = ("validation", "processing", "reconciliation")
 def main(function: str, event_file: IO[bytes], debug: bool) -> None:
     """Run FUNCTION as it is in lambda/ with the event in the file EVENT, or - for standard input.
 
-    FUNCTION is validation, processing or reconciliation. It runs in Lambda's runtime client, with the variables of
-    the function that is deployed to local, and changes the tables of local. It may do everything there: only a
+    FUNCTION is a module of lambda/handlers, such as validation. It runs in Lambda's runtime client, with the variables
+    of the function that is deployed to local, and changes the tables of local. It may do everything there: only a
     deployment shows whether the rights of its role suffice. Nothing is deployed.
 
     Prints the answer to standard output; the log and the duration go to standard error. The exit code is 1 if the

@@ -11,7 +11,7 @@ from scripts.common.command import Interrupted, end_silently_if_unread
 from scripts.common.errors import UserError
 from scripts.common.terminal import echo
 from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
-from stacks import settings
+from stacks import names, settings
 from stacks.settings import LOCAL
 
 from .common import make_console, parse_since
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..log_events import LogEvent
 
 # Of log_events.SOURCES, in the same order.
-SOURCE_NAMES = ("validation", "processing", "reconciliation", "workflow")
+SOURCE_NAMES = (*(function.purpose for function in names.FUNCTIONS), "workflow")
 _UNCHANGED = "nothing was changed"
 
 
@@ -39,8 +39,8 @@ _UNCHANGED = "nothing was changed"
 def main(common: CommonOptions, is_followed: bool, since: str, as_json: bool, function: str | None) -> None:
     """Print what the functions of ENVIRONMENT and its workflow logged, oldest first, in UTC.
 
-    FUNCTION, if given, is validation, processing, reconciliation or workflow. What is masked there is masked here.
-    CloudWatch delivers a line some seconds after it was written.
+    FUNCTION, if given, is a module of lambda/handlers, such as validation, or workflow. What is masked there is masked
+    here. CloudWatch delivers a line some seconds after it was written.
     """
     with common.report_errors("logs", _UNCHANGED), end_silently_if_unread():
         settings.load(common.environment, common.settings_file)
