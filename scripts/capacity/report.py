@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 # How many commands for quota requests are printed at most.
 _MOST_REQUESTS = 3
+# All columns of a limit need as many; a narrower terminal shows some.
+_LEAST_WIDTH = 110
+_LONGEST_WORD = len("StartExecution,")
+_IN_NARROW = ("Limit", "Needs", "Has", "Reached at")
 
 
 def describe_carried(assessment: Assessment, name: str) -> str:
@@ -40,7 +44,10 @@ def show_answer(console: "Console", answer: Answer) -> None:
         soft_wrap=True,
     )
     console.print()
-    console.print(_make_limits_table(answer))
+    is_narrow = console.width < _LEAST_WIDTH
+    console.print(_make_limits_table(answer, is_narrow=is_narrow))
+    if is_narrow:
+        console.print(f"A terminal of {_LEAST_WIDTH} columns shows more of each limit, and --json all of it.")
     for line in _list_moves(answer):
         console.print(line, soft_wrap=True)
     console.print()
@@ -50,7 +57,8 @@ def show_answer(console: "Console", answer: Answer) -> None:
         console.print(_make_comparison_table(answer))
     console.print()
     for line in _list_remarks(answer):
-        console.print(line, soft_wrap=True, style="dim")
+        # A file has each in a line; a terminal would break words.
+        console.print(line, soft_wrap=not console.is_terminal, style="dim")
 
 
 def _percent(answer: Answer) -> dict[str, str]:
@@ -64,16 +72,20 @@ def _make_table(*columns: str, numbers: tuple[str, ...] = ()) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
         # The names of limits stay in one line.
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold", no_wrap=name == "Limit")
+        justify = "right" if name in numbers else "left"
+        least = _LONGEST_WORD if name == "First limit" else None
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "Limit", min_width=least)
     return table
 
 
-def _make_limits_table(answer: Answer) -> "Table":
+def _make_limits_table(answer: Answer, *, is_narrow: bool) -> "Table":
     numbers = ("Needs", "Has", "Left", "Reached at")
-    table = _make_table("Limit", "When", "Needs", "Has", "From", "Left", "Reached at", "Moved by", numbers=numbers)
+    columns = ("Limit", "When", "Needs", "Has", "From", "Left", "Reached at", "Moved by")
+    kept = [name for name in columns if name in _IN_NARROW or not is_narrow]
+    table = _make_table(*kept, numbers=numbers)
     for row in answer.environment_assessment.limits:
         style = "red" if row.is_exceeded and row.applies else "yellow" if row.is_exceeded else None
-        table.add_row(
+        cells = (
             row.limit.title,
             _describe_condition(row),
             format_amount(row.need),
@@ -82,8 +94,8 @@ def _make_limits_table(answer: Answer) -> "Table":
             _format_share(row.share_left),
             f"{format_amount(row.breaks_at)}/s" if math.isfinite(row.breaks_at) else "never",
             row.limit.quota_code or row.limit.lever,
-            style=style,
         )
+        table.add_row(*(cell for name, cell in zip(columns, cells, strict=True) if name in kept), style=style)
     return table
 
 

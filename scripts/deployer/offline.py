@@ -35,8 +35,8 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
         compared = _compare_with_nothing(options)
         source = ""
         notices.append(
-            f"no deployment of {options.environment} is recorded on this machine, so this is the plan of a first one; "
-            "to compare with a git revision: --against REVISION"
+            f"no deployment of {options.environment} is recorded on this machine, so this is the plan of a first one, "
+            "which has nothing to lose; to see what a change loses, compare with a git revision: --against REVISION"
         )
     elif _has_emulator_gone(options.environment, last := load_deployment(options.record)):
         compared = _compare_with_nothing(options)

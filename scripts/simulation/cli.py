@@ -106,7 +106,7 @@ def parse_assumptions(changes: tuple[str, ...]) -> Assumptions:
     for change in changes:
         name, _, text = change.partition("=")
         if name not in meanings:
-            raise UserError(f"--assume {change}: no such assumption; see --help")
+            raise UserError(f"--assume {change}: no such assumption; see scripts/simulate.sh --help")
         try:
             values[name] = float(text)
         except ValueError:

@@ -115,7 +115,7 @@ def test_an_option_changes_what_is_simulated() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("speed=1", "--assume speed=1: no such assumption; see --help"),
+        ("speed=1", "--assume speed=1: no such assumption; see scripts/simulate.sh --help"),
         ("concurrency=many", "--assume concurrency=many: not a number"),
         ("charged_share=2", "--assume: charged_share = 2 is not possible"),
         ("gateway_seconds=-1", "--assume: gateway_seconds = -1 is not possible"),
