@@ -72,9 +72,14 @@ def _make_table(*columns: str, numbers: tuple[str, ...] = ()) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
         # The names of limits stay in one line.
-        justify = "right" if name in numbers else "left"
         least = _LONGEST_WORD if name == "First limit" else None
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "Limit", min_width=least)
+        table.add_column(
+            name,
+            justify="right" if name in numbers else "left",
+            overflow="fold",
+            no_wrap=name == "Limit",
+            min_width=least,
+        )
     return table
 
 

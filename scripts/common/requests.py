@@ -100,6 +100,10 @@ class RequestLog:
         """Whether anything of a release was put into force."""
         return any(action in _EXECUTIONS for action, _ in self._select_changes())
 
+    def has_requested(self, action: str) -> bool:
+        """Whether a request of the action was sent, and not refused."""
+        return any(name == action for name, _ in self._writes)
+
     def note_end(self, stack_id: str) -> None:
         """Note that the operation which was requested of a stack has been seen to end."""
         self._ended.add(stack_id)

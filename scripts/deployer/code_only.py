@@ -140,6 +140,10 @@ def _update_functions(session: Session, deployed: Snapshot, updates: list[_Updat
         if put_code(session, alias.function, update.digest, deployed, ZipFile=update.code) or not is_marked:
             session.report.announce_step("Updated", f"{alias.function}: {alias.name} is {UNPUBLISHED}")
             updated.append(alias.function)
+        # A deployment that takes code back may have removed the mark meanwhile.
+        if client.get_alias(FunctionName=alias.function, Name=alias.name)["FunctionVersion"] != UNPUBLISHED:
+            check_unchanged(session.cloudformation, deployed.tree)
+            client.update_alias(FunctionName=alias.function, Name=alias.name, FunctionVersion=UNPUBLISHED)
     command = suggest_command("deploy", session.options.environment)
     message = (
         f"{count_functions(updated)} the code in lambda/; this is drift, which the next {command} takes back before it "

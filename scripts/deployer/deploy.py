@@ -26,7 +26,7 @@ from .execution_options import (
     describe_execution,
     watches_alarms,
 )
-from .freshness import check_fresh_once
+from .freshness import check_fresh_once, check_same_sources
 from .imports import check_imported, copy_for_import, describe_imports
 from .last_deployment import load_deployment
 from .live_functions import count_functions, look_for_changed_code, take_code_back
@@ -80,15 +80,23 @@ def deploy(session: Session) -> Deployed:
     A deployment that waits is planned again, and asks again, if another one is faster. Raises ``Overtaken`` for one
     that does not wait, ``UserError`` for anything else that a user can correct, and ``Aborted`` without confirmation.
     """
-    commands = list_commands(session.options.stack_name, session.options.environment)
+    options, requests = session.options, session.target.requests
+    check_options(options)
+    digest = check_fresh_once(options.templates)
+    commands = list_commands(options.stack_name, options.environment)
     for _ in range(_MOST_REPETITIONS):
         try:
-            return _deploy_once(session)
+            deployed = _deploy_once(session)
+            if not deployed.changed and requests.has_executed:
+                message = f"no changes any more; {requests.describe_changes()}"
+                return replace(deployed, changed=True, message=message)
+            return deployed
         except Overtaken as error:
             overtaken = error
-            if not session.options.wait:
+            if not options.wait:
                 break
             session.report.announce_step("Planning again:", describe_obstacle(error))
+            check_same_sources(options.templates, digest)
     raise Overtaken(
         f"{overtaken}; plan again: {commands['deploy']}, or {commands['wait']}, which waits and plans again"
     )
@@ -96,8 +104,6 @@ def deploy(session: Session) -> Deployed:
 
 def _deploy_once(session: Session) -> Deployed:
     options, target, report = session.options, session.target, session.report
-    check_options(options)
-    check_fresh_once(options.templates)
     preflight = Preflight(options, target, report)
     artifacts = bootstrap(session, preflight)
     if artifacts is None:
@@ -392,9 +398,9 @@ def _deploy_changes(
         if losses is None:
             names = " and ".join(plan.stack.name for plan in plans)
             fate = f"{names}: not deployed; the change {'sets were' if len(plans) > 1 else 'set was'} deleted"
-            # An earlier step of a first deployment.
-            earlier = f"; {ARTIFACTS_STACK} was deployed" if target.requests.has_executed else ""
-            raise Aborted(f"{fate}{earlier}")
+            # By an earlier step of a first deployment, or before another deployment was faster.
+            earlier = [target.requests.describe_changes()] if target.requests.has_executed else []
+            raise Aborted("; ".join([fate, *earlier]))
         return execute_both(session, bootstrap_proposal, platform, list(losses[-1].values()))
 
 

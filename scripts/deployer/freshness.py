@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
 
 COMPARED = ROOT / ".local" / "fresh"
@@ -15,23 +16,38 @@ _SOURCES = ("stacks", "lambda", "lambda-layers")
 _LOCK = "locks/deploy.txt"
 
 
-def check_fresh_once(templates: Path, root: Path = ROOT, compared: Path = COMPARED) -> None:
+def check_fresh_once(templates: Path, root: Path = ROOT, compared: Path = COMPARED) -> str:
     """Raise ``UserError`` for a template that differs from what ``stacks/`` generates, as ``validate.check_fresh``.
 
-    Templates and sources that were compared before are not compared again.
+    Templates and sources that were compared before are not compared again. Returns their digest. To be called once, at
+    the beginning: later, the modules of ``stacks/`` are those of before an edit.
     """
-    files = {str(path.relative_to(root)): path for path in _list_sources(root)}
-    files |= {f"templates: {path.name}": path for path in sorted(templates.glob("*.yaml"))}
-    marker = compared / _compute_digest(files)
+    digest = _digest_sources(templates, root)
+    marker = compared / digest
     if marker.exists():
-        return
+        return digest
     from .validate import check_fresh
 
     check_fresh(templates)
     # If this cannot be written, the next run compares again.
     with contextlib.suppress(OSError):
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+        # What was edited meanwhile was not compared.
+        if _digest_sources(templates, root) == digest:
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+    return digest
+
+
+def check_same_sources(templates: Path, digest: str, root: Path = ROOT) -> None:
+    """Raise ``UserError`` if the templates, or what they are generated from, were edited since they were compared."""
+    if _digest_sources(templates, root) != digest:
+        raise UserError(f"{templates}, or what it is generated from, was edited since this command began; run it again")
+
+
+def _digest_sources(templates: Path, root: Path) -> str:
+    files = {str(path.relative_to(root)): path for path in _list_sources(root)}
+    files |= {f"templates: {path.name}": path for path in sorted(templates.glob("*.yaml"))}
+    return _compute_digest(files)
 
 
 def _list_sources(root: Path) -> Iterator[Path]:

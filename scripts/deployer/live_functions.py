@@ -165,6 +165,8 @@ def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
         # Where the code was the deployed one already, nothing has asked yet.
         check_unchanged(session.cloudformation, deployed.tree)
         _point_alias(client, function, revisions[function.alias])
+        # code-only, which does not move an alias that is marked already, may have put its code meanwhile.
+        put_code(session, name, published["CodeSha256"], deployed, **function.code)
         session.report.announce_step("Restored", f"{name}: {alias} is version {function.version} again")
     return [function.alias.function for function in functions]
 
@@ -196,7 +198,7 @@ def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **cod
     https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
     """
     client = session.target.client("lambda")
-    is_requested = False
+    is_requested = has_other_revision = False
     for _ in poll_with_backoff(LONGEST_UPDATE_SECONDS):
         configuration = client.get_function_configuration(FunctionName=name)
         status = configuration.get("LastUpdateStatus", "Successful")
@@ -204,6 +206,8 @@ def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **cod
             continue
         if configuration["CodeSha256"] == sha256 and status == "Successful":
             return is_requested
+        if has_other_revision:
+            raise Overtaken(f"the code of {name} was changed after it was read; {NOT_EXECUTED}")
         if is_requested and status == "Failed":
             reason = join_lines(configuration.get("LastUpdateStatusReason", "Lambda gives no reason"))
             raise UserError(f"{name} cannot run the new code: {reason}; {_advise_next_step(session)}")
@@ -216,7 +220,8 @@ def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **cod
             client.update_function_code(FunctionName=name, **code)
         except ClientError as error:
             # Another update is in progress, or complete, perhaps this one: the answer to it may have been lost.
-            if error.response["Error"]["Code"] not in ("ResourceConflictException", _OTHER_REVISION):
+            has_other_revision = error.response["Error"]["Code"] == _OTHER_REVISION
+            if not has_other_revision and error.response["Error"]["Code"] != "ResourceConflictException":
                 raise
     raise StillRunning(
         f"the update of {name} continues after {LONGEST_UPDATE_SECONDS} seconds; {_advise_next_step(session)}"

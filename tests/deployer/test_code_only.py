@@ -281,6 +281,56 @@ def test_an_alias_at_the_deployed_code_is_not_moved_under_a_deployment(command: 
     assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
 
 
+def test_code_that_is_taken_back_while_it_is_put_is_not_left_without_its_mark(command: Command, aws: Service) -> None:
+    """CloudFormation would publish it with the next version, and no plan would say so."""
+    add_platform(aws, code=EARLIER)
+    deployed = list_codes(aws)
+    change_code(aws)
+
+    def take_back() -> None:
+        del aws.before["lambda:UpdateFunctionCode"]
+        for function in list_functions(aws):
+            function.aliases["live"], function.code = "1", function.versions["1"][0]
+
+    aws.before["lambda:UpdateFunctionCode"] = take_back
+    result = command("dev", "--code-only")
+    assert result.stderr.startswith(f"deploy: the code of {PROCESSING} was changed after it was read; deploy again: ")
+    unmarked = {function.code for function in list_functions(aws) if function.aliases["live"] != LATEST}
+    assert unmarked <= deployed
+
+
+def test_a_mark_that_is_removed_while_code_is_put_is_set_again(command: Command, aws: Service) -> None:
+    add_platform(aws, code=EARLIER)
+    change_code(aws)
+
+    def remove_marks() -> None:
+        # The second look at the function, once the first has begun to run the code.
+        if len(aws.find_requests("lambda:UpdateFunctionCode")) == 1:
+            del aws.before["lambda:GetFunctionConfiguration"]
+            for function in list_functions(aws):
+                function.aliases["live"] = "1"
+
+    aws.before["lambda:GetFunctionConfiguration"] = remove_marks
+    command("dev", "--code-only", code=0)
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
+
+
+def test_code_that_is_put_while_it_is_taken_back_is_taken_back_as_well(command: Command, aws: Service) -> None:
+    """code-only does not move an alias that is marked already."""
+    add_platform(aws)
+    deployed = list_codes(aws)
+    change_code(aws)
+
+    def put_again() -> None:
+        del aws.before["lambda:UpdateAlias"]
+        for function in list_functions(aws):
+            function.code = "code of somebody else"
+
+    aws.before["lambda:UpdateAlias"] = put_again
+    command("dev", "--yes", code=0)
+    assert (list_aliases(aws), list_codes(aws)) == (["1"] * len(FUNCTIONS), deployed)
+
+
 def test_code_is_reported_if_the_answer_to_its_update_was_lost(command: Command, aws: Service) -> None:
     add_platform(aws, code=EARLIER)
     for function in list_functions(aws):
@@ -306,6 +356,27 @@ def test_a_deployment_that_is_overtaken_later_says_that_it_has_taken_code_back(c
     assert f"; {len(FUNCTIONS)} functions have the code of the last deployment again; plan again: " in result.stderr
     assert "nothing of this deployment was executed" not in result.stderr
     assert list_aliases(aws) == ["1"] * len(FUNCTIONS)
+
+
+def test_a_deployment_that_finds_nothing_to_do_when_it_plans_again_says_what_it_has_done(
+    command: Command, aws: Service
+) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    change_code(aws)
+
+    def deploy_the_same() -> None:
+        del aws.before["ExecuteChangeSet"]
+        add_platform(other := Service())
+        (deployed,) = [deployed for deployed in other.stacks.values() if deployed.name == NAME]
+        for path, nested in deployed.walk():
+            dict(stack.walk())[path].text = nested.text
+        stack.updated += timedelta(minutes=5)
+        for change_set in aws.change_sets.values():
+            change_set.execution = "OBSOLETE"
+
+    aws.before["ExecuteChangeSet"] = deploy_the_same
+    result = command("dev", "--yes", "--wait", code=0)
+    assert result.stdout.splitlines()[-1].startswith(f"{NAME}: no changes any more; already requested: lambda:Update")
 
 
 def test_a_deployment_that_is_not_confirmed_leaves_the_code(command: Command, aws: Service) -> None:

@@ -4,6 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from scripts.common.errors import UserError
+from scripts.deployer.freshness import check_fresh_once, check_same_sources
 from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import Command, add_platform
@@ -69,3 +73,27 @@ def test_an_offline_plan_refuses_an_invalid_deployment_record(command: Command, 
     (tmp_path / "deployed").mkdir()
     (tmp_path / "deployed" / "dev.json").write_text('{"version": 1}')
     assert "not a valid deployment record; delete it" in command("dev", "--plan", "--offline").stderr
+
+
+def test_sources_that_are_edited_while_they_are_compared_are_compared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The modules of stacks/ are imported once: what is generated is that of before the edit."""
+    root, templates, compared = tmp_path / "root", tmp_path / "templates", tmp_path / "compared"
+    for folder in ("stacks", "lambda", "lambda-layers", "locks"):
+        (root / folder).mkdir(parents=True)
+    (root / "locks" / "deploy.txt").touch()
+    (source := root / "stacks" / "data.py").write_text("before", encoding="utf-8")
+    checks: list[Path] = []
+
+    def check_and_edit(path: Path) -> None:
+        checks.append(path)
+        source.write_text(f"edit {len(checks)}" if len(checks) < 3 else "edit 2", encoding="utf-8")
+
+    monkeypatch.setattr("scripts.deployer.validate.check_fresh", check_and_edit)
+    digests = [check_fresh_once(templates, root, compared) for _ in range(4)]
+    assert len(checks) == 3  # the last comparison was of what was there before and after it
+    assert digests[2] == digests[3] != digests[0]
+    with pytest.raises(UserError, match="was edited since this command began; run it again"):
+        check_same_sources(templates, digests[0], root)
+    check_same_sources(templates, digests[3], root)

@@ -339,6 +339,17 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
     assert not (tmp_path / "plan.json").exists()
 
 
+def test_a_discard_that_is_interrupted_before_it_deletes_anything_has_changed_nothing(
+    command: Command, aws: Service
+) -> None:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    aws.before["DescribeChangeSet"] = lambda: send_signal(signal.SIGINT)
+    interrupted = command("discard", "dev", "plan.json", code=130).stderr
+    assert interrupted == "deploy: interrupted; payment-platform-dev was not changed\n"
+    assert "DeleteChangeSet" not in aws.find_writes()
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_whoever_interrupts_a_discard_gets_the_command_that_deletes_the_rest(
     command: Command, aws: Service, tmp_path: Path, is_lost: bool
