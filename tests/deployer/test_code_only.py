@@ -265,6 +265,14 @@ def test_code_is_not_taken_back_under_a_deployment_that_begins_meanwhile(
     assert (list_aliases(aws), list_codes(aws)) == (["2"] * len(FUNCTIONS), {"the next release"})
 
 
+def test_the_mark_stays_until_the_code_is_taken_back(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    change_code(aws)
+    aws.faults["lambda:UpdateFunctionCode"] = Fault("denied")
+    command("dev", "--yes", code=1)
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
+
+
 def test_an_alias_at_the_deployed_code_is_not_moved_under_a_deployment(command: Command, aws: Service) -> None:
     """Such as after a deployment that was interrupted between code and alias."""
     stack = add_platform(aws)
