@@ -84,10 +84,10 @@ def deploy(session: Session) -> Deployed:
     check_options(options)
     digest = check_fresh_once(options.templates)
     commands = list_commands(options.stack_name, options.environment)
-    for _ in range(_MOST_REPETITIONS):
+    for repetition in range(_MOST_REPETITIONS):
         try:
             deployed = _deploy_once(session)
-            if not deployed.changed and requests.has_executed:
+            if repetition and not deployed.changed and requests.has_executed:
                 message = f"no changes any more; {requests.describe_changes()}"
                 return replace(deployed, changed=True, message=message)
             return deployed
