@@ -18,6 +18,7 @@ _MOST_REQUESTS = 3
 # All columns of a limit need as many; a narrower terminal shows some.
 _LEAST_WIDTH = 110
 _LONGEST_WORD = len("StartExecution,")
+_COLUMNS = ("Limit", "When", "Needs", "Has", "From", "Left", "Reached at", "Moved by")
 _IN_NARROW = ("Limit", "Needs", "Has", "Reached at")
 
 
@@ -85,22 +86,21 @@ def _make_table(*columns: str, numbers: tuple[str, ...] = ()) -> "Table":
 
 def _make_limits_table(answer: Answer, *, is_narrow: bool) -> "Table":
     numbers = ("Needs", "Has", "Left", "Reached at")
-    columns = ("Limit", "When", "Needs", "Has", "From", "Left", "Reached at", "Moved by")
-    kept = [name for name in columns if name in _IN_NARROW or not is_narrow]
-    table = _make_table(*kept, numbers=numbers)
+    columns = _IN_NARROW if is_narrow else _COLUMNS
+    table = _make_table(*columns, numbers=numbers)
     for row in answer.environment_assessment.limits:
         style = "red" if row.is_exceeded and row.applies else "yellow" if row.is_exceeded else None
-        cells = (
-            row.limit.title,
-            _describe_condition(row),
-            format_amount(row.need),
-            _format_available(row),
-            row.available.origin if row.limit.source.is_confirmed else f"{row.available.origin}?",
-            _format_share(row.share_left),
-            f"{format_amount(row.breaks_at)}/s" if math.isfinite(row.breaks_at) else "never",
-            row.limit.quota_code or row.limit.lever,
-        )
-        table.add_row(*(cell for name, cell in zip(columns, cells, strict=True) if name in kept), style=style)
+        cells = {
+            "Limit": row.limit.title,
+            "When": _describe_condition(row),
+            "Needs": format_amount(row.need),
+            "Has": _format_available(row),
+            "From": row.available.origin if row.limit.source.is_confirmed else f"{row.available.origin}?",
+            "Left": _format_share(row.share_left),
+            "Reached at": f"{format_amount(row.breaks_at)}/s" if math.isfinite(row.breaks_at) else "never",
+            "Moved by": row.limit.quota_code or row.limit.lever,
+        }
+        table.add_row(*(cells[name] for name in columns), style=style)
     return table
 
 

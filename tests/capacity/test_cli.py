@@ -1,6 +1,7 @@
 """The command: its tables, its document, its errors and its exit codes, without AWS."""
 
 import json
+import re
 import socket
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scripts.capacity import cli
+from scripts.common.terminal import create_console
 from tests.emitted import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "capacity-output.schema.json").read_text(encoding="utf-8"))
@@ -41,6 +43,21 @@ def test_the_first_line_answers_the_question(environment: str) -> None:
         f"100 payments a second is what {environment} carries now; the first limit is StartExecution, Standard: "
         "300/s at the peak."
     )
+
+
+@pytest.mark.parametrize(("width", "quota_code"), [(80, ""), (110, "L-B99A9384")])
+def test_a_terminal_cuts_no_number_of_a_limit(monkeypatch: pytest.MonkeyPatch, width: int, quota_code: str) -> None:
+    """A narrow one shows fewer columns, and says so."""
+
+    def create_terminal(**arguments: Any) -> Any:
+        return create_console(**{**arguments, "width": width})
+
+    monkeypatch.setattr(cli, "create_console", create_terminal)
+    shown = run("dev", "--per-second", "20").stdout
+    (row,) = [line for line in shown.splitlines() if line.startswith("Lambda concurrency, account")]
+    assert len(row) <= width
+    assert re.search(rf" 1,000 at .* 543/s *{quota_code}$", row)
+    assert ("A terminal of 110 columns shows more" in shown) == (width < 110)
 
 
 def test_both_tables_fit_into_120_columns() -> None:

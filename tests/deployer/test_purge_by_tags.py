@@ -72,11 +72,11 @@ def test_a_repeated_purge_finds_without_a_stack_what_the_first_has_shown(
     failed = purge(command, code=1)
     assert failed.stderr.endswith("scripts/destroy.sh dev --purge deletes the rest\n")
     aws.faults.clear()
-    left = aws.holdings.find_names("dev")
-    assert (OLD in left) == (operation != "kms:ScheduleKeyDeletion")
+    remaining_names = aws.holdings.find_names("dev")
+    assert (OLD in remaining_names) == (operation != "kms:ScheduleKeyDeletion")
     again = purge(command)
     assert f"{NAME}: there was no stack; " in again.stdout
-    assert len(re.findall("Purged|Scheduled", again.stdout)) == len(left)
+    assert len(re.findall("Purged|Scheduled", again.stdout)) == len(remaining_names)
     assert aws.holdings.find_names() == set()
 
 

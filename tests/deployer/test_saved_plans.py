@@ -251,8 +251,8 @@ def test_half_a_plan_is_not_applied(command: Command, aws: Service, tmp_path: Pa
     command("plan", "dev", "--out", "plan.json", code=2)
     _forge_plan(path, **{member: None})
     refused = command("apply", "dev", "plan.json", "--yes", code=1)
-    made = f"the change set of {rest} was made for another plan than the file has, and nothing was changed"
-    assert refused.stderr == f"deploy: plan.json: {made}; create a new plan{STILL_SAVED}"
+    reason = f"the change set of {rest} was made for another plan than the file has, and nothing was changed"
+    assert refused.stderr == f"deploy: plan.json: {reason}; create a new plan{STILL_SAVED}"
     assert aws.find_requests("ExecuteChangeSet") == []
 
 

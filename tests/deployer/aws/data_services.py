@@ -95,9 +95,7 @@ class DataServices:
         matching = [
             {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
             for arn, tags in resources.items()
-            if all(
-                wanted["Key"] in tags and tags[wanted["Key"]] in wanted["Values"] for wanted in request["TagFilters"]
-            )
+            if all(tags.get(tag_filter["Key"]) in tag_filter["Values"] for tag_filter in request["TagFilters"])
         ]
         first = int(request.get("PaginationToken") or 0)
         following = first + _TAGGED_PAGE
