@@ -242,6 +242,8 @@ class BootstrapProposal:
     def leave_platform(self) -> None:
         """Replace the change set, which is to be saved, by one without a change of the platform: it has none."""
         if self.change.joins_platform:
+            # Before the plan is saved: an interrupt of a later deletion would not name the saved plan.
+            self.sets.close()
             self.change = replace(self.change, joins_platform=False)
             self.final = self.sets.enter_context(_create(self.session, self.change, self.change.text))
 

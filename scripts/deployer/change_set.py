@@ -202,6 +202,7 @@ def create_change_set(
     """
     name = f"deploy-{uuid.uuid4().hex[:12]}"
     proposal: Proposal | None = None
+    is_deleted = False
     try:
         created = _request_change_set(
             cloudformation,
@@ -220,15 +221,19 @@ def create_change_set(
             **template,
         )
         proposal = _await_proposal(cloudformation, created, options)
+        if proposal is None:
+            # At once: what is saved meanwhile ends with its file, and not with a request that can be interrupted.
+            delete_change_set(cloudformation, stack, name)
+            is_deleted = True
         yield proposal
     except BaseException as error:
-        if not _must_stay(proposal):
+        if not (is_deleted or _must_stay(proposal)):
             try:
                 delete_change_set(cloudformation, stack, name)
             except UserError as leftover:
                 raise_both(error, str(leftover))
         raise
-    if not _must_stay(proposal):
+    if not (is_deleted or _must_stay(proposal)):
         delete_change_set(cloudformation, stack, name)
 
 

@@ -603,6 +603,29 @@ def test_an_interrupt_once_the_file_is_in_place_leaves_no_plan_without_its_chang
     assert ((tmp_path / "plan.json").exists(), aws.remaining_names) == (False, [])
 
 
+@pytest.mark.parametrize("options", [(), ("--revert-drift",)])
+@pytest.mark.parametrize("changes_artifacts", [False, True])
+@pytest.mark.parametrize("changes_platform", [False, True])
+def test_nothing_is_requested_once_a_plan_is_saved(
+    command: Command,
+    aws: Service,
+    tmp_path: Path,
+    changes_platform: bool,
+    changes_artifacts: bool,
+    options: tuple[str, ...],
+) -> None:
+    """An interrupt of such a request would end the plan without a word of the file."""
+    add_release = add_earlier_release if changes_artifacts else add_platform
+    add_release(aws, edit=edit_harmlessly if changes_platform else lambda _, text: text)
+    plan, are_after_plan = tmp_path / "plan.json", list[bool]()
+    aws.before = dict.fromkeys(
+        ["CreateChangeSet", "DeleteChangeSet", "DescribeChangeSet"], lambda: are_after_plan.append(plan.exists())
+    )
+    has_changes = changes_platform or changes_artifacts
+    command("plan", "dev", "--out", "plan.json", *options, code=2 if has_changes else 0)
+    assert (plan.exists(), True in are_after_plan) == (has_changes, False)
+
+
 @pytest.mark.parametrize("command_name", ["apply", "discard"])
 def test_a_pipe_is_no_plan(command: Command, aws: Service, tmp_path: Path, command_name: str) -> None:
     add_platform(aws, edit_harmlessly)
