@@ -51,15 +51,23 @@ def _digest_sources(templates: Path, root: Path) -> str:
 
 
 def _list_sources(root: Path) -> Iterator[Path]:
+    """Yield the sources, without the hidden files and caches that an editor or another command may be writing."""
     yield root / _LOCK
     for folder in _SOURCES:
-        yield from sorted(path for path in (root / folder).rglob("*") if path.suffix != ".pyc" and path.is_file())
+        for path in sorted((root / folder).rglob("*")):
+            inside = path.relative_to(root).parts
+            if "__pycache__" not in inside and not any(part.startswith(".") for part in inside) and path.is_file():
+                yield path
 
 
 def _compute_digest(files: dict[str, Path]) -> str:
     digest = hashlib.sha256(sys.version.encode())
     for name, file in files.items():
-        content = file.read_bytes()
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            # Deleted since it was listed.
+            continue
         # The length keeps two files from being taken for others whose names and contents make up the same bytes.
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()

@@ -80,10 +80,7 @@ def test_sources_that_are_edited_while_they_are_compared_are_compared_again(
 ) -> None:
     """The modules of stacks/ are imported once: what is generated is that of before the edit."""
     root, templates, compared = tmp_path / "root", tmp_path / "templates", tmp_path / "compared"
-    for folder in ("stacks", "lambda", "lambda-layers", "locks"):
-        (root / folder).mkdir(parents=True)
-    (root / "locks" / "deploy.txt").touch()
-    (source := root / "stacks" / "data.py").write_text("before", encoding="utf-8")
+    source = _write_source(root)
     checks: list[Path] = []
 
     def check_and_edit(path: Path) -> None:
@@ -97,3 +94,38 @@ def test_sources_that_are_edited_while_they_are_compared_are_compared_again(
     with pytest.raises(UserError, match="was edited since this command began; run it again"):
         check_same_sources(templates, digests[0], root)
     check_same_sources(templates, digests[3], root)
+
+
+def test_files_that_others_write_beside_the_sources_are_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.deployer.validate.check_fresh", lambda _: None)
+    source = _write_source(tmp_path)
+    digest = check_fresh_once(tmp_path, tmp_path, tmp_path / "compared")
+    cache = source.parent / "__pycache__"
+    cache.mkdir()
+    # Python writes bytecode under such a name first; an editor keeps what is not yet saved.
+    for path in (cache / "data.cpython-311.pyc.140002830", source.with_name(".data.py.swp")):
+        path.touch()
+        check_same_sources(tmp_path, digest, tmp_path)
+    (deleted := source.with_name("new.py")).touch()
+    is_file = Path.is_file
+
+    def delete_when_listed(path: Path) -> bool:
+        try:
+            return is_file(path)
+        finally:
+            if path == deleted:
+                path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(Path, "is_file", delete_when_listed)
+    check_same_sources(tmp_path, digest, tmp_path)
+
+
+def _write_source(root: Path) -> Path:
+    """Write the sources of a repository, and return the only file of its stacks."""
+    for folder in ("stacks", "lambda", "lambda-layers", "locks"):
+        (root / folder).mkdir(parents=True)
+    (root / "locks" / "deploy.txt").touch()
+    (source := root / "stacks" / "data.py").write_text("before", encoding="utf-8")
+    return source
