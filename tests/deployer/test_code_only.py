@@ -387,6 +387,24 @@ def test_a_deployment_that_finds_nothing_to_do_when_it_plans_again_says_what_it_
     assert result.stdout.splitlines()[-1].startswith(f"{NAME}: no changes any more; already requested: lambda:Update")
 
 
+def test_a_deployment_that_is_refused_when_it_plans_again_says_what_it_has_done(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    change_code(aws)
+
+    def delete_nested_stack() -> None:
+        del aws.before["ExecuteChangeSet"]
+        for change_set in aws.change_sets.values():
+            change_set.execution = "OBSOLETE"
+        stack.nested["Monitoring"].status = "DELETE_COMPLETE"
+
+    aws.before["ExecuteChangeSet"] = delete_nested_stack
+    refused = command("dev", "--yes", "--wait", code=1)
+    assert list_aliases(aws) == ["1"] * len(FUNCTIONS)
+    assert "was deleted without its parent" in refused.stderr
+    assert "; already requested: lambda:UpdateAlias on " in refused.stderr
+    assert "nothing was changed" not in refused.stderr
+
+
 def test_a_deployment_that_is_not_confirmed_leaves_the_code(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     change_code(aws)

@@ -496,3 +496,21 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
     ] + happened[2:4]
     rolled_back = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
     assert ("--purge" in rolled_back.next_step, len(rolled_back.left_behind)) == (False, 1)
+
+
+def test_an_upload_that_fails_after_the_first_steps_names_what_they_have_executed(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.deployer.upload.LONGEST_CONFLICT_SECONDS", 0)
+
+    def conflict_after_steps() -> None:
+        if any(
+            stack.name == "payment-artifacts" and stack.status == "UPDATE_COMPLETE" for stack in aws.stacks.values()
+        ):
+            raise Refused("ConditionalRequestConflict", "conflict", 409)
+
+    aws.before["PutObject"] = conflict_after_steps
+    refused = command("dev", "--yes", code=1)
+    assert "could not be uploaded" in refused.stderr
+    assert "; already requested: cloudformation:ExecuteChangeSet on payment-artifacts; " in refused.stderr
+    assert "no stack was changed" not in refused.stderr

@@ -112,8 +112,9 @@ class CommonOptions:
         if any(target.requests.has_executed for target in self._targets):
             from scripts.deployer.change_set import NOT_EXECUTED
 
-            # An earlier step of this deployment was executed.
-            message = message.replace(NOT_EXECUTED, changes)
+            # An earlier step of this deployment was executed, of which the step that has failed knows nothing.
+            for denial in (NOT_EXECUTED, NOTHING, NO_STACK):
+                message = message.replace(denial, changes)
         is_explained = bool(self._targets) and _explains_refusal(error)
         is_unfinished = (
             isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
