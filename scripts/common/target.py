@@ -163,7 +163,7 @@ def connect_to_aws(profile: str | None, region: str | None, default_region: str 
     connections.watch(core.get_component("event_emitter"))
     # The AWS CLI reads AWS_REGION, boto3 does not.
     session = boto3.Session(
-        botocore_session=core, profile_name=profile, region_name=region or os.environ.get("AWS_REGION")
+        botocore_session=core, profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None
     )
     if not session.region_name and default_region:
         core.set_config_variable("region", default_region)

@@ -107,6 +107,15 @@ def test_the_region_of_the_environment_is_the_default_and_another_is_refused(
     assert choose_target.reach_environment("dev", None, REGION, settings_file=path).region == REGION
 
 
+def test_an_empty_variable_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CI system sets a variable that has no value to an empty text."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_REGION", "")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", ANOTHER_REGION)
+    assert choose_target.reach_environment("dev", None, None).region == ANOTHER_REGION
+
+
 def test_local_belongs_to_no_account(tmp_path: Path) -> None:
     path = tmp_path / "environments.toml"
     text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8")
