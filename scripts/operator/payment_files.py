@@ -176,8 +176,9 @@ def _read_row(line: int, row: Sequence[str], header: Sequence[str]) -> Row | Mis
 
 def _check_header(header: Sequence[str]) -> Iterator[str]:
     """Yield the broken rules of the header."""
-    if missing := ", ".join(name for name in REQUIRED_FIELDS if name not in header):
-        yield f"missing column {missing}; the first line must be a header, separated by commas, semicolons or tabs"
+    if missing := [name for name in REQUIRED_FIELDS if name not in header]:
+        columns = f"column{'' if len(missing) == 1 else 's'} {', '.join(missing)}"
+        yield f"missing {columns}; the first line must be a header, separated by commas, semicolons or tabs"
     for number, name in enumerate(header, 1):
         # A name may be payment data, if the header is missing.
         if name not in FIELDS:

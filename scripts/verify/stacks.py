@@ -82,4 +82,4 @@ def check_drift(run: Run, stack: str) -> str:
         for drift in detected.drifts
     ]:
         raise Failed("; ".join(drifts))
-    return f"none in {len(detected.stacks)} stacks"
+    return f"none in {len(detected.stacks)} stack{'' if len(detected.stacks) == 1 else 's'}"

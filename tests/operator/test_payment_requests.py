@@ -73,7 +73,7 @@ PAYMENT = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "cre
     [
         ("", "payments.csv: contains no payments"),
         (HEADER, "payments.csv: contains no payments"),
-        ("transaction_id;payment_amount\n", "payments.csv:1: missing column payment_method, customer_id; "),
+        ("transaction_id;payment_amount\n", "payments.csv:1: missing columns payment_method, customer_id; "),
         (HEADER.replace(",customer_id", "") + GOOD, "payments.csv:1: missing column customer_id"),
         (HEADER.strip() + ",cvv\n", "payments.csv:1: column 5 is unknown"),
         (HEADER.strip() + ",customer_id\n", "payments.csv:1: column 5 is customer_id, like column 4"),
