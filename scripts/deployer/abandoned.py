@@ -190,6 +190,13 @@ def is_abandoned(summary: ChangeSetSummaryTypeDef) -> bool:
     return created is not None and datetime.now(UTC) - created > _LONGEST_RUN
 
 
+def is_pending(summary: ChangeSetSummaryTypeDef) -> bool:
+    """Whether the run that made the change set may still execute it; not so of a saved plan, which no run awaits."""
+    is_of_run = _RUN.fullmatch(summary.get("Description", "")) is not None
+    can_be_executed = summary.get("ExecutionStatus") in ("AVAILABLE", "UNAVAILABLE")
+    return is_of_run and can_be_executed and summary.get("Status") != "FAILED" and not is_abandoned(summary)
+
+
 def _name_machine() -> str:
     """Return a name of what numbers the processes: containers may have equal host names, and numbers of their own."""
     names = [socket.gethostname()]

@@ -11,6 +11,7 @@ from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK, Tree
 from scripts.common.wording import join_names
 
+from .abandoned import is_pending, list_change_sets
 from .change_set import Overtaken, check_unchanged, describe_obstacle
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .live_functions import (
@@ -129,27 +130,51 @@ def _update_functions(session: Session, deployed: Snapshot, updates: list[_Updat
         names = take_code_back(session, deployed)
         message = "the functions run the code of the last deployment again, which is that of lambda/"
         return Deployed(outputs, changed=bool(names), message=message)
+    _check_no_deployment(session, deployed.tree.stack, "nothing was changed")
     marked, updated = find_changed_aliases(client, deployed.tree), []
+    # The marks come first (live_functions.py). A deployment creates its change set, and then looks for marks; this sets
+    # its marks, and then looks for change sets: so of two at the same time, at least one sees the other.
+    for update in updates:
+        if update.function.alias not in marked:
+            _mark(session, deployed, update.function)
+    fate = f"functions are at {UNPUBLISHED}, with the code that they had"
+    _check_no_deployment(session, deployed.tree.stack, fate)
     for update in updates:
         alias = update.function.alias
-        # The mark comes first: see live_functions.py.
-        is_marked = alias in marked
-        if not is_marked:
-            check_unchanged(session.cloudformation, deployed.tree)
-            client.update_alias(FunctionName=alias.function, Name=alias.name, FunctionVersion=UNPUBLISHED)
-        if put_code(session, alias.function, update.digest, deployed, ZipFile=update.code) or not is_marked:
+        is_changed = put_code(session, alias.function, update.digest, deployed, ZipFile=update.code)
+        if is_changed or alias not in marked:
             session.report.announce_step("Updated", f"{alias.function}: {alias.name} is {UNPUBLISHED}")
             updated.append(alias.function)
         # A deployment that takes code back may have removed the mark meanwhile.
         if client.get_alias(FunctionName=alias.function, Name=alias.name)["FunctionVersion"] != UNPUBLISHED:
-            check_unchanged(session.cloudformation, deployed.tree)
-            client.update_alias(FunctionName=alias.function, Name=alias.name, FunctionVersion=UNPUBLISHED)
+            _mark(session, deployed, update.function)
     command = suggest_command("deploy", session.options.environment)
     message = (
         f"{count_functions(updated)} the code in lambda/; this is drift, which the next {command} takes back before it "
         "deploys"
     )
     return Deployed(outputs, changed=bool(updated), message=message)
+
+
+def _mark(session: Session, deployed: Snapshot, function: LiveFunction) -> None:
+    """Point the alias to ``$LATEST``. Raises ``Overtaken`` if a deployment has begun since ``deployed`` was read."""
+    check_unchanged(session.cloudformation, deployed.tree)
+    alias = function.alias
+    session.target.client("lambda").update_alias(
+        FunctionName=alias.function, Name=alias.name, FunctionVersion=UNPUBLISHED
+    )
+
+
+def _check_no_deployment(session: Session, stack: Stack, fate: str) -> None:
+    """Raise ``UserError`` if a run has a change set that it may be about to execute; ``fate`` is that of the functions.
+
+    CloudFormation would publish the code with the next version, after the deployment has looked for such code.
+    """
+    for summary in filter(is_pending, list_change_sets(session.cloudformation, stack.name)):
+        raise UserError(
+            f"{stack.name} is being planned or deployed (change set {summary['ChangeSetName']}); {fate}; when that has "
+            f"ended: {suggest_command('deploy', 'code-only', session.options.environment)}"
+        )
 
 
 def _read_published_digest(client: LambdaClient, function: LiveFunction) -> str:

@@ -1,21 +1,27 @@
 """code-only: code in the functions without a deployment, what says so, and how a deployment takes it back."""
 
 import json
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.deployer import live_functions
+from scripts.deployer.abandoned import describe_run
 from scripts.deployer.cli import deploy as cli
 from stacks import names, settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.faults import RESET_AFTER, Fault
 from tests.deployer.aws.functions import LATEST, OPERATIONS, Function
+from tests.deployer.aws.settings import START
 from tests.deployer.conftest import Command, CommandResult, add_platform
 from tests.deployer.releases import edit_harmlessly
+from tests.deployer.test_leftovers import add_change_set
 from tests.stacks.test_deployers import CODE_POLICIES, LOOK_POLICIES, list_actions
 
 # Each takes several deployments.
@@ -83,11 +89,12 @@ def test_code_is_marked_before_it_changes(command: Command, aws: Service) -> Non
     add_platform(aws, code=EARLIER)
     aws.faults["lambda:UpdateFunctionCode"] = Fault("denied")
     refused = command("dev", "--code-only", code=1)
-    assert refused.stderr == (
+    assert refused.stderr.startswith(
         f"deploy: not authorized: lambda:UpdateFunctionCode on {PROCESSING}; your role lacks this permission, or "
-        f"another policy denies it; already requested: lambda:UpdateAlias on {PROCESSING}\n"
+        "another policy denies it; already requested: lambda:UpdateAlias on "
     )
-    assert list_aliases(aws) == ["1", LATEST, "1"]
+    assert all(f"lambda:UpdateAlias on {name}" in refused.stderr for name in FUNCTIONS)
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
 
 
 def test_the_same_code_again_changes_nothing(command: Command, aws: Service) -> None:
@@ -539,6 +546,49 @@ def test_a_deployment_at_the_same_time_is_reported(command: Command, aws: Servic
         f"deploy: {NAME} was deployed at the same time (it is UPDATE_IN_PROGRESS), so its functions may have either "
         "code; deploy again afterwards: scripts/deploy.sh dev\n"
     )
+
+
+@pytest.mark.parametrize("operation", ["ListChangeSets", "lambda:UpdateAlias"])
+def test_code_is_not_put_while_a_deployment_may_execute_its_change_set(
+    command: Command, aws: Service, operation: str
+) -> None:
+    """It has looked at the aliases, and CloudFormation would publish the code as that of the deployment."""
+    stack = add_platform(aws, code=EARLIER)
+    deployed = list_codes(aws)
+
+    def create_change_set() -> None:
+        del aws.before[operation]
+        add_change_set(aws, stack, "deploy-0123456789ab", describe_run())
+
+    aws.before[operation] = create_change_set
+    refused = command("dev", "--code-only", code=1)
+    is_marked = operation == "lambda:UpdateAlias"
+    fate = "functions are at $LATEST, with the code that they had" if is_marked else "nothing was changed"
+    assert refused.stderr == (
+        f"deploy: {NAME} is being planned or deployed (change set deploy-0123456789ab); {fate}; when that has ended: "
+        "scripts/deploy.sh code-only dev\n"
+    )
+    assert list_codes(aws) == deployed
+    assert list_aliases(aws) == [LATEST if is_marked else "1"] * len(FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("description", "attributes"),
+    [
+        ("a saved plan of dev; plan 0123456789ab in /plan.json", {}),
+        (describe_run(), {"execution": "OBSOLETE"}),
+        (describe_run(), {"reason": "A limit is exceeded."}),
+        (f"not saved; process {os.getpid()} on 0123456789ab", {"created": START - timedelta(days=2)}),
+    ],
+    ids=["saved", "obsolete", "failed", "old"],
+)
+def test_a_change_set_that_no_run_may_execute_stops_no_code(
+    command: Command, aws: Service, description: str, attributes: dict[str, Any]
+) -> None:
+    change_set = add_change_set(aws, add_platform(aws, code=EARLIER), "deploy-0123456789ab", description)
+    aws.change_sets[change_set.id] = replace(change_set, **attributes)
+    command("dev", "--code-only", code=0)
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
 
 
 def test_who_may_not_read_aliases_may_plan_and_not_deploy(command: Command, aws: Service) -> None:
