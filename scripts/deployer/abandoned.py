@@ -24,6 +24,7 @@ from scripts.common.threads import map_in_threads
 from .stack import Stack, StackTree
 
 _RUN = re.compile(r"not saved; process (\d+) on ([0-9a-f]{12})")
+_CREATION_STATUSES = ("CREATE_PENDING", "CREATE_IN_PROGRESS", "CREATE_COMPLETE")
 _LONGEST_RUN, LONGEST_PLANNING = timedelta(days=1), timedelta(hours=1)
 # https://github.com/aws/serverless-application-model/pull/3807
 MOST_CHANGE_SETS = 1000
@@ -191,10 +192,16 @@ def is_abandoned(summary: ChangeSetSummaryTypeDef) -> bool:
 
 
 def is_pending(summary: ChangeSetSummaryTypeDef) -> bool:
-    """Whether the run that made the change set may still execute it; not so of a saved plan, which no run awaits."""
+    """Whether the change set is executed now, or may be by the run that made it. No run waits for a saved plan.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ChangeSetSummary.html
+    """
+    execution = summary.get("ExecutionStatus")
+    if execution == "EXECUTE_IN_PROGRESS":
+        return True
     is_of_run = _RUN.fullmatch(summary.get("Description", "")) is not None
-    can_be_executed = summary.get("ExecutionStatus") in ("AVAILABLE", "UNAVAILABLE")
-    return is_of_run and can_be_executed and summary.get("Status") != "FAILED" and not is_abandoned(summary)
+    can_be_executed = execution in ("AVAILABLE", "UNAVAILABLE") and summary.get("Status") in _CREATION_STATUSES
+    return is_of_run and can_be_executed and not is_abandoned(summary)
 
 
 def _name_machine() -> str:

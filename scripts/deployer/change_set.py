@@ -223,8 +223,8 @@ def create_change_set(
         proposal = _await_proposal(cloudformation, created, options)
         if proposal is None:
             # At once: what is saved meanwhile ends with its file, and not with a request that can be interrupted.
-            delete_change_set(cloudformation, stack, name)
             is_deleted = True
+            delete_change_set(cloudformation, stack, name)
         yield proposal
     except BaseException as error:
         if not (is_deleted or _must_stay(proposal)):

@@ -133,14 +133,16 @@ def _update_functions(session: Session, deployed: Snapshot, updates: list[_Updat
     _check_no_deployment(session, deployed.tree.stack, "nothing was changed")
     marked, updated = find_changed_aliases(client, deployed.tree), []
     # The marks come first (live_functions.py). A deployment creates its change set, and then looks for marks; this sets
-    # its marks, and then looks for change sets: so of two at the same time, at least one sees the other.
+    # its marks, and then looks for change sets: so of two at the same time, at least one sees the other. A saved plan
+    # is seen once it is executed.
     for update in updates:
         if update.function.alias not in marked:
             _mark(session, deployed, update.function)
-    fate = f"functions are at {UNPUBLISHED}, with the code that they had"
-    _check_no_deployment(session, deployed.tree.stack, fate)
+    fate = f"functions are at {UNPUBLISHED}, which the next deployment takes back"
     for update in updates:
         alias = update.function.alias
+        # Each time: a deployment may begin, and take the marks back, while the code of another function is put.
+        _check_no_deployment(session, deployed.tree.stack, fate)
         is_changed = put_code(session, alias.function, update.digest, deployed, ZipFile=update.code)
         if is_changed or alias not in marked:
             session.report.announce_step("Updated", f"{alias.function}: {alias.name} is {UNPUBLISHED}")

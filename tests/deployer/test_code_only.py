@@ -563,13 +563,33 @@ def test_code_is_not_put_while_a_deployment_may_execute_its_change_set(
     aws.before[operation] = create_change_set
     refused = command("dev", "--code-only", code=1)
     is_marked = operation == "lambda:UpdateAlias"
-    fate = "functions are at $LATEST, with the code that they had" if is_marked else "nothing was changed"
+    fate = "functions are at $LATEST, which the next deployment takes back" if is_marked else "nothing was changed"
     assert refused.stderr == (
         f"deploy: {NAME} is being planned or deployed (change set deploy-0123456789ab); {fate}; when that has ended: "
         "scripts/deploy.sh code-only dev\n"
     )
     assert list_codes(aws) == deployed
     assert list_aliases(aws) == [LATEST if is_marked else "1"] * len(FUNCTIONS)
+
+
+def test_code_is_not_put_into_another_function_once_a_deployment_has_begun(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, code=EARLIER)
+
+    def create_change_set() -> None:
+        del aws.before["lambda:UpdateFunctionCode"]
+        add_change_set(aws, stack, "deploy-0123456789ab", describe_run())
+
+    aws.before["lambda:UpdateFunctionCode"] = create_change_set
+    refused = command("dev", "--code-only", code=1)
+    assert refused.stderr.startswith(f"deploy: {NAME} is being planned or deployed (change set deploy-0123456789ab); ")
+    assert len(aws.find_requests("lambda:UpdateFunctionCode")) == 1
+
+
+def test_code_is_not_put_while_a_saved_plan_is_executed(command: Command, aws: Service) -> None:
+    change_set = add_change_set(aws, add_platform(aws, code=EARLIER), "deploy-0123456789ab", "a saved plan of dev")
+    change_set.execution = "EXECUTE_IN_PROGRESS"
+    assert f"{NAME} is being planned or deployed" in command("dev", "--code-only", code=1).stderr
+    assert aws.find_writes() == []
 
 
 @pytest.mark.parametrize(

@@ -626,6 +626,13 @@ def test_nothing_is_requested_once_a_plan_is_saved(
     assert (plan.exists(), True in are_after_plan) == (has_changes, False)
 
 
+def test_a_change_set_without_changes_that_cannot_be_deleted_is_named_once(command: Command, aws: Service) -> None:
+    add_platform(aws, lambda _, text: text)
+    aws.faults["DeleteChangeSet"] = Fault("denied")
+    refused = command("plan", "dev", "--revert-drift", code=1)
+    assert refused.stderr.count("could not be deleted: ") == 1
+
+
 @pytest.mark.parametrize("command_name", ["apply", "discard"])
 def test_a_pipe_is_no_plan(command: Command, aws: Service, tmp_path: Path, command_name: str) -> None:
     add_platform(aws, edit_harmlessly)
