@@ -202,7 +202,6 @@ def create_change_set(
     """
     name = f"deploy-{uuid.uuid4().hex[:12]}"
     proposal: Proposal | None = None
-    is_deleted = False
     try:
         created = _request_change_set(
             cloudformation,
@@ -221,20 +220,20 @@ def create_change_set(
             **template,
         )
         proposal = _await_proposal(cloudformation, created, options)
-        if proposal is None:
-            # At once: what is saved meanwhile ends with its file, and not with a request that can be interrupted.
-            is_deleted = True
-            delete_change_set(cloudformation, stack, name)
-        yield proposal
+        if proposal is not None:
+            yield proposal
     except BaseException as error:
-        if not (is_deleted or _must_stay(proposal)):
+        if not _must_stay(proposal):
             try:
                 delete_change_set(cloudformation, stack, name)
             except UserError as leftover:
                 raise_both(error, str(leftover))
         raise
-    if not (is_deleted or _must_stay(proposal)):
+    if not _must_stay(proposal):
         delete_change_set(cloudformation, stack, name)
+    if proposal is None:
+        # After the deletion: a plan of another stack that is saved now ends with its file, and not with a request.
+        yield None
 
 
 def _await_proposal(

@@ -12,7 +12,7 @@ from scripts.common.templates import STACK, Tree
 from scripts.common.wording import join_names
 
 from .abandoned import is_pending, list_change_sets
-from .change_set import Overtaken, check_unchanged, describe_obstacle
+from .change_set import Overtaken, check_unchanged, describe_obstacle, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .live_functions import (
     ALIAS,
@@ -173,9 +173,13 @@ def _check_no_deployment(session: Session, stack: Stack, fate: str) -> None:
     CloudFormation would publish the code with the next version, after the deployment has looked for such code.
     """
     for summary in filter(is_pending, list_change_sets(session.cloudformation, stack.name)):
+        name, command = summary["ChangeSetName"], suggest_command("deploy", "code-only", session.options.environment)
+        # Of a run that was killed elsewhere, nobody can see that it has ended.
+        is_executed = summary["ExecutionStatus"] == "EXECUTE_IN_PROGRESS"
+        deletion = "" if is_executed else f"; if no deploy.sh runs: {suggest_deletion(stack.name, name)}"
         raise UserError(
-            f"{stack.name} is being planned or deployed (change set {summary['ChangeSetName']}); {fate}; when that has "
-            f"ended: {suggest_command('deploy', 'code-only', session.options.environment)}"
+            f"{stack.name} is being planned or deployed (change set {name}); {fate}; when that has ended: {command}"
+            f"{deletion}"
         )
 
 

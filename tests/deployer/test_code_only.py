@@ -566,7 +566,8 @@ def test_code_is_not_put_while_a_deployment_may_execute_its_change_set(
     fate = "functions are at $LATEST, which the next deployment takes back" if is_marked else "nothing was changed"
     assert refused.stderr == (
         f"deploy: {NAME} is being planned or deployed (change set deploy-0123456789ab); {fate}; when that has ended: "
-        "scripts/deploy.sh code-only dev\n"
+        "scripts/deploy.sh code-only dev; if no deploy.sh runs: aws cloudformation delete-change-set --stack-name "
+        f"{NAME} --change-set-name deploy-0123456789ab\n"
     )
     assert list_codes(aws) == deployed
     assert list_aliases(aws) == [LATEST if is_marked else "1"] * len(FUNCTIONS)
@@ -585,10 +586,23 @@ def test_code_is_not_put_into_another_function_once_a_deployment_has_begun(comma
     assert len(aws.find_requests("lambda:UpdateFunctionCode")) == 1
 
 
-def test_code_is_not_put_while_a_saved_plan_is_executed(command: Command, aws: Service) -> None:
-    change_set = add_change_set(aws, add_platform(aws, code=EARLIER), "deploy-0123456789ab", "a saved plan of dev")
-    change_set.execution = "EXECUTE_IN_PROGRESS"
-    assert f"{NAME} is being planned or deployed" in command("dev", "--code-only", code=1).stderr
+@pytest.mark.parametrize(
+    ("description", "attributes", "can_be_deleted"),
+    [
+        ("a saved plan of dev", {"execution": "EXECUTE_IN_PROGRESS"}, False),
+        (describe_run(), {"execution": "EXECUTE_IN_PROGRESS"}, False),
+        (describe_run(), {"looks": 1}, True),
+    ],
+    ids=["saved and executed", "executed", "being created"],
+)
+def test_no_code_is_put_while_a_change_set_is_created_or_executed(
+    command: Command, aws: Service, description: str, attributes: dict[str, Any], can_be_deleted: bool
+) -> None:
+    change_set = add_change_set(aws, add_platform(aws, code=EARLIER), "deploy-0123456789ab", description)
+    aws.change_sets[change_set.id] = replace(change_set, **attributes)
+    refused = command("dev", "--code-only", code=1)
+    assert f"{NAME} is being planned or deployed" in refused.stderr
+    assert ("delete-change-set" in refused.stderr) == can_be_deleted
     assert aws.find_writes() == []
 
 
@@ -598,9 +612,10 @@ def test_code_is_not_put_while_a_saved_plan_is_executed(command: Command, aws: S
         ("a saved plan of dev; plan 0123456789ab in /plan.json", {}),
         (describe_run(), {"execution": "OBSOLETE"}),
         (describe_run(), {"reason": "A limit is exceeded."}),
+        (describe_run(), {"deleting": 1}),
         (f"not saved; process {os.getpid()} on 0123456789ab", {"created": START - timedelta(days=2)}),
     ],
-    ids=["saved", "obsolete", "failed", "old"],
+    ids=["saved", "obsolete", "failed", "being deleted", "old"],
 )
 def test_a_change_set_that_no_run_may_execute_stops_no_code(
     command: Command, aws: Service, description: str, attributes: dict[str, Any]

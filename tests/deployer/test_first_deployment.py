@@ -345,8 +345,9 @@ def test_a_key_of_what_is_kept_is_kept_as_well(command: Command, aws: Service, k
     """Its deletion would make the rest unreadable. It is named as each service names it: by ARN, or by id."""
     delete_stack(aws, add_platform(aws, environment="prod"))
     key = next(key for kind, key in aws.holdings.resources if kind == "AWS::KMS::Key")
-    kept = aws.holdings.resources[kind, name]
-    kept.tags, kept.key_arn = {}, key if kind == "AWS::SQS::Queue" else f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}"
+    resource = aws.holdings.resources[kind, name]
+    resource.tags = {}
+    resource.key_arn = key if kind == "AWS::SQS::Queue" else f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}"
     _, report = purge(command, confirm_all)
     assert aws.holdings.find_names() == {name, key}
     assert f"(AWS::KMS::Key) still encrypts what is kept: {name}\n" in report
@@ -514,3 +515,20 @@ def test_an_upload_that_fails_after_the_first_steps_names_what_they_have_execute
     assert "could not be uploaded" in refused.stderr
     assert "; already requested: cloudformation:ExecuteChangeSet on payment-artifacts; " in refused.stderr
     assert "no stack was changed" not in refused.stderr
+
+
+def test_an_upload_that_fails_after_remains_were_deleted_names_the_deletion(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.deployer.upload.LONGEST_CONFLICT_SECONDS", 0)
+    stack = add_platform(aws)
+    stack.status, stack.protected, aws.alarms, aws.objects = "ROLLBACK_COMPLETE", False, {}, {}
+
+    def conflict() -> None:
+        raise Refused("ConditionalRequestConflict", "conflict", 409)
+
+    aws.before["PutObject"] = conflict
+    aws.holdings.resources.clear()
+    refused = command("dev", "--yes", code=1)
+    assert "could not be uploaded" in refused.stderr
+    assert "; already requested: cloudformation:DeleteStack on arn:aws:cloudformation:" in refused.stderr

@@ -109,12 +109,13 @@ class CommonOptions:
         """
         message = describe_error(error)
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
+        # The step that has failed knows nothing of the earlier ones.
         if any(target.requests.has_executed for target in self._targets):
             from scripts.deployer.change_set import NOT_EXECUTED
 
-            # An earlier step of this deployment was executed, of which the step that has failed knows nothing.
-            for denial in (NOT_EXECUTED, NOTHING, NO_STACK):
-                message = message.replace(denial, changes)
+            message = message.replace(NOT_EXECUTED, changes)
+        if any(target.requests.may_have_changed_stacks for target in self._targets):
+            message = message.replace(NOTHING, changes).replace(NO_STACK, changes)
         is_explained = bool(self._targets) and _explains_refusal(error)
         is_unfinished = (
             isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message

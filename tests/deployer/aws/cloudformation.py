@@ -357,6 +357,13 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             raise Refused("InvalidChangeSetStatus", "ChangeSet cannot be deleted in status CREATE_IN_PROGRESS")
         change_set.deleting = 1
 
+    def _read_creation_status(self, change_set: ChangeSet) -> str:
+        if change_set.deleting >= 0:
+            return "DELETE_IN_PROGRESS"
+        if change_set.looks > 0:
+            return "CREATE_IN_PROGRESS"
+        return "FAILED" if self._find_reason(change_set) else "CREATE_COMPLETE"
+
     def list_change_sets(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         stack = self.find_stack(StackName)
         summaries = [
@@ -364,8 +371,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
                 "ChangeSetId": change_set.id,
                 "ChangeSetName": change_set.name,
                 "StackName": stack.name,
-                "Status": "FAILED" if self._find_reason(change_set) else "CREATE_COMPLETE",
-                "ExecutionStatus": change_set.execution,
+                "Status": (status := self._read_creation_status(change_set)),
+                "ExecutionStatus": change_set.execution if status == "CREATE_COMPLETE" else "UNAVAILABLE",
                 "CreationTime": change_set.created,
                 "Description": change_set.request.get("Description", ""),
             }
