@@ -230,7 +230,10 @@ def _settle_code(session: Session, before: Snapshot | None, deployed: Deployed) 
 
 
 def _find_imported_resources(session: Session, preflight: Preflight) -> tuple[ImportedResource, ...]:
-    """Return the resources to import, in a deployment that imports. Raises ``UserError`` if there are none."""
+    """Return the resources to import, in a deployment that imports.
+
+    Raises ``UserError`` if there are none, or if a service does not say whether one exists.
+    """
     options = session.options
     if not options.imports_existing:
         return ()

@@ -10,6 +10,7 @@ import pytest
 from scripts.common.templates import parse_template
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Changes, Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
@@ -201,6 +202,29 @@ def test_an_import_of_nothing_is_refused(command: Command, aws: Service) -> None
         f"nothing to import: no resource that {NAME} would create exists; deploy it with scripts/deploy.sh dev\n"
         in command("dev", "--import", "--yes", code=1).stderr
     )
+
+
+@pytest.mark.parametrize("kind", ["denied", "expired", "throttled"])
+@pytest.mark.parametrize("operation", ["dynamodb:DescribeTable", "logs:DescribeLogGroups"])
+def test_an_import_that_cannot_look_for_what_exists_is_refused(
+    command: Command, remains: Service, operation: str, kind: str
+) -> None:
+    """Without that answer, it would leave a table out, which the deployment after it would try to create."""
+    remains.faults[operation] = Fault(kind)
+    refused = command("import", "dev", "--yes", code=1)
+    kinds = {"dynamodb:DescribeTable": TABLE, "logs:DescribeLogGroups": GROUP}
+    assert f"deploy: whether names of {kinds[operation]} exist could not be checked: " in refused.stderr
+    assert re.search(r"; nothing was changed; .*import again$", refused.stderr.strip()), refused.stderr
+    assert read_platforms(remains) == []
+    del remains.faults[operation]
+    command("import", "dev", "--yes", code=0)
+    assert read_platform(remains).nested["Data"].resources["Transactions"]
+
+
+def test_an_import_that_cannot_look_for_what_it_does_not_take_in_goes_on(command: Command, remains: Service) -> None:
+    remains.faults["iam:GetRole"] = Fault("denied")
+    output = command("import", "dev", "--yes", code=0).stdout
+    assert "whether names of AWS::IAM::Role exist could not be checked" in output
 
 
 def test_an_import_that_the_service_does_not_list_is_refused(command: Command, remains: Service) -> None:

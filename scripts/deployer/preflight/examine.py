@@ -71,7 +71,10 @@ class Preflight:
             )
 
     def find_imported_resources(self) -> tuple[ImportedResource, ...]:
-        """Return the existing resources to import; none if the checks have not run."""
+        """Return the existing resources to import; none if the checks have not run.
+
+        Raises ``UserError`` if a service does not say whether one exists.
+        """
         return find_imported_resources(self._situation) if self._situation else ()
 
 

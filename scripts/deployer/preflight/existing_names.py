@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
-from scripts.common.errors import AWS_ERRORS
+from scripts.common.errors import AWS_ERRORS, UserError
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.threads import map_in_threads
 from scripts.deployer.stack import OWNER_TAG
@@ -32,8 +32,8 @@ class _Survey:
     asked_names: int = 0
     # The declared resources whose names exist, with the names.
     existing: list[tuple[DeclaredResource, str]] = field(default_factory=list)
-    # What could not be checked.
-    unknowns: list[Finding] = field(default_factory=list)
+    # What could not be checked, and of which resources.
+    unknowns: dict[Finding, list[DeclaredResource]] = field(default_factory=dict)
 
 
 def check_existing_names(situation: Situation) -> list[Finding]:
@@ -66,8 +66,16 @@ def check_existing_names(situation: Situation) -> list[Finding]:
 
 
 def find_imported_resources(situation: Situation) -> tuple[ImportedResource, ...]:
-    """Return the existing resources that an import takes in, in the order of their paths."""
-    existing = sorted(_survey_names(situation).existing, key=lambda pair: pair[0].path)
+    """Return the existing resources that an import takes in, in the order of their paths.
+
+    Raises ``UserError`` if one of them may be missing: the deployment after the import would try to create it.
+    """
+    survey = _survey_names(situation)
+    for finding, resources in survey.unknowns.items():
+        if any(is_importable(resource) and not resource.deployed_id for resource in resources):
+            step = f"{finding.next_step} and " if finding.next_step else ""
+            raise UserError(f"{finding.text}; nothing was changed; {step}import again")
+    existing = sorted(survey.existing, key=lambda pair: pair[0].path)
     return tuple(
         describe_import(situation, resource, LOOKUPS[resource.type].property, name)
         for resource, name in existing
@@ -79,13 +87,13 @@ def _survey_names(situation: Situation) -> _Survey:
     """Ask the services for each name that the stacks do not hold."""
     survey = _Survey()
     new: dict[Lookup, dict[str, DeclaredResource]] = {}
-    is_unreadable = False
+    unreadable: list[DeclaredResource] = []
     for resource in situation.resources:
         name = exclusive_name(resource.type, resource.properties)
         if not name:
             continue
         if resource.held_ids is None:
-            is_unreadable = True
+            unreadable.append(resource)
         elif not resource.is_held_as(name):
             new.setdefault(LOOKUPS[resource.type], {})[name] = resource
     # One call finds all names, or each needs its own.
@@ -98,25 +106,27 @@ def _survey_names(situation: Situation) -> _Survey:
         lambda item: _ask_service(situation, item[0], item[1], new[item[0]]), questions
     ):
         survey.existing += existing
-        survey.unknowns += unknowns
-    if is_unreadable:
+        # A service that denies the call for one name denies it for the others.
+        for finding, resources in unknowns.items():
+            survey.unknowns.setdefault(finding, []).extend(resources)
+    if unreadable:
         text = "names that exist could not be checked: what the stack holds is not known"
-        survey.unknowns.append(Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources"))
+        finding = Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources")
+        survey.unknowns[finding] = unreadable
     survey.asked_names = sum(map(len, new.values()))
-    # A service that denies the call for one name denies it for the others.
-    survey.unknowns = list(dict.fromkeys(survey.unknowns))
     return survey
 
 
 def _ask_service(
     situation: Situation, lookup: Lookup, names: list[str], resources: dict[str, DeclaredResource]
-) -> tuple[list[tuple[DeclaredResource, str]], list[Finding]]:
+) -> tuple[list[tuple[DeclaredResource, str]], dict[Finding, list[DeclaredResource]]]:
+    """Return the resources whose names exist, with the names, and what could not be checked."""
     try:
         existing = lookup.find(situation, names)
     except AWS_ERRORS as error:
         topic = f"whether names of {resources[names[0]].type} exist"
-        return [], [unknown_finding(SUBJECT, topic, lookup.action, error)]
-    return [(resources[name], name) for name in sorted(existing)], []
+        return [], {unknown_finding(SUBJECT, topic, lookup.action, error): [resources[name] for name in names]}
+    return [(resources[name], name) for name in sorted(existing)], {}
 
 
 def _existing_name_finding(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:
