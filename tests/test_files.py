@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from scripts.common.errors import UserError
-from scripts.common.files import PRIVATE, parse_json, write_file
+from scripts.common.files import PRIVATE, is_file, is_missing, parse_json, write_file
+from scripts.deployer import saved_plan, validate
+from scripts.deployer.freshness import check_fresh_once
 from tests.emitted import ROOT
 
 
@@ -116,3 +118,34 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 def test_json_that_is_nested_too_deeply_is_no_crash() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_json("[" * 100_000)
+
+
+# No root is denied anything, but each user a name that is too long; before Python 3.14 both raise in pathlib.
+UNREACHABLE = Path("x" * 300, "file")
+
+
+def test_a_path_that_this_user_may_not_look_up_is_no_file_and_not_missing(tmp_path: Path) -> None:
+    assert (is_file(UNREACHABLE), is_missing(UNREACHABLE)) == (False, False)
+    assert (is_file(tmp_path), is_missing(tmp_path)) == (False, False)
+    (file := tmp_path / "file").touch()
+    assert (is_file(file), is_missing(file)) == (True, False)
+    for absent in (tmp_path / "absent", file / "below"):
+        assert (is_file(absent), is_missing(absent)) == (False, True)
+
+
+def test_a_plan_in_a_folder_of_another_user_is_not_read() -> None:
+    assert not saved_plan.holds_change_set(UNREACHABLE, "deploy-1")
+    saved_plan.delete_plan_of(UNREACHABLE, ["deploy-1"])
+
+
+def test_markers_in_a_folder_of_another_user_are_those_of_no_earlier_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[object] = []
+    monkeypatch.setattr(validate, "check_fresh", checks.append)
+    monkeypatch.setattr(validate, "lint_templates", lambda paths: checks.append(paths) or [])
+    monkeypatch.setattr(validate, "LINTED", UNREACHABLE)
+    for _ in range(2):
+        check_fresh_once(tmp_path, tmp_path, UNREACHABLE)
+        validate.check_lint(tmp_path)
+    assert len(checks) == 4

@@ -15,6 +15,26 @@ PRIVATE = 0o600
 PUBLIC = 0o644
 
 
+def is_file(path: Path) -> bool:
+    """Whether the path is a file that this user may look up.
+
+    ``Path.is_file`` raises ``PermissionError`` for one in a folder that may not be searched, before Python 3.14.
+    https://docs.python.org/3/library/pathlib.html#pathlib.Path.is_file
+    """
+    return os.path.isfile(path)
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing is there. False if this user may not look it up: reading it then says why."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def check_writable(path: Path) -> None:
     """Raise ``UserError`` unless ``path`` is, or can become, a regular file: never a device, a pipe or a folder."""
     try:

@@ -86,7 +86,7 @@ def deploy(session: Session) -> Deployed:
     commands = list_commands(options.stack_name, options.environment)
     for repetition in range(_MOST_REPETITIONS):
         try:
-            deployed = _deploy_once(session)
+            deployed = _deploy_once(session, digest)
             if repetition and not deployed.changed and requests.has_executed:
                 message = f"no changes any more; {requests.describe_changes()}"
                 return replace(deployed, changed=True, message=message)
@@ -96,13 +96,13 @@ def deploy(session: Session) -> Deployed:
             if not options.wait:
                 break
             session.report.announce_step("Planning again:", describe_obstacle(error))
-            check_same_sources(options.templates, digest)
     raise Overtaken(
         f"{overtaken}; plan again: {commands['deploy']}, or {commands['wait']}, which waits and plans again"
     )
 
 
-def _deploy_once(session: Session) -> Deployed:
+def _deploy_once(session: Session, digest: str) -> Deployed:
+    """Raises ``UserError`` if what ``digest`` is that of was edited before it was packaged."""
     options, target, report = session.options, session.target, session.report
     preflight = Preflight(options, target, report)
     artifacts = bootstrap(session, preflight)
@@ -110,6 +110,8 @@ def _deploy_once(session: Session) -> Deployed:
         return Deployed({}, changed=True)
     destination = target.destination(artifacts.stack.outputs["BucketName"], options.environment)
     packaged = package_templates(options.templates / "parent.yaml", destination, target.runtime)
+    # A first deployment has asked about the artifacts stack, and deployed it, since the comparison.
+    check_same_sources(options.templates, digest)
     stack = _prepare_stack(session, preflight)
     is_same, before = _compare_deployed(session, stack, packaged)
     stays = is_same and not options.revert_drift

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.common.errors import UserError
+from scripts.common.files import is_file
 from scripts.common.paths import ROOT
+from scripts.common.requests import NOTHING
 
 COMPARED = ROOT / ".local" / "fresh"
 # What the templates are generated from: the code of the functions and of their layer is named in them by its digest.
@@ -19,12 +21,13 @@ _LOCK = "locks/deploy.txt"
 def check_fresh_once(templates: Path, root: Path = ROOT, compared: Path = COMPARED) -> str:
     """Raise ``UserError`` for a template that differs from what ``stacks/`` generates, as ``validate.check_fresh``.
 
-    Templates and sources that were compared before are not compared again. Returns their digest. To be called once, at
-    the beginning: later, the modules of ``stacks/`` are those of before an edit.
+    Templates and sources that were compared before are not compared again. Returns their digest, which is for
+    ``check_same_sources``. To be called once, at the beginning: later, the modules of ``stacks/`` are those of before
+    an edit.
     """
     digest = _digest_sources(templates, root)
     marker = compared / digest
-    if marker.exists():
+    if is_file(marker):
         return digest
     from .validate import check_fresh
 
@@ -39,9 +42,15 @@ def check_fresh_once(templates: Path, root: Path = ROOT, compared: Path = COMPAR
 
 
 def check_same_sources(templates: Path, digest: str, root: Path = ROOT) -> None:
-    """Raise ``UserError`` if the templates, or what they are generated from, were edited since they were compared."""
+    """Raise ``UserError`` if the templates, or what they are generated from, were edited since they were compared.
+
+    To be called once they are packaged. Code that was edited between the two is not that of its version: its digest
+    is in the template, so a later deployment of the same code would publish the same version again, which is refused.
+    """
     if _digest_sources(templates, root) != digest:
-        raise UserError(f"{templates}, or what it is generated from, was edited since this command began; run it again")
+        raise UserError(
+            f"{templates}, or what it is generated from, was edited since this command began; {NOTHING}; run it again"
+        )
 
 
 def _digest_sources(templates: Path, root: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scripts.common import templates
 from scripts.common.errors import UserError
+from scripts.common.files import is_missing
 from scripts.common.packaging import Destination
 from scripts.common.paths import ROOT
 from scripts.common.target import pseudo_parameters
@@ -31,7 +32,7 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
     if revision:
         compared = _compare_with_revision(options, revision)
         source = f"revision {revision}"
-    elif options.record is None or not options.record.exists():
+    elif options.record is None or is_missing(options.record):
         compared = _compare_with_nothing(options)
         source = ""
         notices.append(

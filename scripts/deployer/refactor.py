@@ -21,7 +21,7 @@ from scripts.common.waiting import poll_with_backoff
 from . import statuses
 from .deployment_options import ARTIFACTS_STACK
 from .execute import record_deployment
-from .freshness import check_fresh_once
+from .freshness import check_fresh_once, check_same_sources
 from .moved_templates import move_resources
 from .package import Package, package_templates
 from .plan.moves import Move, find_replacing_properties, split_path
@@ -53,7 +53,7 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     Raises ``UserError`` for a move that cannot be made, and ``Aborted`` if the moves are not confirmed.
     """
     options, report, cloudformation = session.options, session.report, session.cloudformation
-    check_fresh_once(options.templates)
+    digest = check_fresh_once(options.templates)
     stack = describe_environment(cloudformation, options.environment)
     check_owned(stack, adopting_command=suggest_command("deploy", options.environment, "--adopt"))
     check_ready(stack, options.environment)
@@ -62,6 +62,7 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     bucket = describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"]
     destination = session.target.destination(bucket, options.environment)
     packaged = package_templates(options.templates / "parent.yaml", destination, session.target.runtime)
+    check_same_sources(options.templates, digest)
     before = read_snapshot(cloudformation, stack)
     new = (parse_package(packaged), options.parameters)
     check_not_lost(before.tree, new[0], options.environment)

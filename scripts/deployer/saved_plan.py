@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.common.errors import UserError
 from scripts.common.evaluate import SECRET
-from scripts.common.files import check_writable
+from scripts.common.files import check_writable, is_file
 from scripts.common.suggestion import suggest_command
 
 from .json_files import check_texts, read_document, write_document
@@ -119,7 +119,7 @@ def check_destination(path: Path) -> None:
 
 def holds_change_set(path: Path, name: str) -> bool:
     """Whether ``path`` is a saved plan with a change set of this name."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     try:
         return any(f"/{name}/" in planned.change_set_id for planned in load_plan(path).stacks)
@@ -152,7 +152,7 @@ def delete_plan_file(path: Path) -> None:
 def delete_plan_of(path: Path, change_set_ids: Collection[str]) -> None:
     """Delete the file if it is a saved plan with one of these change sets."""
     with suppress(UserError):
-        if path.is_file() and any(planned.change_set_id in change_set_ids for planned in load_plan(path).stacks):
+        if is_file(path) and any(planned.change_set_id in change_set_ids for planned in load_plan(path).stacks):
             delete_plan_file(path)
 
 

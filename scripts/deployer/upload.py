@@ -9,14 +9,17 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import S3Client
 from scripts.common.errors import UserError
+from scripts.common.requests import NO_STACK
 from scripts.common.suggestion import complete_aws_commands
 from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
+from stacks.compute.layers import RequirementError, digest_requirements
 
 from .layer import build_layer
 from .package import Package
@@ -59,13 +62,28 @@ def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool
                 return False
         raise UserError(
             f"s3://{bucket}/{key} could not be uploaded, because other uploads of it conflict with this one for "
-            f"{LONGEST_CONFLICT_SECONDS} seconds; no stack was changed; deploy again"
+            f"{LONGEST_CONFLICT_SECONDS} seconds; {NO_STACK}; deploy again"
         )
 
     contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, content) for key, content in package.files.items()}
     if layers:
-        contents |= {key: partial(build_layer, requirements) for key, requirements in package.layers.items()}
+        contents |= {
+            key: partial(_build_packaged_layer, package, key, requirements)
+            for key, requirements in package.layers.items()
+        }
     return sum(map_in_threads(upload_file, contents, contents.values()))
+
+
+def _build_packaged_layer(package: Package, key: str, requirements: Path) -> bytes:
+    """Raises ``UserError`` unless the layer is the one that the key names: it could never be replaced."""
+    content = build_layer(requirements)
+    try:
+        is_edited = package.destination.digest_key(digest_requirements(requirements), ".zip") != key
+    except RequirementError:
+        is_edited = True
+    if is_edited:
+        raise UserError(f"{requirements}: was edited since it was packaged; {NO_STACK}; deploy again")
+    return content
 
 
 def upload_missing(package: Package, s3: S3Client, account: str, *, layers: bool = False) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.common.errors import UserError
+from scripts.common.files import is_file
 from scripts.common.paths import ROOT
 from stacks.compute.layers import RequirementError
 from stacks.settings import SettingsError
@@ -74,7 +75,7 @@ def check_lint(templates: Path) -> list[str]:
     """
     paths = sorted(templates.glob("*.yaml"))
     marker = LINTED / _lint_digest(paths)
-    if marker.exists():
+    if is_file(marker):
         return []
     findings = lint_templates(paths)
     dated = [finding for finding in findings if _DATED_RULE.search(finding)]

@@ -73,6 +73,9 @@ def test_an_offline_plan_refuses_an_invalid_deployment_record(command: Command, 
     (tmp_path / "deployed").mkdir()
     (tmp_path / "deployed" / "dev.json").write_text('{"version": 1}')
     assert "not a valid deployment record; delete it" in command("dev", "--plan", "--offline").stderr
+    # Not that nothing was deployed: whether there is a record cannot be looked up.
+    unreachable = command("dev", "--plan", "--offline", DEPLOYED_FOLDER=str(tmp_path / ("x" * 300)), code=1)
+    assert re.search(r"^deploy: \S+dev\.json: cannot be read.*--against REVISION", unreachable.stderr)
 
 
 def test_sources_that_are_edited_while_they_are_compared_are_compared_again(
@@ -91,7 +94,7 @@ def test_sources_that_are_edited_while_they_are_compared_are_compared_again(
     digests = [check_fresh_once(templates, root, compared) for _ in range(4)]
     assert len(checks) == 3  # the last comparison was of what was there before and after it
     assert digests[2] == digests[3] != digests[0]
-    with pytest.raises(UserError, match="was edited since this command began; run it again"):
+    with pytest.raises(UserError, match="was edited since this command began; nothing was changed; run it again"):
         check_same_sources(templates, digests[0], root)
     check_same_sources(templates, digests[3], root)
 
