@@ -23,6 +23,7 @@ from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import confirm_plans
 from .execution_options import check_continuation, check_options, describe_execution
+from .live_functions import CHANGED_CODE
 from .plan.model import Plan
 from .planning import compare_trees
 from .report.reporter import show_plans
@@ -319,6 +320,12 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
     ways = replace(options, express=proposal.is_express, keep_failed=proposal.keeps_failed and not stack.keeps_failed)
     check_options(ways)
     check_continuation(ways, stack)
+    # A deployment without the setting looks at no alias, and would publish that code.
+    if not options.rollout.code_only and any(remark.startswith(CHANGED_CODE) for remark in planned.remarks):
+        raise UserError(
+            "it takes back what deploy.sh code-only has changed, and the settings have code_only = false since; set it "
+            "to true, deploy, and then set it to false"
+        )
     artifacts = describe_stack(cloudformation, ARTIFACTS_STACK)
     if artifacts.state != saved_plan.artifacts_state:
         raise UserError(f"{ARTIFACTS_STACK} has changed since the plan was made; create a new plan")

@@ -70,8 +70,8 @@ def update_code(session: Session) -> Deployed:
         updated = _update_functions(session, deployed, updates)
     except Overtaken as error:
         _check_undisturbed(session, stack)
-        command = suggest_command("deploy", options.environment)
-        raise UserError(f"{describe_obstacle(error)}; deploy again: {command}") from error
+        command = suggest_command("deploy", "code-only", options.environment)
+        raise UserError(f"{describe_obstacle(error)}; put the code again: {command}") from error
     _check_undisturbed(session, stack)
     return updated
 
@@ -195,5 +195,6 @@ def _check_undisturbed(session: Session, before: Stack) -> None:
     if (stack.status, stack.changed_at) != (before.status, before.changed_at):
         raise UserError(
             f"{stack.name} was deployed at the same time (it is {stack.status}), so its functions may have either "
-            f"code; deploy again afterwards: {suggest_command('deploy', session.options.environment)}"
+            "code; put it again afterwards, so that the next deployment takes it back: "
+            f"{suggest_command('deploy', 'code-only', session.options.environment)}"
         )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scripts.common import templates
-from scripts.common.errors import AWS_ERRORS, UserError, describe_error
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
@@ -103,8 +103,9 @@ def find_late_protection(
 
 
 def switch_on_protection(session: Session, late: LateProtection) -> str:
-    """Execute the second change set, without rollback triggers. Raises ``NotProtected`` if it fails.
+    """Execute the second change set, without rollback triggers.
 
+    Raises ``NotProtected`` if it fails, and ``StillRunning`` if it is executed, and cannot be followed to its end.
     Returns the id of the last event of the stack, or an empty text if there is nothing to execute.
     """
     if not late.purpose:
@@ -113,6 +114,10 @@ def switch_on_protection(session: Session, late: LateProtection) -> str:
     session.report.announce_step("Completing", f"with a second change set, which {late.purpose}")
     try:
         return _execute_second_change_set(session, late)
+    except StillRunning as error:
+        raise StillRunning(
+            f"{stack_name} is deployed, and its second change set, which {late.purpose}, is being executed: {error}"
+        ) from error
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
             session.report.show_failure(error.failure)

@@ -32,6 +32,8 @@ from .stack import RELEASED, Snapshot, StackTree
 UNPUBLISHED = "$LATEST"
 FUNCTION, VERSION, ALIAS = "AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"
 LONGEST_UPDATE_SECONDS = 120
+# The beginning of the notice that code will be taken back.
+CHANGED_CODE = "deploy.sh code-only has changed"
 _MOST_NAMES = 5
 _OTHER_REVISION = "PreconditionFailedException"
 
@@ -139,9 +141,7 @@ def look_for_changed_code(session: Session, tree: StackTree) -> tuple[list[Alias
         return [], ""
     names = join_names([alias.function for alias in aliases], _MOST_NAMES)
     return aliases, (
-        f"deploy.sh code-only has changed {names} (the alias {aliases[0].name} is at {UNPUBLISHED}); a deployment "
-        "first takes "
-        "that back"
+        f"{CHANGED_CODE} {names} (the alias {aliases[0].name} is at {UNPUBLISHED}); a deployment first takes that back"
     )
 
 

@@ -309,7 +309,9 @@ def test_code_that_is_taken_back_while_it_is_put_is_not_left_without_its_mark(co
 
     aws.before["lambda:UpdateFunctionCode"] = take_back
     result = command("dev", "--code-only")
-    assert result.stderr.startswith(f"deploy: the code of {PROCESSING} was changed after it was read; deploy again: ")
+    assert result.stderr.startswith(
+        f"deploy: the code of {PROCESSING} was changed after it was read; put the code again: "
+    )
     unmarked = {function.code for function in list_functions(aws) if function.aliases["live"] != LATEST}
     assert unmarked <= deployed
 
@@ -544,8 +546,46 @@ def test_a_deployment_at_the_same_time_is_reported(command: Command, aws: Servic
     refused = command("dev", "--code-only", code=1)
     assert refused.stderr == (
         f"deploy: {NAME} was deployed at the same time (it is UPDATE_IN_PROGRESS), so its functions may have either "
-        "code; deploy again afterwards: scripts/deploy.sh dev\n"
+        "code; put it again afterwards, so that the next deployment takes it back: scripts/deploy.sh code-only dev\n"
     )
+
+
+def test_code_that_arrives_after_another_deployment_is_taken_back_after_the_advised_command(
+    command: Command, aws: Service
+) -> None:
+    """That deployment has taken the marks back, and Lambda does not refuse the code, because it was not put anew."""
+    stack = add_platform(aws, code=EARLIER)
+
+    def deploy_meanwhile() -> None:
+        del aws.before["lambda:UpdateFunctionCode"]
+        for function in list_functions(aws):
+            function.aliases["live"] = "1"
+        stack.updated += timedelta(minutes=1)
+
+    aws.before["lambda:UpdateFunctionCode"] = deploy_meanwhile
+    refused = command("dev", "--code-only", code=1)
+    advised = refused.stderr.strip().rpartition("scripts/deploy.sh ")[2]
+    assert advised == "code-only dev"
+    command(*advised.split(), code=0)
+    assert list_aliases(aws) == [LATEST] * len(FUNCTIONS)
+
+
+def test_a_plan_that_takes_code_back_is_refused_once_the_settings_do_not_allow_that(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """It would publish, with what else it changes, the code that it promises to take back."""
+    add_platform(aws, change_memory)
+    change_code(aws)
+    text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8")
+    (path := tmp_path / "environments.toml").write_text(text, encoding="utf-8")
+    planned = command("plan", "dev", "--out", "plan.json", "--settings", str(path), code=2)
+    assert CHANGED in planned.stdout
+    path.write_text(text.replace("code_only = true", "code_only = false"), encoding="utf-8")
+    refused = command("apply", "dev", "plan.json", "--yes", "--settings", str(path), code=1)
+    assert "it takes back what deploy.sh code-only has changed, and the settings have code_only = false since" in (
+        refused.stderr
+    )
+    assert aws.find_requests("ExecuteChangeSet") == []
 
 
 @pytest.mark.parametrize("operation", ["ListChangeSets", "lambda:UpdateAlias"])

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
-from tests.deployer.conftest import Command, add_platform
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.disturbed_runs import send_signal
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
 
@@ -95,6 +96,23 @@ def test_a_deployment_of_prod_sets_termination_protection_and_stack_policies(com
     assert "AWS::DynamoDB::Table" in deny["Condition"]["StringEquals"]["ResourceType"]
     (request,) = aws.find_requests("CreateChangeSet")
     assert request["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
+
+
+@pytest.mark.parametrize("kind", ["expired", "throttled"])
+def test_a_second_change_set_that_is_no_longer_watched_continues(command: Command, aws: Service, kind: str) -> None:
+    add_bootstrap_stack(aws)
+    aws.before["ExecuteChangeSet"] = lambda: fail_to_watch_second(aws, kind)
+    unwatched = command("prod", "--yes", code=3)
+    assert unwatched.stderr.startswith(
+        "deploy: payment-platform-prod is deployed, and its second change set, which protects Data/PaymentLedger, "
+        "Data/Transactions from deletion, is being executed: "
+    )
+    assert "the deployment continues; watch it: scripts/deploy.sh follow prod" in unwatched.stderr
+
+
+def fail_to_watch_second(aws: Service, kind: str) -> None:
+    if len(aws.find_requests("ExecuteChangeSet")) == 2:
+        aws.faults["DescribeStackEvents"] = Fault(kind)
 
 
 def test_missing_protection_is_added_even_if_nothing_else_changes(command: Command, aws: Service) -> None:
