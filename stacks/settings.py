@@ -7,6 +7,7 @@ file and CloudFormation accept the same values.
 import difflib
 import json
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -485,6 +486,9 @@ def _read_file(path: Path) -> dict[str, Any]:
 
     shown_path = _relative_path(path)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # A pipe has its text only once, and a command reads it several times.
+            raise SettingsError(f"{shown_path}: not a regular file; name a file on the disk")
         file = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{shown_path}: cannot be read: {error.strerror}") from error

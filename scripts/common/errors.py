@@ -33,6 +33,8 @@ def _list_aws_errors() -> tuple[type[Exception], ...]:
     return (BotoCoreError, ClientError, ResponseParserError)
 
 
+# Of an error that answers a request (requests.py), whether no try of it was carried out.
+REFUSED = "IsRefused"
 _CLOCK_ADVICE = "set the clock of this machine"
 _ADVICE = {
     "NoCredentialsError": "configure them, or name a --profile",
@@ -132,6 +134,11 @@ def is_denied(error: Exception) -> bool:
         return False
     code = str(error.response["Error"].get("Code", ""))
     return "denied" in code.lower() or code in ("403", "AuthorizationError", "UnauthorizedOperation")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether AWS has answered every try of a request, and refused it: it was not carried out."""
+    return _is_client_error(error) and bool(error.response["Error"].get(REFUSED))
 
 
 def concerns_every_request(error: "ClientError") -> bool:

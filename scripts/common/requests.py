@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 
 from typing import Any
 
+from .errors import REFUSED
 from .wording import join_names
 
 # Where the action is not called like the operation, and where its prefix is not the name that requests are signed for.
@@ -37,7 +38,8 @@ _OPERATIONS = {
     "cloudformation:RollbackStack",
 }
 # What puts a release into force, or takes it back.
-_EXECUTIONS = {"cloudformation:ExecuteChangeSet", "lambda:UpdateAlias", "lambda:UpdateFunctionCode"}
+CODE_CHANGES = ("lambda:UpdateAlias", "lambda:UpdateFunctionCode")
+_EXECUTIONS = {"cloudformation:ExecuteChangeSet", *CODE_CHANGES}
 # Sending these again does nothing twice: they set what they name, delete it, or hide messages for a while.
 _REPEATABLE = (
     *("PutObject", "SetStackPolicy", "UpdateTerminationProtection", "DeleteChangeSet", "StartExecution"),
@@ -47,6 +49,8 @@ _REPEATABLE = (
 # The parameters by which a service knows a request that was sent before.
 _TOKENS = {"ClientRequestToken", "ClientToken", "IdempotencyToken"}
 _MOST_NAMES = 3
+# In the context of a request.
+_LOST_ANSWER = "has_lost_answer"
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
 
 
@@ -69,6 +73,7 @@ class RequestLog:
         events = client.meta.events
         events.register("provide-client-params.*.*", _keep_parameters)
         events.register("before-call.*.*", self._note_write)
+        events.register("needs-retry.*.*", _note_lost_answer)
         events.register("after-call.*.*", self._explain_refusal)
         events.register("after-call.cloudformation.CreateChangeSet", self._note_stack)
         events.register("after-call.cloudformation.DescribeChangeSet", self._note_stack)
@@ -136,9 +141,9 @@ class RequestLog:
         if "Error" not in parsed or status < 300:
             return
         action, resource = _name_action(model), context.get("resource", "")
-        parsed["Error"] |= {"Action": action, "Resource": resource}
-        # After an error of the service itself, nobody knows whether it has carried the request out.
-        if status < 500 and (action, resource) in self._writes:
+        is_refused = status < 500 and not context.get(_LOST_ANSWER)
+        parsed["Error"] |= {"Action": action, "Resource": resource, REFUSED: is_refused}
+        if is_refused and (action, resource) in self._writes:
             self._writes.remove((action, resource))
 
 
@@ -168,6 +173,20 @@ def _keep_parameters(params: dict[str, Any], model: Any, context: dict[str, Any]
     names = [name for name in model.input_shape.members if name in params] if model.input_shape else []
     identifiers = [name for name in names if name.lower().endswith(("name", "arn", "id", "url")) and name != "RoleARN"]
     context["resource"] = next((str(params[name]) for name in identifiers if isinstance(params[name], str)), "")
+
+
+def _note_lost_answer(
+    request_dict: dict[str, Any],
+    response: tuple[Any, dict[str, Any]] | None = None,
+    caught_exception: Exception | None = None,
+    **_: Any,
+) -> None:
+    """Note, for the answer to a later try, that nobody knows whether the service has carried out this one.
+
+    Its own errors say no more than a lost answer: a later try that is refused does not mean that nothing was done.
+    """
+    if caught_exception is not None or (response and response[0].status_code >= 500):
+        request_dict["context"][_LOST_ANSWER] = True
 
 
 def _stop_retrying_limit(response: tuple[Any, dict[str, Any]] | None = None, **_: Any) -> None:

@@ -31,7 +31,7 @@ from .saved_plan import (
     PlannedStack,
     SavedPlan,
     check_digest,
-    delete_plan_file,
+    delete_plan_of,
     have_equal_texts,
     list_plan_commands,
     load_plan,
@@ -76,12 +76,12 @@ def apply_plan(session: Session, path: Path) -> Deployed:
                 _delete_unused(session, artifacts)
         else:
             deployed = _deploy_artifacts(session, artifacts)
-    except (UserError, KeyboardInterrupt, OSError, *AWS_ERRORS):
+    except (UserError, KeyboardInterrupt, OSError, *AWS_ERRORS) as error:
         with suppress(OSError):  # nobody may read the output any more
-            _end_failed_plan(session, path, artifacts, platform)
+            _end_failed_plan(session, path, saved_plan, artifacts, platform, error)
         raise
     try:
-        delete_plan_file(path)
+        delete_plan_of(path, saved_plan.change_set_ids)
     except OSError as error:
         report.announce_step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
     return deployed
@@ -101,9 +101,14 @@ def _read_parts(session: Session, saved_plan: SavedPlan) -> tuple[BootstrapPropo
 
 
 def _end_failed_plan(
-    session: Session, path: Path, artifacts: BootstrapProposal | None, platform: PlatformPlan | None
+    session: Session,
+    path: Path,
+    saved_plan: SavedPlan,
+    artifacts: BootstrapProposal | None,
+    platform: PlatformPlan | None,
+    error: BaseException,
 ) -> None:
-    """After a failure, say that the plan can be applied again; or delete what is left of it, if it was begun.
+    """After a failure, say what can be done with the plan; or delete what is left of it, if it was begun.
 
     CloudFormation deletes all change sets of a stack of which it executes one.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
@@ -112,21 +117,29 @@ def _end_failed_plan(
     if artifacts is not None:
         proposals = filter(None, (artifacts.first, artifacts.final))
         change_sets += [(artifacts.change.stack, proposal) for proposal in proposals]
+    apply, discard = list_plan_commands(session.options.environment, path)
+    if any(proposal.is_execution_unknown for _, proposal in change_sets):
+        unknown = "whether a change set of it was executed could not be read, so the file stays"
+        session.report.announce_step("The plan:", f"{unknown}; run {apply}, which refuses it then, or {discard}")
+        return
     if not any(proposal.is_executed for _, proposal in change_sets):
-        apply, discard = list_plan_commands(session.options.environment, path)
-        session.report.announce_step("Not executed:", f"the plan is still saved; run {apply}, or {discard}")
+        if isinstance(error, change_set.Overtaken):
+            again = suggest_command("deploy", "plan", session.options.environment)
+            fate = f"the plan cannot be applied any more; plan again: {again}; later, delete this one: {discard}"
+        else:
+            fate = f"the plan is still saved; run {apply}, or {discard}"
+        session.report.announce_step("Not executed:", fate)
         return
     try:
         for stack, proposal in change_sets:
             if not proposal.is_executed:
                 change_set.delete_change_set(session.cloudformation, stack, proposal.change_set_id)
-        delete_plan_file(path)
-    except (UserError, OSError) as error:
-        if isinstance(error, OSError):
-            leftover = f"{path} cannot be deleted: {error.strerror}"
+        delete_plan_of(path, saved_plan.change_set_ids)
+    except (UserError, OSError) as second:
+        if isinstance(second, OSError):
+            leftover = f"{path} cannot be deleted: {second.strerror}"
         else:
-            _, discard = list_plan_commands(session.options.environment, path)
-            leftover = f"{error}; the file stays; then delete it with {discard}"
+            leftover = f"{second}; the file stays; then delete it with {discard}"
         session.report.announce_step("Used up:", f"the plan in {path}, of which a change set was executed; {leftover}")
     else:
         executed = "of which a change set was executed; the file was deleted"
@@ -157,7 +170,7 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
                 # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
                 name = _read_name(change_set_id)
                 have_existed |= change_set.delete_change_set(session.cloudformation, before, name)
-        delete_plan_file(path)
+        delete_plan_of(path, saved_plan.change_set_ids)
     return [planned.stack_name for planned in saved_plan.stacks], have_existed
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from scripts.common.errors import AWS_ERRORS, UserError, raise_both
+from scripts.common.errors import AWS_ERRORS, UserError, is_aws_error, raise_both
+from scripts.common.requests import CODE_CHANGES
 from scripts.common.suggestion import suggest_command
 
 from .bootstrap_change import KEEPS_RIGHTS, BootstrapProposal
@@ -191,7 +192,7 @@ def _raise_unfinished(
 
     ``restored`` are the functions whose code was taken back before it.
     """
-    options = session.options
+    options, requests = session.options, session.target.requests
     is_widened = artifacts is not None and artifacts.change.steps.before
     is_interrupted = isinstance(error, KeyboardInterrupt)
     notes = []
@@ -205,6 +206,9 @@ def _raise_unfinished(
         notes.append(f"{options.stack_name} was not deployed; continue with {command}")
     if restored and not platform.proposal.is_executed:
         notes.append(f"{count_functions(restored)} the code of the last deployment again")
+    elif is_aws_error(error) and not platform.proposal.is_executed and any(map(requests.has_requested, CODE_CHANGES)):
+        # It ended while code was taken back.
+        notes.append(requests.describe_changes())
     if artifacts is not None and (is_widened or platform.proposal.is_executed):
         notes.append(_describe_rights(artifacts))
     if isinstance(error, Overtaken) and notes:

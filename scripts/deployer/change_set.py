@@ -15,7 +15,15 @@ from scripts.common.clients import (
     DeleteChangeSetInputTypeDef,
     DescribeChangeSetOutputTypeDef,
 )
-from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_denied, raise_both
+from scripts.common.errors import (
+    AWS_ERRORS,
+    StillRunning,
+    UserError,
+    describe_error,
+    is_denied,
+    is_refusal,
+    raise_both,
+)
 from scripts.common.suggestion import complete_aws_commands
 from scripts.common.threads import map_in_threads
 from scripts.common.waiting import poll_with_backoff
@@ -116,6 +124,8 @@ class Proposal:
     # Of the stack after the execution.
     parameters: dict[str, str] = field(default_factory=dict)
     is_executed: bool = False
+    # Whether it may be, and could not be read.
+    is_execution_unknown: bool = False
     # Whether to keep the change set, for a later `apply`.
     is_saved: bool = False
     is_express: bool = False
@@ -157,8 +167,10 @@ class Proposal:
             # A change set that was executed, this one or another, may be deleted; the events name the request.
             return self._has_event() if status in ("", "OBSOLETE") else status.startswith("EXECUTE_")
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
+            if is_refusal(error):
+                return False
             # It may be: the change set must not be deleted.
-            self.is_executed = True
+            self.is_executed = self.is_execution_unknown = True
             command = complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {self.stack_id}")
             unread = f"whether the deployment began could not be read: {describe_error(second)}; see {command}"
             raise StillRunning(f"{describe_error(error)}; {unread}") from error
@@ -180,8 +192,12 @@ class Proposal:
         """Raise ``Overtaken`` if CloudFormation has refused the execution because of another one."""
         if not isinstance(error, ClientError):
             return
-        execution = self._read_execution_status()
-        stack = describe_stack(self.cloudformation, self.stack_id)
+        try:
+            execution = self._read_execution_status()
+            stack = describe_stack(self.cloudformation, self.stack_id)
+        except AWS_ERRORS:
+            # What ends this command, such as expired credentials, is the refusal itself.
+            return
         state = f"its change set is {execution or 'deleted'}, and the stack {stack.status or 'is deleted'}"
         if execution in ("", "OBSOLETE") or stack.is_busy:
             raise Overtaken(f"{stack.name}: another deployment was faster: {state}; {NOT_EXECUTED}") from error

@@ -71,11 +71,10 @@ def execute_plan(
     except DeploymentFailed:
         raise
     except UserError as error:
-        if not late.paths:
+        if not late.purpose:
             raise
         raise type(error)(
-            f"{error}; when it has succeeded, deploy again to switch on the deletion protection of "
-            f"{', '.join(late.paths)}"
+            f"{error}; when it has succeeded, deploy again: a second change set {late.purpose}"
         ) from error
 
 

@@ -77,6 +77,8 @@ def _compute_digest(files: dict[str, Path]) -> str:
         except FileNotFoundError:
             # Deleted since it was listed.
             continue
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read: {error.strerror}") from error
         # The length keeps two files from being taken for others whose names and contents make up the same bytes.
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()

@@ -70,6 +70,10 @@ class SavedPlan:
         """The stacks that change, in the order of their plans."""
         return [planned for planned in (self.artifacts, self.platform) if planned is not None]
 
+    @property
+    def change_set_ids(self) -> set[str]:
+        return {planned.change_set_id for planned in self.stacks}
+
 
 def have_equal_texts(plan: Plan, second_plan: Plan) -> bool:
     """Whether two plans, perhaps of two processes, say the same; secret values, which no plan shows, aside."""
@@ -144,16 +148,14 @@ def save_plan(path: Path, saved: SavedPlan) -> None:
         ) from error
 
 
-def delete_plan_file(path: Path) -> None:
-    """Delete the file of a saved plan: of a link, the file that it leads to, which is where ``save_plan`` writes."""
-    path.resolve().unlink(missing_ok=True)
-
-
 def delete_plan_of(path: Path, change_set_ids: Collection[str]) -> None:
-    """Delete the file if it is a saved plan with one of these change sets."""
+    """Delete the file if it is a saved plan with one of these change sets: another may have taken its place.
+
+    Of a link, that is the file that it leads to, which is where ``save_plan`` writes. Raises ``OSError``.
+    """
     with suppress(UserError):
-        if is_file(path) and any(planned.change_set_id in change_set_ids for planned in load_plan(path).stacks):
-            delete_plan_file(path)
+        if is_file(path) and load_plan(path).change_set_ids & {*change_set_ids}:
+            path.resolve().unlink(missing_ok=True)
 
 
 def load_plan(path: Path) -> SavedPlan:

@@ -239,3 +239,15 @@ def send_signal(number: signal.Signals) -> None:
     """Interrupt the command that waits for the answer to a call; the answer waits until the signal has arrived."""
     os.kill(os.getpid(), number)
     time.sleep(0.05)
+
+
+def strike_from(aws: Service, operation: str, *kinds: str) -> None:
+    """Let each call fail from the first one of the operation on: with the kinds in turn, and then with the last one."""
+    struck: list[str] = []
+
+    def strike(name: str) -> None:
+        if struck or name == operation:
+            struck.append(name)
+            Fault(kinds[min(len(struck), len(kinds)) - 1]).strike(name)
+
+    aws.before_call = strike

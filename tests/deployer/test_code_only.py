@@ -16,10 +16,11 @@ from scripts.deployer.abandoned import describe_run
 from scripts.deployer.cli import deploy as cli
 from stacks import names, settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import RESET_AFTER, Fault
+from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, Fault
 from tests.deployer.aws.functions import LATEST, OPERATIONS, Function
 from tests.deployer.aws.settings import START
 from tests.deployer.conftest import Command, CommandResult, add_platform
+from tests.deployer.disturbed_runs import strike_from
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_leftovers import add_change_set
 from tests.stacks.test_deployers import CODE_POLICIES, LOOK_POLICIES, list_actions
@@ -357,6 +358,18 @@ def test_code_is_reported_if_the_answer_to_its_update_was_lost(command: Command,
     aws.before[operation] = lambda: None if len(aws.find_requests(operation)) % 2 else aws.faults.clear()
     updated = command("dev", "--code-only", code=0)
     assert updated.stdout.endswith(f"{NAME}: {UPDATED}\n")
+
+
+def test_a_change_whose_answer_was_lost_is_named_if_its_repetition_is_refused(command: Command, aws: Service) -> None:
+    """A refusal says nothing of an earlier try."""
+    add_platform(aws, edit_harmlessly)
+    change_code(aws)
+    strike_from(aws, "lambda:UpdateFunctionCode", RESET_AFTER, EXPIRED)
+    failed = command("dev", "--yes", code=1)
+    assert re.search(
+        r"; already requested: lambda:UpdateFunctionCode on lambda-payment-\w+-dev; change set ", failed.stderr
+    )
+    assert "no stack was changed" not in failed.stderr
 
 
 def test_a_deployment_that_is_overtaken_later_says_that_it_has_taken_code_back(command: Command, aws: Service) -> None:

@@ -674,8 +674,7 @@ def test_a_plan_that_is_used_up_says_that_its_file_stays_if_a_change_set_does(co
     """As after an outage: the next step deletes both."""
     add_earlier_release(aws)
     command("plan", "dev", "--out", "plan.json", code=2)
-    aws.faults["ExecuteChangeSet"] = Fault("reset after")
-    aws.before["ExecuteChangeSet"] = lambda: aws.faults.update(DescribeChangeSet=Fault("denied"))
+    aws.before["ExecuteChangeSet"] = lambda: aws.faults.update(DescribeStackEvents=Fault("denied"))
     aws.before["DeleteChangeSet"] = lambda: aws.faults.update(DeleteChangeSet=Fault("denied"))
     stdout = command("apply", "dev", "plan.json", "--yes", code=3).stdout
     used_up = "Used up: the plan in plan.json, of which a change set was executed; change set "

@@ -1,5 +1,6 @@
 """The settings file: each mistake has a line with the file, the key and the allowed values."""
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -214,6 +215,14 @@ def test_an_invalid_key_of_a_secret_is_refused(key: str) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(settings.SettingsError, match=r"none\.toml: cannot be read"):
         settings.load("dev", tmp_path / "none.toml")
+
+
+def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """Each reading after the first one would find no environment in it, or wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(settings.SettingsError, match=f"{path.name}: not a regular file; name a file on the disk"):
+            settings.load("dev", path)
 
 
 def test_the_file_accepts_nothing_that_cloudformation_refuses() -> None:
