@@ -49,6 +49,9 @@ _REPEATABLE = (
 # The parameters by which a service knows a request that was sent before.
 _TOKENS = {"ClientRequestToken", "ClientToken", "IdempotencyToken"}
 _MOST_NAMES = 3
+# What the SDK takes for a transient error, whatever the status.
+# https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+_TIMEOUTS = ("RequestTimeout", "RequestTimeoutException")
 # In the context of a request.
 _LOST_ANSWER = "has_lost_answer"
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
@@ -141,7 +144,7 @@ class RequestLog:
         if "Error" not in parsed or status < 300:
             return
         action, resource = _name_action(model), context.get("resource", "")
-        is_refused = status < 500 and not context.get(_LOST_ANSWER)
+        is_refused = not _is_uncertain(status, parsed) and not context.get(_LOST_ANSWER)
         parsed["Error"] |= {"Action": action, "Resource": resource, REFUSED: is_refused}
         if is_refused and (action, resource) in self._writes:
             self._writes.remove((action, resource))
@@ -185,8 +188,12 @@ def _note_lost_answer(
 
     Its own errors say no more than a lost answer: a later try that is refused does not mean that nothing was done.
     """
-    if caught_exception is not None or (response and response[0].status_code >= 500):
+    if caught_exception is not None or (response and _is_uncertain(response[0].status_code, response[1])):
         request_dict["context"][_LOST_ANSWER] = True
+
+
+def _is_uncertain(status: int, parsed: dict[str, Any]) -> bool:
+    return status >= 500 or parsed.get("Error", {}).get("Code") in _TIMEOUTS
 
 
 def _stop_retrying_limit(response: tuple[Any, dict[str, Any]] | None = None, **_: Any) -> None:

@@ -16,6 +16,7 @@ from scripts.common.errors import (
     UserError,
     describe_error,
     is_denied,
+    is_refusal,
     raise_both,
 )
 from scripts.common.evaluate import Evaluated, Resource, evaluate
@@ -308,6 +309,8 @@ def _has_begun(cloudformation: CloudFormationClient, stack: Stack, environment: 
     try:
         return describe_stack(cloudformation, stack.id).status in ("", "DELETE_IN_PROGRESS", "DELETE_COMPLETE")
     except (*AWS_ERRORS, KeyboardInterrupt) as second:
+        if is_refusal(error):
+            return False
         unread = f"whether the deletion began could not be read: {describe_error(second)}"
         see = f"see {suggest_command('status', environment)}"
         if stack.termination_protection:

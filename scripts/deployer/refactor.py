@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
-from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, raise_both
+from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, is_refusal, raise_both
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import Template
@@ -251,6 +251,8 @@ def _start_execution(refactor: _Refactor) -> None:
         try:
             status = refactor.read_description()["ExecutionStatus"]
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
+            if is_refusal(error):
+                raise_both(error, "nothing was moved; try again")
             raise StillRunning(
                 f"{describe_error(error)}; the moves may have begun, which could not be read: "
                 f"{describe_error(second)}; see {refactor.follow_command}"

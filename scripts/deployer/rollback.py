@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
-from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error
+from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, is_refusal
 from scripts.common.suggestion import suggest_command
 
 from . import statuses
@@ -136,10 +136,12 @@ def _request_rollback(session: Session, stack: Stack, send_request: Callable[[],
         try:
             status = describe_stack(session.cloudformation, stack.id).status
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
-            raise StillRunning(
-                f"{reason}; the rollback may have begun, which could not be read: {describe_error(second)}; see "
-                f"{suggest_command('status', environment)}"
-            ) from error
+            if not is_refusal(error):
+                raise StillRunning(
+                    f"{reason}; the rollback may have begun, which could not be read: {describe_error(second)}; see "
+                    f"{suggest_command('status', environment)}"
+                ) from error
+            status = stack.status
         has_begun = status != stack.status and ("ROLLBACK" in status or status.startswith("DELETE"))
         if has_begun and isinstance(error, KeyboardInterrupt):
             raise StillRunning(

@@ -14,12 +14,12 @@ from scripts.deployer.destroy import _begin_deletion
 from scripts.deployer.stack import Stack as DeployedStack
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import Fault
+from tests.deployer.aws.faults import EXPIRED, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.both_stacks import add_earlier_release
 from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform, assert_golden
-from tests.deployer.disturbed_runs import end_operation, send_signal
+from tests.deployer.disturbed_runs import end_operation, send_signal, strike_from
 from tests.deployer.releases import edit_harmlessly, edit_with_loss
 
 NAME = "payment-platform-dev"
@@ -155,6 +155,20 @@ def test_a_deletion_whose_answer_is_lost_is_followed_and_not_protected_again(
     # Repeated requests are known by their token.
     (token,) = {request["ClientRequestToken"] for request in aws.find_requests("DeleteStack")}
     assert token.startswith("delete-")
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_deletion_that_is_refused_has_not_begun_even_if_nothing_can_be_read_afterwards(
+    command: Command, aws: Service, *, protected: bool
+) -> None:
+    add_platform(aws, protected=protected)
+    strike_from(aws, "DeleteStack", EXPIRED)
+    refused = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy", code=1).stderr
+    assert "whether the deletion began" not in refused
+    if protected:
+        assert "update-termination-protection --stack-name payment-platform-dev --enable" in refused
+    else:
+        assert refused.endswith("; sign in again; nothing was changed\n")
 
 
 def test_a_deletion_of_which_nothing_can_be_read_any_more_says_how_to_see_it(command: Command, aws: Service) -> None:

@@ -11,9 +11,11 @@ import pytest
 from stacks import settings
 from tests.deployer.aws.changes import describe_resource
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import EXPIRED
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Changes, Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, interrupt_when
+from tests.deployer.disturbed_runs import strike_from
 from tests.deployer.releases import edit_harmlessly, edit_with_loss
 
 # Each takes several deployments.
@@ -214,6 +216,14 @@ def test_a_rollback_whose_answer_was_lost_is_followed(command: Command, aws: Ser
     assert result.stdout.endswith(f"{NAME}: ended UPDATE_ROLLBACK_COMPLETE\n")
     first, second = aws.find_requests("RollbackStack")
     assert first["ClientRequestToken"] == second["ClientRequestToken"]
+
+
+def test_a_rollback_that_is_refused_has_not_begun_even_if_nothing_can_be_read_afterwards(
+    command: Command, aws: Service
+) -> None:
+    fail_update(command, aws)
+    strike_from(aws, "RollbackStack", EXPIRED)
+    assert command("rollback", "dev", "--yes", code=1).stderr.endswith("; sign in again; nothing was changed\n")
 
 
 def test_a_rollback_that_may_have_begun_is_not_called_unchanged(command: Command, aws: Service) -> None:

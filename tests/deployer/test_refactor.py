@@ -9,9 +9,11 @@ from scripts.deployer import refactor
 from tests.deployer import conftest
 from tests.deployer.aws import cloudformation
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import EXPIRED
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, Edit, add_platform, assert_golden, interrupt_when, package_release
+from tests.deployer.disturbed_runs import strike_from
 from tests.emitted import ROOT
 
 # Each takes several deployments.
@@ -383,6 +385,15 @@ def test_an_interrupt_after_the_moves_says_that_they_are_made(command: Command, 
     interrupted = interrupt_when(process, lambda: bool(aws.settling) and aws.calls[-1][0] == "DescribeStacks")
     message = "deploy: interrupted; the resources have moved; see scripts/status.sh dev\n"
     assert (interrupted.stderr, interrupted.code) == (message, 3)
+
+
+def test_moves_that_are_refused_have_not_begun_even_if_nothing_can_be_read_afterwards(
+    command: Command, aws: Service
+) -> None:
+    add_old_release(aws)
+    strike_from(aws, "ExecuteStackRefactor", EXPIRED)
+    failed = command("dev", "--refactor", "--yes", code=1)
+    assert "; sign in again; nothing was moved; try again" in failed.stderr
 
 
 def test_moves_that_may_have_begun_are_not_called_unmoved(command: Command, aws: Service) -> None:
