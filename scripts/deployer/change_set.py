@@ -264,7 +264,7 @@ def _await_proposal(
         if options.revert_drift and not is_drift_aware(change_set):
             raise UserError(
                 "--revert-drift: this CloudFormation does not compare with actual resources (its change set has no "
-                "DeploymentMode REVERT_DRIFT); nothing was deployed; deploy without --revert-drift"
+                "DeploymentMode REVERT_DRIFT); nothing was changed; deploy without --revert-drift"
             )
         if change_set["Status"] == "FAILED":
             return None
@@ -379,13 +379,13 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
         if status is not None:
             raise UserError(f"change set {name} of {before.name} could not be deleted; it is {status}; {rest}")
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        reason = describe_error(error) if isinstance(error, Exception) else "another interrupt"
+        reason = describe_error(error)
         raise UserError(f"change set {name} of {before.name} could not be deleted: {reason}; {rest}") from error
     try:
         if not before.exists and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        reason = describe_error(error) if isinstance(error, Exception) else "another interrupt"
+        reason = describe_error(error)
         raise UserError(
             f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {review}"
         ) from error

@@ -1,6 +1,8 @@
 """The command scripts/simulate.sh."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,8 @@ def main(
         else:
             from .report import format_results
 
-            echo(format_results(results))
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            echo(format_results(results, width))
 
 
 def parse_assumptions(changes: tuple[str, ...]) -> Assumptions:

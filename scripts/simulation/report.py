@@ -1,6 +1,6 @@
 """Prints results as two tables: how the payments ended, and what they pressed against."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from .figures import End, Result
 from .scenario import TIMEOUT
@@ -15,6 +15,8 @@ _ENDS = {
     "not started": (End.NOT_STARTED,),
 }
 _WORDS = ("gateway", "quotas")
+# How many columns ``_describe_scenario`` has.
+_SCENARIO_COLUMNS = 3
 _LIMITS = {
     "starts": "StartExecution",
     "transitions": "StateTransition",
@@ -24,9 +26,13 @@ _LIMITS = {
 }
 
 
-def format_results(results: Sequence[Result]) -> str:
-    """Return both tables, and a line for each scenario that was simulated in cohorts."""
-    lines = [*_format_table(map(_describe_ends, results)), "", *_format_table(map(_describe_limits, results))]
+def format_results(results: Sequence[Result], width: int | None = None) -> str:
+    """Return both tables, and a line for each scenario that was simulated in cohorts.
+
+    A table that is wider than ``width`` columns goes on below itself, with the scenarios repeated.
+    """
+    ends, limits = ([*map(describe, results)] for describe in (_describe_ends, _describe_limits))
+    lines = [*_format_table(ends, width), "", *_format_table(limits, width)]
     cohorts = {result.per_second: result.cohort for result in results if result.cohort > 1}
     if cohorts:
         lines.append("")
@@ -71,15 +77,30 @@ def describe_seconds(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _format_table(rows: Iterable[dict[str, str]]) -> list[str]:
-    cells = [*rows]
-    lines = [[*cells[0]], *([*row.values()] for row in cells)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
+def _format_table(rows: Sequence[dict[str, str]], width: int | None) -> list[str]:
+    widths = {heading: max(len(heading), *(len(row[heading]) for row in rows)) for heading in rows[0]}
+    lines: list[str] = []
+    for headings in _group_headings(widths, width):
+        lines += [""] * bool(lines)
+        for line in (dict(zip(headings, headings, strict=True)), *rows):
             # Words begin, and figures end, below each other.
-            cell.ljust(width) if heading in _WORDS else cell.rjust(width)
-            for heading, cell, width in zip(cells[0], line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
+            cells = (
+                line[heading].ljust(widths[heading]) if heading in _WORDS else line[heading].rjust(widths[heading])
+                for heading in headings
+            )
+            lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _group_headings(widths: dict[str, int], width: int | None) -> list[list[str]]:
+    """Return the headings of each part of a table: all in one if it is no wider than ``width``, or may be so."""
+    scenario, figures = [*widths][:_SCENARIO_COLUMNS], [*widths][_SCENARIO_COLUMNS:]
+    groups = [[*scenario]]
+    for heading in figures:
+        wider = [*groups[-1], heading]
+        is_too_wide = width is not None and sum(widths[name] + 2 for name in wider) - 2 > width
+        if is_too_wide and len(groups[-1]) > _SCENARIO_COLUMNS:
+            groups.append([*scenario, heading])
+        else:
+            groups[-1].append(heading)
+    return groups

@@ -234,7 +234,7 @@ def test_a_second_interrupt_names_all_that_is_left(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserError) as stopped:
         delete_change_set(make_client(aws), Stack(NAME), "deploy-1")
     assert str(stopped.value) == (
-        f"change set deploy-1 of {NAME} could not be deleted: another interrupt; delete it with: aws cloudformation "
+        f"change set deploy-1 of {NAME} could not be deleted: interrupted; delete it with: aws cloudformation "
         f"delete-change-set --stack-name {NAME} --change-set-name deploy-1; then the stack, if it is empty and still "
         f"in REVIEW_IN_PROGRESS: aws cloudformation delete-stack --stack-name {NAME}"
     )

@@ -142,7 +142,7 @@ def test_a_service_that_does_not_know_the_mode_is_refused(command: Command, aws:
     refused = command("dev", "--revert-drift", "--yes", code=1)
     assert refused.stderr == (
         "deploy: --revert-drift: this CloudFormation does not compare with actual resources (its change set has no "
-        "DeploymentMode REVERT_DRIFT); nothing was deployed; deploy without --revert-drift\n"
+        "DeploymentMode REVERT_DRIFT); nothing was changed; deploy without --revert-drift\n"
     )
     assert (aws.find_requests("ExecuteChangeSet"), aws.remaining_names) == ([], [])
 

@@ -83,6 +83,22 @@ def test_the_tables_have_the_figures_of_a_result() -> None:
     )
 
 
+def test_a_table_goes_on_below_itself_on_a_narrow_terminal() -> None:
+    results = [RESULT, replace(RESULT, per_second=1000, quotas="raised")]
+    wide, narrow = (format_results(results, width) for width in (None, 80))
+    lines = narrow.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.startswith("per s")] == [
+        "per s  gateway    quotas   payments  at once  retried  reconciled  not charged",
+        "per s  gateway    quotas   review  not recorded  not started  open for",
+        "per s  gateway    quotas   most open  most running  starts  transitions",
+        "per s  gateway    quotas   concurrency  calls refused  runs  calls  closing for",
+    ]
+    # No figure is lost.
+    assert set(wide.split()) == set(narrow.split())
+    assert format_results(results, 10).count("per s  gateway") == 18
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (120, "2.0 min"), (7199, "120.0 min"), (7200, "2.0 h")]
 )
