@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.common.evaluate import TOKEN, Evaluated, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import TOKEN, Evaluated
 from scripts.common.target import pseudo_parameters
 from scripts.common.templates import Tree, parse_template
 from stacks import settings

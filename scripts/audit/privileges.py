@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.common.evaluate import Evaluated, Resource, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import Evaluated, Resource
 from scripts.common.target import pseudo_parameters
 from scripts.common.templates import Tree
 from scripts.local import server

@@ -17,7 +17,8 @@ clients.py    the types of AWS's clients
 packaging.py  where packaged files go, and what a place adds to the functions
 templates.py  templates and the ones nested in them, parsed
 conditions.py what hangs on a condition whose result no template tells
-evaluate.py   a template with its parameters resolved: resources whose properties are values
+evaluate.py   resolves a template with its parameters
+evaluated.py  the result: resources whose properties are values, and what is not known of them
 loops.py      Fn::ForEach, expanded
 terminal.py   prints texts from elsewhere without letting them control the terminal
 suggestion.py  the commands that messages suggest, quoted, with the options that were given

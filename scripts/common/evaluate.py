@@ -1,11 +1,6 @@
 """Evaluates a template with its parameters: resources whose properties are values.
 
-A value that only the service knows becomes a token:
-
-- ``${Data/Transactions.Arn}`` names a resource by its path in the tree, and perhaps an attribute of it;
-- ``${?SSM parameter /limit}`` says why a value may change although no template does;
-- ``${*ApiKey 5f0c}`` stands for a ``NoEcho`` parameter: equal values have equal tokens, which do not show them;
-  ``${*?ApiKey 5f0c}`` for one whose deployed value nobody can read.
+A value that only the service knows becomes a token (evaluated.py).
 
 A function whose arguments are not known stays a function, with its arguments evaluated as far as they are. What hangs
 on a condition that is not known is kept with both values, as in the module ``conditions``.
@@ -17,28 +12,30 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from .conditions import NO_VALUE, Result, choose, join_all, join_any, list_branches, map_branches, negate, read_choice
 from .errors import UserError
+from .evaluated import (
+    ANY_TOKEN,
+    HIDDEN_SECRET,
+    NOT_KNOWN,
+    SECRET,
+    Evaluated,
+    Resource,
+    Unknown,
+    find_unknowable_reasons,
+    mask_secrets,
+)
 from .loops import LANGUAGE_EXTENSIONS, expand_loops
 from .templates import STACK, Tree
 
 _T = TypeVar("_T")
 _NO_VALUE = object()
 _VARIABLE = re.compile(r"\$\{(!?)([^}]+)\}")
-TOKEN = re.compile(r"\$\{([A-Za-z0-9/]+)((?:\.[A-Za-z0-9.]+)?)\}")
-UNKNOWABLE = re.compile(r"\$\{\?([^}]+)\}")
-# As CloudFormation shows the value of a NoEcho parameter.
-MASK = "****"
-SECRET = re.compile(r"\$\{\*[^}]+\}")
-_HIDDEN_SECRET = re.compile(r"\$\{\*\?(\w+) [^}]*\}")
-# Any token: it stands for a text that is not known here.
-_ANY_TOKEN = re.compile(r"\$\{[A-Za-z0-9/?*][^}]*\}")
-_DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]*)\}\}")
 # Each stack has values of its own for them; the others are those of the account.
 _OF_STACK = ("AWS::StackName", "AWS::StackId", "AWS::NotificationARNs")
 # A function that hangs on more conditions, or has more values by them, cannot be known.
@@ -46,22 +43,8 @@ _MOST_CONDITIONS = 64
 # How many operands a condition function has.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-conditions.html
 _OPERANDS = {"Fn::Equals": (2,), "Fn::Not": (1,), "Fn::And": range(2, 11), "Fn::Or": range(2, 11)}
-# What stands for a part of a text that is not known: a token, a dynamic reference, or a function within a text.
-_NOT_KNOWN = re.compile(rf"{_ANY_TOKEN.pattern}|{_DYNAMIC_REFERENCE.pattern}|\{{\"Fn::.*", re.DOTALL)
 # Tokens of secrets cannot be guessed from a plan, and mean nothing outside of this process.
 _SALT = secrets.token_bytes(16)
-
-
-@dataclass(frozen=True)
-class Resource:
-    type: str
-    properties: dict[str, Any]
-    deletion_policy: str = "Delete"
-    update_replace_policy: str = "Delete"
-    # What else a template says of a resource and CloudFormation compares: Metadata, CreationPolicy and UpdatePolicy.
-    attributes: dict[str, Any] = field(default_factory=dict)
-    # When the resource exists, if no template tells whether its condition is met; empty if it exists in any case.
-    condition: str = ""
 
 
 def _choose_deletion_policy(resource_type: str, properties: Mapping[str, Any]) -> str:
@@ -71,41 +54,6 @@ def _choose_deletion_policy(resource_type: str, properties: Mapping[str, Any]) -
     """
     is_instance = resource_type == "AWS::RDS::DBInstance" and "DBClusterIdentifier" not in properties
     return "Snapshot" if is_instance or resource_type == "AWS::RDS::DBCluster" else "Delete"
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """What templates do not tell, and why. ``path`` leads to it from its stack; empty for the whole of the stack."""
-
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}" if self.path else self.reason
-
-    def prefix_path(self, logical_id: str) -> "Unknown":
-        """Return it as the stack around its stack names it."""
-        return Unknown(f"{logical_id}/{self.path}".rstrip("/"), self.reason)
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A stack as its template describes it, without the resources whose conditions are known to be false."""
-
-    resources: dict[str, Resource] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    nested: dict[str, "Evaluated"] = field(default_factory=dict)
-    # The names of exports by output.
-    exports: dict[str, Any] = field(default_factory=dict)
-    # Why the template cannot be evaluated completely: macros, missing templates, secrets that nobody can read.
-    unknowns: tuple[Unknown, ...] = ()
-
-    def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
-        """Yield each resource of the tree with its path from the root, such as Data/Transactions."""
-        for logical_id, resource in self.resources.items():
-            yield f"{path}{logical_id}", resource
-            if logical_id in self.nested:
-                yield from self.nested[logical_id].walk(f"{path}{logical_id}/")
 
 
 def evaluate(
@@ -122,32 +70,6 @@ def evaluate(
     Raises ``UserError`` for a template that CloudFormation would refuse, and for a loop that cannot be expanded here.
     """
     return _Stack(tree, parameters, pseudo, path, _Tokens(), hidden_parameters).evaluate()
-
-
-def find_unknowable_reasons(value: Any) -> Iterator[str]:
-    """Yield why the value, or a part of it, may change although no template does."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from find_unknowable_reasons(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from find_unknowable_reasons(item)
-    elif isinstance(value, str):
-        yield from (match[1] for match in UNKNOWABLE.finditer(value))
-        for match in _HIDDEN_SECRET.finditer(value):
-            yield f"the NoEcho parameter {match[1]}, whose deployed value nobody can read"
-        for service, reference in _DYNAMIC_REFERENCE.findall(value):
-            if not _has_fixed_version(service, reference):
-                yield f"{{{{resolve:{service}:{reference}}}}}"
-
-
-def _has_fixed_version(service: str, reference: str) -> bool:
-    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html"""
-    if service == "secretsmanager":
-        # secret-id:SecretString:json-key:version-stage:version-id, where the id may be an ARN of seven parts.
-        parts = reference.split(":SecretString", 1)[-1].split(":")
-        return len(parts) > 3 and bool(parts[3])
-    return reference.rpartition(":")[2].isdigit()
 
 
 @dataclass(frozen=True)
@@ -367,7 +289,7 @@ class _Stack:
     def _write_pattern(self, text: str) -> str:
         """Return a regular expression for what the text may be once its tokens are known."""
         pattern, end = "", 0
-        for match in _NOT_KNOWN.finditer(text):
+        for match in NOT_KNOWN.finditer(text):
             pattern += re.escape(text[end : match.start()]) + (".+" if match[0] in self._tokens.names else ".*")
             end = match.end()
         return pattern + re.escape(text[end:])
@@ -482,7 +404,7 @@ class _Stack:
 
     def _name_secret(self, name: str) -> str:
         value = SECRET.sub(self._reveal_secret, str(_to_text(self._settle(self._values[name]))))
-        is_hidden = name in self._hidden_parameters or _HIDDEN_SECRET.search(value)
+        is_hidden = name in self._hidden_parameters or HIDDEN_SECRET.search(value)
         digest = hashlib.blake2b(value.encode(), key=_SALT, digest_size=8).hexdigest()
         token = f"${{*{'?' if is_hidden else ''}{name} {digest}}}"
         # A condition on a value that nobody can read is not known.
@@ -531,7 +453,7 @@ class _Stack:
     def _split_text(self, argument: Any) -> Any:
         separator, text = map(self._resolve_value, argument)
         text = text if isinstance(text, dict | list) else _to_text(text)
-        if not isinstance(text, str) or _ANY_TOKEN.search(text):
+        if not isinstance(text, str) or ANY_TOKEN.search(text):
             return {"Fn::Split": [separator, text]}
         return text.split(separator)
 
@@ -580,7 +502,7 @@ class _Stack:
 
     def _encode_base64(self, argument: Any) -> Any:
         text = self._resolve_value(argument)
-        if not isinstance(text, str) or _ANY_TOKEN.search(text):
+        if not isinstance(text, str) or ANY_TOKEN.search(text):
             return {"Fn::Base64": text}
         return base64.b64encode(text.encode()).decode()
 
@@ -606,11 +528,6 @@ class _Stack:
         "Fn::ToJsonString": _write_json,
         "Fn::Transform": _name_macro,
     }
-
-
-def mask_secrets(text: str) -> str:
-    """Return the text as CloudFormation shows it, with a mask for each value of a NoEcho parameter."""
-    return SECRET.sub(MASK, text)
 
 
 def _describe_value(value: Any) -> str:
@@ -646,7 +563,7 @@ def _to_typed(parameter_type: str, value: Any) -> Any:
     if parameter_type.startswith("AWS::SSM::Parameter::Value<"):
         return f"${{?SSM parameter {value}}}"
     is_list = parameter_type == "CommaDelimitedList" or parameter_type.startswith("List<")
-    if is_list and isinstance(value, str) and not _ANY_TOKEN.fullmatch(value):
+    if is_list and isinstance(value, str) and not ANY_TOKEN.fullmatch(value):
         return [item.strip() for item in value.split(",")]
     return value
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
-from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import Evaluated
 from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
 

@@ -19,7 +19,8 @@ from scripts.common.errors import (
     is_refusal,
     raise_both,
 )
-from scripts.common.evaluate import Evaluated, Resource, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import Evaluated, Resource
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.target import Target
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.common.errors import UserError
-from scripts.common.evaluate import Evaluated
+from scripts.common.evaluated import Evaluated
 from scripts.common.templates import Template, Tree
 
 from .plan.compare import as_text

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from scripts.common import templates
 from scripts.common.errors import UserError
-from scripts.common.evaluate import MASK, SECRET, Evaluated, Resource, Unknown, evaluate, mask_secrets
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import MASK, SECRET, Evaluated, Resource, Unknown, mask_secrets
 from scripts.common.suggestion import suggest_command
 
 from .moved_templates import DeployedTree, move_resources

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.common.errors import UserError
-from scripts.common.evaluate import SECRET
+from scripts.common.evaluated import SECRET
 from scripts.common.files import check_writable, is_file
 from scripts.common.suggestion import suggest_command
 

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any
 
 from scripts.common.errors import UserError
-from scripts.common.evaluate import TOKEN, Evaluated, Resource, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import TOKEN, Evaluated, Resource
 from scripts.common.templates import Template, Tree, to_plain_types
 from stacks import names
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.common.evaluate import TOKEN, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import TOKEN
 from scripts.common.paths import TEMPLATES
 from scripts.common.target import Target
 from scripts.common.templates import STACK, Tree, read_tree_from_folder

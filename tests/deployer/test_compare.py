@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from scripts.common.evaluate import Evaluated, Unknown, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import Evaluated, Unknown
 from scripts.common.templates import STACK, Tree, from_json, parse_template
 from scripts.deployer.failure import Event
 from scripts.deployer.plan.compare import compare_stacks

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scripts.common.evaluate import Unknown
+from scripts.common.evaluated import Unknown
 from scripts.deployer.finding import Finding, Verdict
 from scripts.deployer.plan.model import Change, Plan, PropertyChange, StackChanges, StatementChange
 from scripts.deployer.report.differences import LONGEST_VALUE, split_property

@@ -29,6 +29,7 @@ from ministack.core.iam_evaluator import (
 
 from scripts.audit.deployed import ACCOUNT, BOOTSTRAP, OPTIONAL_PARTS, PSEUDO
 from scripts.common import evaluate as plan
+from scripts.common.evaluated import TOKEN
 from scripts.common.templates import Tree, to_plain_types
 from stacks import settings
 from tests.emitted import TEMPLATES, load_template
@@ -236,7 +237,7 @@ class World:
         if isinstance(value, list):
             return [self._resolve_names(item) for item in value]
         if isinstance(value, str):
-            return plan.TOKEN.sub(lambda match: self._resolve_attribute(match[1], match[2][1:], match[0]), value)
+            return TOKEN.sub(lambda match: self._resolve_attribute(match[1], match[2][1:], match[0]), value)
         return value
 
     def _resolve_attribute(self, path: str, attribute: str, otherwise: str = "") -> str:

@@ -17,7 +17,8 @@ import boto3
 import pytest
 from troposphere import Tags, awslambda
 
-from scripts.common.evaluate import TOKEN, Evaluated, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import TOKEN, Evaluated
 from scripts.common.templates import Tree
 from scripts.deployer.archive import zip_folder
 from stacks import names, settings

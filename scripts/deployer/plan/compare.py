@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scripts.common.conditions import join_literals, list_branches, negate, read_choice
-from scripts.common.evaluate import TOKEN, Evaluated, Resource, Unknown, find_unknowable_reasons, mask_secrets
+from scripts.common.evaluated import TOKEN, Evaluated, Resource, Unknown, find_unknowable_reasons, mask_secrets
 from scripts.common.templates import STACK
 
 from .model import CONDITION, KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.common.conditions import join_any, list_branches, list_choices, negate, read_choice
-from scripts.common.evaluate import Evaluated, Resource
+from scripts.common.evaluated import Evaluated, Resource
 
 from .compare import as_text
 from .model import Change, PropertyChange, StatementChange

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
-from scripts.common.evaluate import Unknown
+from scripts.common.evaluated import Unknown
 from scripts.common.templates import STACK
 
 # The name of the change of a resource's type, which CloudFormation refuses for most types.

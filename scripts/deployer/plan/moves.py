@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.common.evaluate import TOKEN, Evaluated, Resource
+from scripts.common.evaluated import TOKEN, Evaluated, Resource
 from scripts.common.templates import STACK
 
 from .compare import as_text, find_differences

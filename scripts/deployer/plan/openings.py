@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scripts.common.conditions import expand_choices
-from scripts.common.evaluate import Evaluated, Resource, find_unknowable_reasons
+from scripts.common.evaluated import Evaluated, Resource, find_unknowable_reasons
 
 from .compare import as_text
 from .iam import as_list

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
-from scripts.common.evaluate import Resource
+from scripts.common.evaluated import Resource
 
 from .resource_schemas import read_schema
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from scripts.common.evaluate import Unknown
+from scripts.common.evaluated import Unknown
 
 from .model import Change, Count, Plan, PropertyChange, StackChanges, StatementChange
 

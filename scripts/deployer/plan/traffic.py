@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scripts.common.evaluate import TOKEN, Evaluated, Resource
+from scripts.common.evaluated import TOKEN, Evaluated, Resource
 from scripts.common.wording import join_names
 
 from .model import StackChanges

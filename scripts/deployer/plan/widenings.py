@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from scripts.common.evaluate import Evaluated, Resource
+from scripts.common.evaluated import Evaluated, Resource
 from scripts.common.wording import join_names
 
 from .compare import as_text

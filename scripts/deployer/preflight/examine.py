@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from scripts.common import templates
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
-from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import Evaluated
 from scripts.common.packaging import Destination
 from scripts.common.target import Target
 from scripts.common.threads import map_in_threads

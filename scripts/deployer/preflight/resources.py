@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.common.evaluate import Evaluated
+from scripts.common.evaluated import Evaluated
 from scripts.common.templates import STACK
 from scripts.deployer.stack import RELEASED, StackTree
 

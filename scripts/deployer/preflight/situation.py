@@ -6,7 +6,7 @@ from datetime import date
 
 from scripts.common.clients import ClientFactory
 from scripts.common.errors import describe_error, is_denied
-from scripts.common.evaluate import Evaluated
+from scripts.common.evaluated import Evaluated
 from scripts.common.target import Target
 
 from ..finding import Finding, Verdict

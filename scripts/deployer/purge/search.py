@@ -6,7 +6,8 @@ from pathlib import Path
 
 from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, UserError
-from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.evaluate import evaluate
+from scripts.common.evaluated import Evaluated
 from scripts.common.suggestion import suggest_command
 from scripts.common.target import Target
 
