@@ -20,7 +20,7 @@ from .abandoned import KeptPlan, group_plans, list_saved_plans, read_terms
 from .bootstrap_change import BootstrapProposal, Steps, check_kept_rights, check_steps, read_first, read_proposal
 from .both_stacks import PlatformPlan, digest_platform_terms, execute_both, join_plans
 from .deletion_protection import LateProtection, find_late_protection
-from .deployment_options import ARTIFACTS_STACK, Deployed
+from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
 from .execute import confirm_plans
 from .execution_options import check_continuation, check_options, describe_execution
 from .live_functions import CHANGED_CODE
@@ -329,16 +329,7 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
     proposal = change_set.read_change_set(cloudformation, planned.change_set_id)
     _check_stack(planned, stack, [proposal])
     proposal.keeps_failed = saved_plan.keeps_failed
-    # The settings may have changed since the plan was made. Of a stack with failed resources, the flag is implied.
-    ways = replace(options, express=proposal.is_express, keep_failed=proposal.keeps_failed and not stack.keeps_failed)
-    check_options(ways)
-    check_continuation(ways, stack)
-    # A deployment without the setting looks at no alias, and would publish that code.
-    if not options.rollout.code_only and any(remark.startswith(CHANGED_CODE) for remark in planned.remarks):
-        raise UserError(
-            "it takes back what deploy.sh code-only has changed, and the settings have code_only = false since; set it "
-            "to true, deploy, and then set it to false"
-        )
+    _check_settings(options, stack, proposal, planned.remarks)
     artifacts = describe_stack(cloudformation, ARTIFACTS_STACK)
     if artifacts.state != saved_plan.artifacts_state:
         raise UserError(f"{ARTIFACTS_STACK} has changed since the plan was made; create a new plan")
@@ -382,6 +373,22 @@ def _check_terms(stack_name: str, proposals: Iterable[change_set.Proposal], term
         raise UserError(
             f"the change set of {stack_name} was made for another plan than the file has, and nothing was changed; "
             "create a new plan"
+        )
+
+
+def _check_settings(
+    options: DeploymentOptions, stack: Stack, proposal: change_set.Proposal, remarks: Collection[str]
+) -> None:
+    """Raise ``UserError`` if the settings do not allow the plan any more: they may have changed since it was made."""
+    # Of a stack with failed resources, the flag is implied.
+    ways = replace(options, express=proposal.is_express, keep_failed=proposal.keeps_failed and not stack.keeps_failed)
+    check_options(ways)
+    check_continuation(ways, stack)
+    # A deployment without the setting looks at no alias, and would publish that code.
+    if not options.rollout.code_only and any(remark.startswith(CHANGED_CODE) for remark in remarks):
+        raise UserError(
+            "it takes back what deploy.sh code-only has changed, and the settings have code_only = false since; set it "
+            "to true, deploy, and then set it to false"
         )
 
 

@@ -192,7 +192,7 @@ def _raise_unfinished(
 
     ``restored`` are the functions whose code was taken back before it.
     """
-    options, requests = session.options, session.target.requests
+    options = session.options
     is_widened = artifacts is not None and artifacts.change.steps.before
     is_interrupted = isinstance(error, KeyboardInterrupt)
     notes = []
@@ -204,11 +204,8 @@ def _raise_unfinished(
     elif is_widened and not platform.proposal.is_executed:
         command = suggest_command("deploy", options.environment)
         notes.append(f"{options.stack_name} was not deployed; continue with {command}")
-    if restored and not platform.proposal.is_executed:
-        notes.append(f"{count_functions(restored)} the code of the last deployment again")
-    elif is_aws_error(error) and not platform.proposal.is_executed and any(map(requests.has_requested, CODE_CHANGES)):
-        # It ended while code was taken back.
-        notes.append(requests.describe_changes())
+    if not platform.proposal.is_executed:
+        notes += _describe_code(session, error, restored)
     if artifacts is not None and (is_widened or platform.proposal.is_executed):
         notes.append(_describe_rights(artifacts))
     if isinstance(error, Overtaken) and notes:
@@ -216,6 +213,16 @@ def _raise_unfinished(
     if not notes:
         raise error
     raise_both(error, "; ".join(notes))
+
+
+def _describe_code(session: Session, error: BaseException, restored: Sequence[str]) -> Iterator[str]:
+    """Yield what was done to the code of functions before a change set was to be executed."""
+    requests = session.target.requests
+    if restored:
+        yield f"{count_functions(restored)} the code of the last deployment again"
+    elif is_aws_error(error) and any(map(requests.has_requested, CODE_CHANGES)):
+        # It ended while code was taken back.
+        yield requests.describe_changes()
 
 
 def _describe_rights(artifacts: BootstrapProposal) -> str:
