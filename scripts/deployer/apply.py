@@ -23,7 +23,7 @@ from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
 from .execute import confirm_plans
 from .execution_options import check_continuation, check_options, describe_execution
-from .live_functions import CHANGED_CODE
+from .live_functions import CHANGED_CODE, CodeOvertaken
 from .plan.model import Plan
 from .planning import compare_trees
 from .report.reporter import show_plans
@@ -118,12 +118,12 @@ def _end_failed_plan(
         proposals = filter(None, (artifacts.first, artifacts.final))
         change_sets += [(artifacts.change.stack, proposal) for proposal in proposals]
     apply, discard = list_plan_commands(session.options.environment, path)
-    if any(proposal.is_execution_unknown for _, proposal in change_sets):
+    if isinstance(error, change_set.UnknownExecution):
         unknown = "whether a change set of it was executed could not be read, so the file stays"
         session.report.announce_step("The plan:", f"{unknown}; run {apply}, which refuses it then, or {discard}")
         return
     if not any(proposal.is_executed for _, proposal in change_sets):
-        if isinstance(error, change_set.Overtaken):
+        if isinstance(error, change_set.Overtaken) and not isinstance(error, CodeOvertaken):
             again = suggest_command("deploy", "plan", session.options.environment)
             fate = f"the plan cannot be applied any more; plan again: {again}; later, delete this one: {discard}"
         else:
@@ -134,7 +134,7 @@ def _end_failed_plan(
         for stack, proposal in change_sets:
             if not proposal.is_executed:
                 change_set.delete_change_set(session.cloudformation, stack, proposal.change_set_id)
-        delete_plan_of(path, saved_plan.change_set_ids)
+        is_deleted = delete_plan_of(path, saved_plan.change_set_ids)
     except (UserError, OSError) as second:
         if isinstance(second, OSError):
             leftover = f"{path} cannot be deleted: {second.strerror}"
@@ -142,8 +142,10 @@ def _end_failed_plan(
             leftover = f"{second}; the file stays; then delete it with {discard}"
         session.report.announce_step("Used up:", f"the plan in {path}, of which a change set was executed; {leftover}")
     else:
-        executed = "of which a change set was executed; the file was deleted"
-        session.report.announce_step("Used up:", f"the plan in {path}, {executed}")
+        fate = "was deleted" if is_deleted else "is another one by now, and stays"
+        session.report.announce_step(
+            "Used up:", f"the plan in {path}, of which a change set was executed; the file {fate}"
+        )
 
 
 def _delete_unused(session: Session, artifacts: BootstrapProposal) -> None:

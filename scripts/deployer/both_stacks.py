@@ -209,7 +209,7 @@ def _raise_unfinished(
     if artifacts is not None and (is_widened or platform.proposal.is_executed):
         notes.append(_describe_rights(artifacts))
     if isinstance(error, Overtaken) and notes:
-        raise Overtaken("; ".join([describe_obstacle(error), *notes])) from error
+        raise type(error)("; ".join([describe_obstacle(error), *notes])) from error
     if not notes:
         raise error
     raise_both(error, "; ".join(notes))

@@ -61,6 +61,10 @@ def describe_obstacle(error: BaseException) -> str:
     return describe_error(error).replace(f"; {NOT_EXECUTED}", "")
 
 
+class UnknownExecution(StillRunning):
+    """Whether the execution of a change set has begun could not be read."""
+
+
 class RefusedChangeSet(UserError):
     """CloudFormation has found the change set impossible, so that there is nothing to execute."""
 
@@ -124,8 +128,6 @@ class Proposal:
     # Of the stack after the execution.
     parameters: dict[str, str] = field(default_factory=dict)
     is_executed: bool = False
-    # Whether it may be, and could not be read.
-    is_execution_unknown: bool = False
     # Whether to keep the change set, for a later `apply`.
     is_saved: bool = False
     is_express: bool = False
@@ -161,19 +163,20 @@ class Proposal:
                 raise
 
     def _has_begun(self, error: BaseException) -> bool:
-        """Whether the execution has begun in spite of the error. Raises ``StillRunning`` if that cannot be read."""
+        """Whether the execution has begun in spite of the error. Raises ``UnknownExecution`` if that cannot be read."""
+        if is_refusal(error):
+            # Whatever can be read is of another request, as when two apply the same plan.
+            return False
         try:
             status = self._read_execution_status()
             # A change set that was executed, this one or another, may be deleted; the events name the request.
             return self._has_event() if status in ("", "OBSOLETE") else status.startswith("EXECUTE_")
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
-            if is_refusal(error):
-                return False
             # It may be: the change set must not be deleted.
-            self.is_executed = self.is_execution_unknown = True
+            self.is_executed = True
             command = complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {self.stack_id}")
             unread = f"whether the deployment began could not be read: {describe_error(second)}; see {command}"
-            raise StillRunning(f"{describe_error(error)}; {unread}") from error
+            raise UnknownExecution(f"{describe_error(error)}; {unread}") from error
 
     def _read_execution_status(self) -> str:
         """Return the status, or an empty string if the change set does not exist."""
@@ -199,7 +202,7 @@ class Proposal:
             # What ends this command, such as expired credentials, is the refusal itself.
             return
         state = f"its change set is {execution or 'deleted'}, and the stack {stack.status or 'is deleted'}"
-        if execution in ("", "OBSOLETE") or stack.is_busy:
+        if execution in ("", "OBSOLETE") or execution.startswith("EXECUTE_") or stack.is_busy:
             raise Overtaken(f"{stack.name}: another deployment was faster: {state}; {NOT_EXECUTED}") from error
 
 

@@ -18,7 +18,7 @@ from scripts.common.evaluated import Evaluated
 from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
 
-from .change_set import ExecutionOptions, create_change_set
+from .change_set import ExecutionOptions, UnknownExecution, create_change_set
 from .failure import DeploymentFailed
 from .follow import execute_and_follow
 from .plan.compare import as_text, compare_stacks
@@ -115,6 +115,11 @@ def switch_on_protection(session: Session, late: LateProtection) -> str:
     session.report.announce_step("Completing", f"with a second change set, which {late.purpose}")
     try:
         return _execute_second_change_set(session, late)
+    except UnknownExecution as error:
+        raise UnknownExecution(
+            f"{stack_name} is deployed; of its second change set, which {late.purpose}: {error}; if it is not "
+            f"executed, deploy again: {suggest_command('deploy', environment)}"
+        ) from error
     except StillRunning as error:
         raise StillRunning(
             f"{stack_name} is deployed, and its second change set, which {late.purpose}, is being executed: {error}"

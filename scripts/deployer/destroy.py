@@ -290,7 +290,7 @@ def _begin_deletion(cloudformation: CloudFormationClient, stack: Stack, environm
         is_requested = True
         cloudformation.delete_stack(StackName=stack.id, ClientRequestToken=make_token("delete"))
     except BaseException as error:
-        if not _has_begun(cloudformation, stack, environment, error):
+        if not is_requested or not _has_begun(cloudformation, stack, environment, error):
             # CloudFormation refuses a request that arrives after this.
             if stack.termination_protection:
                 _protect_again(cloudformation, stack, error)

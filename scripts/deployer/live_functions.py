@@ -38,6 +38,10 @@ _MOST_NAMES = 5
 _OTHER_REVISION = "PreconditionFailedException"
 
 
+class CodeOvertaken(Overtaken):
+    """Somebody else has changed a function; the stack and its change sets are as they were."""
+
+
 @dataclass(frozen=True)
 class Alias:
     # Of the resource in the tree, such as Compute/ProcessingLive.
@@ -185,7 +189,7 @@ def _point_alias(client: LambdaClient, function: LiveFunction, revision_id: str)
             raise
         # It may be this request that has moved it, and the answer was lost.
         if client.get_alias(FunctionName=name, Name=alias)["FunctionVersion"] != function.version:
-            raise Overtaken(f"the alias {alias} of {name} was moved after it was read; {NOT_EXECUTED}") from error
+            raise CodeOvertaken(f"the alias {alias} of {name} was moved after it was read; {NOT_EXECUTED}") from error
 
 
 def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **code: Any) -> bool:
@@ -207,7 +211,7 @@ def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **cod
         if configuration["CodeSha256"] == sha256 and status == "Successful":
             return is_requested
         if has_other_revision:
-            raise Overtaken(f"the code of {name} was changed after it was read; {NOT_EXECUTED}")
+            raise CodeOvertaken(f"the code of {name} was changed after it was read; {NOT_EXECUTED}")
         if is_requested and status == "Failed":
             reason = join_lines(configuration.get("LastUpdateStatusReason", "Lambda gives no reason"))
             raise UserError(f"{name} cannot run the new code: {reason}; {_advise_next_step(session)}")

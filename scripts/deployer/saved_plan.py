@@ -148,14 +148,17 @@ def save_plan(path: Path, saved: SavedPlan) -> None:
         ) from error
 
 
-def delete_plan_of(path: Path, change_set_ids: Collection[str]) -> None:
+def delete_plan_of(path: Path, change_set_ids: Collection[str]) -> bool:
     """Delete the file if it is a saved plan with one of these change sets: another may have taken its place.
 
-    Of a link, that is the file that it leads to, which is where ``save_plan`` writes. Raises ``OSError``.
+    Of a link, that is the file that it leads to, which is where ``save_plan`` writes. Returns whether the file was
+    deleted. Raises ``OSError``.
     """
     with suppress(UserError):
         if is_file(path) and load_plan(path).change_set_ids & {*change_set_ids}:
             path.resolve().unlink(missing_ok=True)
+            return True
+    return False
 
 
 def load_plan(path: Path) -> SavedPlan:

@@ -14,7 +14,7 @@ from scripts.deployer.destroy import _begin_deletion
 from scripts.deployer.stack import Stack as DeployedStack
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import EXPIRED, Fault
+from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.both_stacks import add_earlier_release
@@ -169,6 +169,16 @@ def test_a_deletion_that_is_refused_has_not_begun_even_if_nothing_can_be_read_af
         assert "update-termination-protection --stack-name payment-platform-dev --enable" in refused
     else:
         assert refused.endswith("; sign in again; nothing was changed\n")
+
+
+@pytest.mark.parametrize("kind", [RESET_BEFORE, RESET_AFTER])
+def test_a_deletion_whose_protection_may_be_off_was_not_requested(command: Command, aws: Service, kind: str) -> None:
+    add_platform(aws, protected=True)
+    strike_from(aws, "UpdateTerminationProtection", kind, EXPIRED)
+    refused = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy", code=1).stderr
+    assert "whether the deletion began" not in refused
+    assert "; termination protection may still be off: " in refused
+    assert aws.find_requests("DeleteStack") == []
 
 
 def test_a_deletion_of_which_nothing_can_be_read_any_more_says_how_to_see_it(command: Command, aws: Service) -> None:

@@ -9,6 +9,7 @@ from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, THROTT
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.disturbed_runs import strike_from
 from tests.deployer.releases import edit_harmlessly
+from tests.deployer.test_code_only import change_code
 
 APPLY, DISCARD = (f"scripts/deploy.sh {verb} dev plan.json" for verb in ("apply", "discard"))
 NAME = "payment-platform-dev"
@@ -79,3 +80,58 @@ def test_a_file_that_has_taken_the_place_of_the_plan_is_not_deleted(command: Com
     aws.before["ExecuteChangeSet"] = replace_file
     command("apply", "dev", "plan.json", "--yes", code=0)
     assert plan.read_text(encoding="utf-8") == "another plan, or anything else"
+
+
+def test_a_replaced_file_is_not_called_deleted(command: Command, aws: Service, plan: Path) -> None:
+    aws.before["ExecuteChangeSet"] = lambda: plan.write_text("another plan, or anything else", encoding="utf-8")
+    aws.fails["Data/DeadLetters"] = "The queue is not valid"
+    failed = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert "of which a change set was executed; the file is another one by now, and stays\n" in failed.stdout
+    assert plan.exists()
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_who_applies_a_plan_that_another_run_is_executing_is_overtaken(
+    command: Command, aws: Service, plan: Path, *, has_ended: bool
+) -> None:
+    """CloudFormation refuses the execution, and may go on describing the change set that the other run executes.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeChangeSet.html (ExecutionStatus)
+    """
+
+    def execute_elsewhere() -> None:
+        del aws.before["ExecuteChangeSet"]
+        change_sets = dict(aws.change_sets)
+        request = aws.find_requests("ExecuteChangeSet")[-1]
+        aws.execute_change_set(**{**request, "ClientRequestToken": "execute-elsewhere"})
+        aws.change_sets.update(change_sets)
+        while has_ended and aws.waiting:
+            aws.waiting.pop(0)()
+        for change_set in change_sets.values():
+            change_set.execution = "EXECUTE_COMPLETE" if has_ended else "EXECUTE_IN_PROGRESS"
+
+    aws.before["ExecuteChangeSet"] = execute_elsewhere
+    overtaken = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert "another deployment was faster: its change set is EXECUTE_" in overtaken.stderr
+    assert "Not executed: the plan cannot be applied any more" in overtaken.stdout
+    assert plan.exists()
+
+
+def test_a_plan_whose_code_somebody_changes_meanwhile_can_be_applied_again(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """Its change set is as it was."""
+    add_platform(aws, edit_harmlessly, code="RELEASE = 1")
+    change_code(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+
+    def put_other_code() -> None:
+        del aws.before["lambda:UpdateFunctionCode"]
+        for function in aws.functions.functions.values():
+            function.code = "RELEASE = 3"
+
+    aws.before["lambda:UpdateFunctionCode"] = put_other_code
+    overtaken = command("apply", "dev", "plan.json", "--yes", code=1)
+    assert overtaken.stdout.endswith(f"Not executed: the plan is still saved; run {APPLY}, or {DISCARD}\n")
+    command("apply", "dev", "plan.json", "--yes", code=0)
+    assert not (tmp_path / "plan.json").exists()
