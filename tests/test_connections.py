@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import re
 import signal
 import socket
 import struct
@@ -375,6 +376,26 @@ def test_throttling_is_left_to_the_sdk() -> None:
         target, lines = reach_host(server.host)
         target.client("sqs").list_queues()
         assert (server.requests, lines) == (2, [])
+
+
+@pytest.mark.parametrize("service", ["cloudformation", "sqs"])
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_web_page_is_no_answer_of_aws(service: str, status: int) -> None:
+    """As of a proxy, or behind a wrong AWS_ENDPOINT_URL: a page that is XML, too, has no element that the SDK reads."""
+    page = b"<html><body><h1>It works!</h1></body></html>"
+
+    def show_page(connection: socket.socket, _number: int) -> None:
+        head = f"HTTP/1.1 {status} Shown\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(page)}"
+        connection.sendall(f"{head}\r\n\r\n".encode() + page)
+
+    with run_server(show_page) as server:
+        target, _ = reach_host(server.host)
+        client = target.client(service)
+        call = client.describe_stacks if service == "cloudformation" else client.list_queues
+        with pytest.raises(AWS_ERRORS) as refused:
+            call()
+    expected = rf"AWS: the answer to \w+ is a web page \(HTTP {status}\), so it is not AWS's; check the proxy, and "
+    assert re.match(expected, describe_error(refused.value))
 
 
 def test_the_same_line_is_not_said_by_every_thread() -> None:

@@ -77,6 +77,7 @@ class RequestLog:
         events.register("provide-client-params.*.*", _keep_parameters)
         events.register("before-call.*.*", self._note_write)
         events.register("needs-retry.*.*", _note_lost_answer)
+        events.register("before-parse.*.*", _refuse_web_page)
         events.register("after-call.*.*", self._explain_refusal)
         events.register("after-call.cloudformation.CreateChangeSet", self._note_stack)
         events.register("after-call.cloudformation.DescribeChangeSet", self._note_stack)
@@ -190,6 +191,21 @@ def _note_lost_answer(
     """
     if caught_exception is not None or (response and _is_uncertain(response[0].status_code, response[1])):
         request_dict["context"][_LOST_ANSWER] = True
+
+
+def _refuse_web_page(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    """Raise ``ResponseParserError`` for the page of a proxy or of another server, which the SDK takes for XML.
+
+    A page of an error of the server is left to the SDK, which repeats the request.
+    """
+    status, content_type = response_dict["status_code"], response_dict["headers"].get("Content-Type", "")
+    if status < 500 and content_type.startswith("text/html") and not operation_model.has_streaming_output:
+        from botocore.parsers import ResponseParserError
+
+        raise ResponseParserError(
+            f"the answer to {operation_model.name} is a web page (HTTP {status}), so it is not AWS's; check the proxy, "
+            "and AWS_ENDPOINT_URL if it is set"
+        )
 
 
 def _is_uncertain(status: int, parsed: dict[str, Any]) -> bool:

@@ -119,8 +119,15 @@ def _end_failed_plan(
         change_sets += [(artifacts.change.stack, proposal) for proposal in proposals]
     apply, discard = list_plan_commands(session.options.environment, path)
     if isinstance(error, change_set.UnknownExecution):
-        unknown = "whether a change set of it was executed could not be read, so the file stays"
-        session.report.announce_step("The plan:", f"{unknown}; run {apply}, which refuses it then, or {discard}")
+        if sum(proposal.is_executed for _, proposal in change_sets) == 1:
+            unknown = "whether a change set of it was executed could not be read, so the file stays"
+            session.report.announce_step("The plan:", f"{unknown}; run {apply}, which refuses it then, or {discard}")
+        else:
+            # An earlier one was executed.
+            unknown = "whether the last one was, too, could not be read, so the file stays; later, delete it"
+            session.report.announce_step(
+                "Used up:", f"the plan in {path}, of which a change set was executed; {unknown}: {discard}"
+            )
         return
     if not any(proposal.is_executed for _, proposal in change_sets):
         if isinstance(error, change_set.Overtaken) and not isinstance(error, CodeOvertaken):

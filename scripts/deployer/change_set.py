@@ -220,6 +220,7 @@ def create_change_set(
     ``UserError`` if CloudFormation refuses the change set.
     """
     name = f"deploy-{uuid.uuid4().hex[:12]}"
+    created: CreateChangeSetOutputTypeDef | None = None
     proposal: Proposal | None = None
     try:
         created = _request_change_set(
@@ -242,7 +243,8 @@ def create_change_set(
         if proposal is not None:
             yield proposal
     except BaseException as error:
-        if not _must_stay(proposal):
+        is_refused = created is None and any(map(is_refusal, filter(None, (error, error.__cause__))))
+        if not is_refused and not _must_stay(proposal):
             try:
                 delete_change_set(cloudformation, stack, name)
             except UserError as leftover:

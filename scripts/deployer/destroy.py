@@ -267,7 +267,7 @@ def _delete_leftovers(
 
 def _describe_failed_deletion(store: Leftovers, leftover: Leftover, error: Exception) -> str:
     """Return what a deletion that has failed left of it; empty if it is deleted, and only the answer was lost."""
-    if isinstance(error, UserError | ClientError):
+    if isinstance(error, UserError) or is_refusal(error):
         return "is not deleted"
     # SQS answers for up to a minute after the deletion of a queue.
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html

@@ -171,6 +171,26 @@ def test_a_deletion_that_is_refused_has_not_begun_even_if_nothing_can_be_read_af
         assert refused.endswith("; sign in again; nothing was changed\n")
 
 
+@pytest.mark.parametrize("operation", ["sqs:DeleteQueue", "logs:DeleteLogGroup", "kms:ScheduleKeyDeletion"])
+def test_a_purge_goes_on_after_a_deletion_that_the_service_has_carried_out_in_spite_of_its_error(
+    command: Command, aws: Service, operation: str
+) -> None:
+    """The SDK repeats it, and that the resource does not exist any more is no refusal of the first try."""
+    add_platform(aws)
+    asked = command("dev", "--yes", "--purge", script="destroy", code=1).stderr
+    named = [part for name in re.findall(r"--destroys (\S+)", asked) for part in ("--destroys", name)]
+
+    def delete_and_fail() -> None:
+        del aws.before[operation]
+        aws.data_services.answer_request(operation.split(":")[1], aws.calls[-1][1])
+        raise Refused("InternalFailure", "try later", 500)
+
+    aws.before[operation] = delete_and_fail
+    purged = command("dev", "--yes", "--purge", *named, script="destroy", code=0)
+    assert operation not in aws.before
+    assert purged.stdout.splitlines()[-1].startswith(f"{NAME}: deleted")
+
+
 @pytest.mark.parametrize("kind", [RESET_BEFORE, RESET_AFTER])
 def test_a_deletion_whose_protection_may_be_off_was_not_requested(command: Command, aws: Service, kind: str) -> None:
     add_platform(aws, protected=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, THROTTLED
+from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, THROTTLED, Fault
+from tests.deployer.both_stacks import add_earlier_release
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.disturbed_runs import strike_from
 from tests.deployer.releases import edit_harmlessly
@@ -50,6 +51,27 @@ def test_a_plan_that_may_have_been_executed_stays(
     aws.before_call = None
     command("apply", "dev", "plan.json", "--yes", code=1 if is_executed else 0)
     assert plan.exists() == is_executed
+
+
+def test_a_plan_of_both_stacks_is_used_up_once_the_first_one_is_executed(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+
+    def lose_second() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == 2:
+            aws.before.clear()
+            aws.faults["ExecuteChangeSet"] = Fault(RESET_AFTER)
+            strike_from(aws, "DescribeChangeSet", EXPIRED)
+
+    aws.before["ExecuteChangeSet"] = lose_second
+    unknown = command("apply", "dev", "plan.json", "--yes", code=3)
+    assert unknown.stdout.endswith(
+        "Used up: the plan in plan.json, of which a change set was executed; whether the last one was, too, could not "
+        f"be read, so the file stays; later, delete it: {DISCARD}\n"
+    )
+    assert (tmp_path / "plan.json").exists()
 
 
 @pytest.mark.parametrize("status", ["UPDATE_COMPLETE", "UPDATE_IN_PROGRESS"])

@@ -17,10 +17,12 @@ from scripts.deployer.change_set import delete_change_set
 from scripts.deployer.stack import Stack
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import EXPIRED
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import ChangeSet
 from tests.deployer.aws.stacks import Stack as SimulatedStack
 from tests.deployer.conftest import OWNER_TAGS, Command, add_bootstrap_stack, add_platform
+from tests.deployer.disturbed_runs import strike_from
 from tests.deployer.releases import edit_harmlessly
 
 # Each takes several deployments.
@@ -226,6 +228,14 @@ def test_a_change_set_that_may_not_be_described_is_deleted(monkeypatch: pytest.M
     stack = next(iter(aws.stacks.values()))
     delete_change_set(make_client(aws), Stack(NAME, status="UPDATE_COMPLETE", id=stack.id), "deploy-1")
     assert [request["ChangeSetName"] for request in aws.find_requests("DeleteChangeSet")] == ["deploy-1"]
+
+
+def test_a_change_set_that_was_refused_leaves_nothing(command: Command, aws: Service) -> None:
+    """Also if nothing can be read afterwards, so that its deletion would fail."""
+    add_platform(aws, edit_harmlessly)
+    strike_from(aws, "CreateChangeSet", EXPIRED)
+    refused = command("dev", "--yes", code=1).stderr
+    assert refused.endswith("; sign in again; no stack was changed\n")
 
 
 def test_a_second_interrupt_names_all_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
