@@ -12,7 +12,7 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.errors import AWS_ERRORS, Aborted, UserError, is_denied
+from scripts.common.errors import AWS_ERRORS, Aborted, UserError, is_denied, raise_both
 from scripts.common.suggestion import suggest_command
 
 from . import change_set
@@ -172,7 +172,7 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
     have_existed = False
     saved_plan = _load_plan(session, path)
     stacks = [describe_stack(session.cloudformation, planned.stack_name) for planned in saved_plan.stacks]
-    with _explain_interrupt(session, list_plan_commands(session.options.environment, path)[1]):
+    with _explain_remains(session, list_plan_commands(session.options.environment, path)[1]):
         for planned, before in zip(saved_plan.stacks, stacks, strict=True):
             first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
             for change_set_id in filter(None, (planned.change_set_id, first)):
@@ -184,18 +184,18 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
 
 
 @contextmanager
-def _explain_interrupt(session: Session, again: str) -> Iterator[None]:
-    """Raise ``UserError`` with the command that deletes what an interrupt has left of a plan, which is useless then.
+def _explain_remains(session: Session, again: str) -> Iterator[None]:
+    """Raise ``UserError`` with the command that deletes what an interrupt or an error has left of a plan.
 
     Before anything of it was deleted, an interrupt is an ordinary one.
     """
     try:
         yield
-    except (KeyboardInterrupt, UserError) as error:
+    except (KeyboardInterrupt, UserError, *AWS_ERRORS) as error:
         # Where a change set is deleted while a command ends, an interrupt is another one, and an error.
         is_interrupt = isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)
         if not is_interrupt:
-            raise
+            raise_both(error, f"the rest of the plan may remain, and is deleted with {again}")
         if not session.target.requests.has_requested("cloudformation:DeleteChangeSet"):
             raise KeyboardInterrupt from None
         raise UserError(f"interrupted; the plan may be deleted in part; delete the rest: {again}") from None
@@ -232,7 +232,7 @@ def discard_change_set(session: Session, name: str) -> KeptPlan:
         if name in [change_set_name for _, change_set_name in plan.change_sets]:
             for stack_name in plan.stack_names:
                 check_owned(stacks[stack_name])
-            with _explain_interrupt(session, suggest_command("deploy", "discard", options.environment, name)):
+            with _explain_remains(session, suggest_command("deploy", "discard", options.environment, name)):
                 # The one that was named comes last: until then, the same command deletes the others, too.
                 for stack_name, change_set_name in sorted(plan.change_sets, key=lambda pair: pair[1] == name):
                     change_set.delete_change_set(cloudformation, stacks[stack_name], change_set_name)

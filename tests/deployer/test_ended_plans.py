@@ -94,6 +94,24 @@ def test_a_plan_that_is_overtaken_is_not_to_be_applied_again(
     assert plan.exists()
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_plan_that_is_deleted_in_part_names_the_command_that_deletes_the_rest(
+    command: Command, aws: Service, tmp_path: Path, *, is_lost: bool
+) -> None:
+    """It has three change sets and a file; the error is of one of them."""
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    name = aws.remaining_names[-1] if is_lost else "plan.json"
+    strike_from(aws, "DeleteChangeSet", EXPIRED)
+    failed = command("discard", "dev", name, code=1)
+    assert (
+        f"; the rest of the plan may remain, and is deleted with scripts/deploy.sh discard dev {name}" in failed.stderr
+    )
+    aws.before_call = None
+    command("discard", "dev", name, code=0)
+    assert (aws.remaining_names, (tmp_path / "plan.json").exists()) == ([], is_lost)
+
+
 def test_a_file_that_has_taken_the_place_of_the_plan_is_not_deleted(command: Command, aws: Service, plan: Path) -> None:
     def replace_file() -> None:
         plan.rename(plan.with_name("kept.json"))
