@@ -74,6 +74,8 @@ class UserError(Exception):
 
     # The table of docs/deploying.md.
     exit_code = 1
+    # Whether the message says what was changed, so that a command adds nothing.
+    names_changes = False
 
 
 class StillRunning(UserError):

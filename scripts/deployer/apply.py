@@ -117,26 +117,11 @@ def _end_failed_plan(
     if artifacts is not None:
         proposals = filter(None, (artifacts.first, artifacts.final))
         change_sets += [(artifacts.change.stack, proposal) for proposal in proposals]
-    apply, discard = list_plan_commands(session.options.environment, path)
-    if isinstance(error, change_set.UnknownExecution):
-        if sum(proposal.is_executed for _, proposal in change_sets) == 1:
-            unknown = "whether a change set of it was executed could not be read, so the file stays"
-            session.report.announce_step("The plan:", f"{unknown}; run {apply}, which refuses it then, or {discard}")
-        else:
-            # An earlier one was executed.
-            unknown = "whether the last one was, too, could not be read, so the file stays; later, delete it"
-            session.report.announce_step(
-                "Used up:", f"the plan in {path}, of which a change set was executed; {unknown}: {discard}"
-            )
+    executed_count = sum(proposal.is_executed for _, proposal in change_sets)
+    if executed_count == 0 or isinstance(error, change_set.UnknownExecution):
+        session.report.announce_step(*_describe_kept_plan(session, path, error, executed_count))
         return
-    if not any(proposal.is_executed for _, proposal in change_sets):
-        if isinstance(error, change_set.Overtaken) and not isinstance(error, CodeOvertaken):
-            again = suggest_command("deploy", "plan", session.options.environment)
-            fate = f"the plan cannot be applied any more; plan again: {again}; later, delete this one: {discard}"
-        else:
-            fate = f"the plan is still saved; run {apply}, or {discard}"
-        session.report.announce_step("Not executed:", fate)
-        return
+    _, discard = list_plan_commands(session.options.environment, path)
     try:
         for stack, proposal in change_sets:
             if not proposal.is_executed:
@@ -153,6 +138,27 @@ def _end_failed_plan(
         session.report.announce_step(
             "Used up:", f"the plan in {path}, of which a change set was executed; the file {fate}"
         )
+
+
+def _describe_kept_plan(session: Session, path: Path, error: BaseException, executed_count: int) -> tuple[str, str]:
+    """Return a title and what can be done with a plan whose file stays.
+
+    ``executed_count`` is of its change sets that were executed, or may have been: of the last one, that may be unknown.
+    """
+    apply, discard = list_plan_commands(session.options.environment, path)
+    if executed_count > 1:
+        unknown = "whether the last one was, too, could not be read, so the file stays; later, delete it"
+        return "Used up:", f"the plan in {path}, of which a change set was executed; {unknown}: {discard}"
+    if executed_count == 1:
+        unknown = "whether a change set of it was executed could not be read, so the file stays"
+        return "The plan:", f"{unknown}; run {apply}, which refuses it then, or {discard}"
+    if isinstance(error, change_set.Overtaken) and not isinstance(error, CodeOvertaken):
+        again = suggest_command("deploy", "plan", session.options.environment)
+        return (
+            "Not executed:",
+            f"the plan cannot be applied any more; plan again: {again}; later, delete this one: {discard}",
+        )
+    return "Not executed:", f"the plan is still saved; run {apply}, or {discard}"
 
 
 def _delete_unused(session: Session, artifacts: BootstrapProposal) -> None:

@@ -30,6 +30,7 @@ from .change_set import (
     ExecutionOptions,
     Overtaken,
     Proposal,
+    UnknownExecution,
     create_change_set,
     describe_obstacle,
     read_proposed_template,
@@ -313,6 +314,10 @@ class BootstrapProposal:
         except _ChangedMeanwhile as error:
             self._check_rights(error)
             return self._keep_rights(describe_error(error))
+        except UnknownExecution as error:
+            command = suggest_command("deploy", self.session.options.environment)
+            rest = f"if it has not, the next {command} removes permissions no longer needed"
+            return ArtifactsResult("continues", f"{describe_error(error)}; {rest}")
         except StillRunning as error:
             return ArtifactsResult("continues", f"{describe_error(error)}; it removes permissions no longer needed")
         except DeploymentFailed as error:

@@ -212,7 +212,11 @@ def _raise_unfinished(
         raise type(error)("; ".join([describe_obstacle(error), *notes])) from error
     if not notes:
         raise error
-    raise_both(error, "; ".join(notes))
+    try:
+        raise_both(error, "; ".join(notes))
+    except UserError as unfinished:
+        unfinished.names_changes = True
+        raise
 
 
 def _describe_code(session: Session, error: BaseException, restored: Sequence[str]) -> Iterator[str]:

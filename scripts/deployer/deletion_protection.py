@@ -37,6 +37,8 @@ _CHANGES_OF_STACKS = ("TemplateURL", "Parameters")
 class NotProtected(UserError):
     """The deployment has succeeded, but the second change set has not."""
 
+    names_changes = True
+
 
 @dataclass(frozen=True)
 class LateProtection:

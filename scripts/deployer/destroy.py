@@ -98,6 +98,12 @@ class Deletion:
         return "; ".join(results)
 
 
+class _NotPurged(UserError):
+    """A purge has not deleted a resource, or not the rest."""
+
+    names_changes = True
+
+
 def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm: Confirm) -> Deletion:
     """Delete the stack and, if that is asked for, what it retains, and return what existed of them.
 
@@ -252,12 +258,14 @@ def _delete_leftovers(
     """Return the types of those that were deleted here, and not with their stack."""
     purged = []
     for leftover in leftovers:
+        again = f"{suggest_command('destroy', environment, '--purge')} deletes the rest"
         try:
             existed = store.delete(leftover)
+        except StillRunning as error:
+            raise StillRunning(f"{error}; {again}") from error
         except (*AWS_ERRORS, UserError) as error:
             if state := _describe_failed_deletion(store, leftover, error):
-                again = f"{suggest_command('destroy', environment, '--purge')} deletes the rest"
-                raise UserError(f"{leftover} {state}: {describe_error(error)}; {again}") from error
+                raise _NotPurged(f"{leftover} {state}: {describe_error(error)}; {again}") from error
             existed = True
         step, detail = store.describe_deletion(leftover)
         report.announce_step(*((step, detail) if existed else ("Purged", f"{leftover}: it was deleted with its stack")))

@@ -9,7 +9,7 @@ from scripts.common.packaging import Destination
 
 from . import follow, stack_safeguards
 from .abandoned import is_abandoned, list_change_sets
-from .change_set import Proposal
+from .change_set import Overtaken, Proposal
 from .deletion_protection import LateProtection, switch_on_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execution_options import announce_background_work
@@ -71,7 +71,7 @@ def execute_plan(
     except DeploymentFailed:
         raise
     except UserError as error:
-        if not late.purpose:
+        if not late.purpose or isinstance(error, Overtaken):
             raise
         raise type(error)(
             f"{error}; when it has succeeded, deploy again: a second change set {late.purpose}"

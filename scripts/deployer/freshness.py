@@ -14,6 +14,8 @@ from scripts.common.requests import NOTHING
 COMPARED = ROOT / ".local" / "fresh"
 # What the templates are generated from: the code of the functions and of their layer is named in them by its digest.
 _SOURCES = ("stacks", "lambda", "lambda-layers")
+# What is read in stacks/: an editor keeps backups there. Every file in lambda/ is part of the functions' code.
+_SUFFIXES = {"stacks": (".py", ".toml")}
 # Names the releases of the generator's libraries.
 _LOCK = "locks/deploy.txt"
 
@@ -65,7 +67,8 @@ def _list_sources(root: Path) -> Iterator[Path]:
     for folder in _SOURCES:
         for path in sorted((root / folder).rglob("*")):
             inside = path.relative_to(root).parts
-            if "__pycache__" not in inside and not any(part.startswith(".") for part in inside) and path.is_file():
+            is_hidden = "__pycache__" in inside or any(part.startswith(".") for part in inside)
+            if not is_hidden and path.name.endswith(_SUFFIXES.get(folder, "")) and path.is_file():
                 yield path
 
 

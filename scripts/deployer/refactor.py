@@ -47,6 +47,12 @@ _LONGEST_DESCRIPTION = 1024
 _RUNNING = ("EXECUTE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
 
+class _Moved(UserError):
+    """The resources have moved, and a later step has failed."""
+
+    names_changes = True
+
+
 def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Move]:
     """Move the ``requested`` resources (``FROM=TO``), or those that a plan finds; return the moves, which may be none.
 
@@ -281,7 +287,7 @@ def _explain_moved(environment: str) -> Iterator[None]:
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         message = f"{describe_error(error)}; the resources have moved; see {suggest_command('status', environment)}"
         is_unwatched = isinstance(error, (KeyboardInterrupt, StillRunning))
-        raise (StillRunning if is_unwatched else UserError)(message) from error
+        raise (StillRunning if is_unwatched else _Moved)(message) from error
 
 
 def _wait_until_settled(refactor: _Refactor, stacks: Sequence[Stack]) -> None:

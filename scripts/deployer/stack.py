@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common import templates
 from scripts.common.clients import CloudFormationClient, TagTypeDef
-from scripts.common.errors import UserError
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, is_refusal
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import STACK
@@ -19,6 +19,7 @@ from scripts.common.waiting import poll_with_backoff
 from . import statuses
 from .deployment_options import stack_name
 from .report.reporter import Reporter
+from .request_tokens import make_token
 
 # The tag of each of our stacks, which CloudFormation copies to their resources.
 OWNER_TAG: TagTypeDef = {"Key": "ManagedBy", "Value": "payment-platform"}
@@ -291,15 +292,28 @@ def is_failed_creation(stack: Stack) -> bool:
 
 
 def delete_failed_creation(cloudformation: CloudFormationClient, stack: Stack) -> Stack:
-    """Delete the stack, and return the one to create. Raises ``UserError`` if it cannot be deleted."""
-    cloudformation.delete_stack(StackName=stack.id)
-    status = stack.status
-    for _ in poll_with_backoff(LONGEST_DELETION_SECONDS):
-        status = describe_stack(cloudformation, stack.id).status
-        if status in ("", "DELETE_COMPLETE"):
-            return Stack(stack.name)
-        if status == "DELETE_FAILED":
-            break
+    """Delete the stack, and return the one to create.
+
+    Raises ``UserError`` if it cannot be deleted, and ``StillRunning`` if its deletion cannot be watched.
+    """
+    status, is_requested = stack.status, False
+    try:
+        cloudformation.delete_stack(StackName=stack.id, ClientRequestToken=make_token("delete"))
+        is_requested = True
+        for _ in poll_with_backoff(LONGEST_DELETION_SECONDS):
+            status = describe_stack(cloudformation, stack.id).status
+            if status in ("", "DELETE_COMPLETE"):
+                return Stack(stack.name)
+            if status == "DELETE_FAILED":
+                break
+    except AWS_ERRORS as error:
+        if not is_requested and is_refusal(error):
+            raise
+        fate = "continues" if is_requested else "may have begun"
+        raise StillRunning(
+            f"{describe_error(error)}; the deletion of {stack.name}, left over from a failed creation, {fate}; deploy "
+            "again afterwards"
+        ) from error
     raise UserError(
         f"{stack.name}: the remains of its failed creation cannot be deleted (status {status}); see "
         + complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {stack.id}")

@@ -122,6 +122,14 @@ def test_a_second_change_set_that_may_not_have_begun_is_not_said_to_be_executed(
     assert unknown.endswith("; if it is not executed, deploy again: scripts/deploy.sh prod\n")
 
 
+def test_an_overtaken_creation_promises_no_second_change_set(command: Command, aws: Service) -> None:
+    add_bootstrap_stack(aws)
+    aws.before["ExecuteChangeSet"] = aws.change_sets.clear
+    overtaken = command("prod", "--yes", code=1).stderr
+    assert "another deployment was faster" in overtaken
+    assert "second change set" not in overtaken
+
+
 def lose_second(aws: Service, kind: str) -> None:
     """Lose the answer to the second execution, and refuse whatever follows."""
     if len(aws.find_requests("ExecuteChangeSet")) == 2:

@@ -191,6 +191,17 @@ def test_a_purge_goes_on_after_a_deletion_that_the_service_has_carried_out_in_sp
     assert purged.stdout.splitlines()[-1].startswith(f"{NAME}: deleted")
 
 
+def test_a_table_whose_deletion_is_no_longer_watched_is_not_said_to_stay(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    asked = command("dev", "--yes", "--purge", script="destroy", code=1).stderr
+    named = [part for name in re.findall(r"--destroys (\S+)", asked) for part in ("--destroys", name)]
+    aws.before["dynamodb:DeleteTable"] = lambda: aws.faults.update({"dynamodb:DescribeTable": Fault(EXPIRED)})
+    unwatched = command("dev", "--yes", "--purge", *named, script="destroy", code=3).stderr
+    assert " is still being deleted: " in unwatched
+    assert "is not deleted" not in unwatched
+    assert unwatched.endswith("; scripts/destroy.sh dev --purge deletes the rest\n")
+
+
 @pytest.mark.parametrize("kind", [RESET_BEFORE, RESET_AFTER])
 def test_a_deletion_whose_protection_may_be_off_was_not_requested(command: Command, aws: Service, kind: str) -> None:
     add_platform(aws, protected=True)

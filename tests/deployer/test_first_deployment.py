@@ -23,11 +23,12 @@ from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import DENIED, RESET_AFTER, RESET_BEFORE, Fault
+from tests.deployer.aws.faults import DENIED, EXPIRED, RESET_AFTER, RESET_BEFORE, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.settings import ACCOUNT, REGION, START
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
+from tests.deployer.disturbed_runs import strike_from
 from tests.emitted import NESTED, load_template, resources
 
 NAME = "payment-platform-prod"
@@ -532,3 +533,57 @@ def test_an_upload_that_fails_after_remains_were_deleted_names_the_deletion(
     refused = command("dev", "--yes", code=1)
     assert "could not be uploaded" in refused.stderr
     assert "; already requested: cloudformation:DeleteStack on arn:aws:cloudformation:" in refused.stderr
+
+
+@pytest.mark.parametrize("operation", ["CreateChangeSet", "ExecuteChangeSet"])
+@pytest.mark.parametrize("step", [2, 3])
+def test_credentials_that_end_in_a_later_step_do_not_hide_what_the_earlier_ones_have_deployed(
+    command: Command, aws: Service, operation: str, step: int
+) -> None:
+    def strike(name: str) -> None:
+        if len(aws.find_requests(operation)) >= step:
+            Fault(EXPIRED).strike(name)
+
+    aws.before_call = strike
+    failed = command("dev", "--yes", code=1).stderr
+    assert failed.endswith("; already requested: cloudformation:ExecuteChangeSet on payment-artifacts\n")
+
+
+def test_a_change_set_that_is_refused_in_the_last_step_does_not_hide_the_earlier_ones(
+    command: Command, aws: Service
+) -> None:
+    def refuse_third() -> None:
+        if len(aws.find_requests("CreateChangeSet")) == 3:
+            aws.refuses[""] = "Template error: a limit is reached"
+
+    aws.before["CreateChangeSet"] = refuse_third
+    failed = command("dev", "--yes", code=1).stderr
+    assert failed.startswith("deploy: CloudFormation refuses the change set: ")
+    assert failed.endswith("; already requested: cloudformation:ExecuteChangeSet on payment-artifacts\n")
+
+
+@pytest.mark.parametrize("kind", [RESET_AFTER, RESET_BEFORE])
+def test_remains_whose_deletion_may_have_begun_are_not_said_to_stay(command: Command, aws: Service, kind: str) -> None:
+    add_remains(aws)
+    strike_from(aws, "DeleteStack", kind, EXPIRED)
+    unwatched = command("dev", "--yes", code=3).stderr
+    assert unwatched.endswith(", left over from a failed creation, may have begun; deploy again afterwards\n")
+
+
+def test_the_deletion_of_remains_continues_unwatched(command: Command, aws: Service) -> None:
+    add_remains(aws)
+    aws.before["DeleteStack"] = lambda: aws.faults.update(DescribeStacks=Fault(EXPIRED))
+    unwatched = command("dev", "--yes", code=3).stderr
+    assert unwatched.endswith(", left over from a failed creation, continues; deploy again afterwards\n")
+
+
+def test_a_refused_deletion_of_remains_changes_nothing(command: Command, aws: Service) -> None:
+    add_remains(aws)
+    strike_from(aws, "DeleteStack", EXPIRED)
+    assert command("dev", "--yes", code=1).stderr.endswith("; sign in again; nothing was changed\n")
+
+
+def add_remains(aws: Service) -> None:
+    stack = add_platform(aws)
+    stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
+    aws.holdings.resources.clear()

@@ -108,7 +108,8 @@ def test_files_that_others_write_beside_the_sources_are_none_of_them(
     cache = source.parent / "__pycache__"
     cache.mkdir()
     # Python writes bytecode under such a name first; an editor keeps what is not yet saved.
-    for path in (cache / "data.cpython-311.pyc.140002830", source.with_name(".data.py.swp")):
+    others = (".data.py.swp", "data.py~", "#data.py#", "4913")
+    for path in (cache / "data.cpython-311.pyc.140002830", *map(source.with_name, others)):
         path.touch()
         check_same_sources(tmp_path, digest, tmp_path)
     (deleted := source.with_name("new.py")).touch()

@@ -105,24 +105,26 @@ class CommonOptions:
         """Return the message of an error that ends the command.
 
         After an error of AWS, or if the output cannot be written, it says what has been changed, too.
-        An error that explains one of AWS, or a refused change set, says so only if no stack was changed.
+        So does one that explains an error of AWS, or a refused change set, unless it names the changes itself.
         """
-        message = describe_error(error)
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
-        # The step that has failed knows nothing of the earlier ones.
+        message = self._correct_fate(describe_error(error), changes)
+        is_explained = bool(self._targets) and _explains_refusal(error)
+        names_changes = isinstance(error, UserError) and error.names_changes
+        is_unfinished = isinstance(error, StillRunning) or "nothing was" in message or changes in message
+        ends_early = isinstance(error, OutputError) or is_aws_error(error)
+        if ends_early or (is_explained and not is_unfinished and not names_changes):
+            return f"{message}; {changes}"
+        return message
+
+    def _correct_fate(self, message: str, changes: str) -> str:
+        """Return the message with ``changes`` for "nothing": a step that fails knows nothing of the earlier ones."""
         if any(target.requests.has_executed for target in self._targets):
             from scripts.deployer.change_set import NOT_EXECUTED
 
             message = message.replace(NOT_EXECUTED, changes)
         if any(target.requests.may_have_changed_stacks for target in self._targets):
             message = message.replace(NOTHING, changes).replace(NO_STACK, changes)
-        is_explained = bool(self._targets) and _explains_refusal(error)
-        is_unfinished = (
-            isinstance(error, StillRunning) or changes not in (NOTHING, NO_STACK) or "nothing was" in message
-        )
-        ends_early = isinstance(error, OutputError) or is_aws_error(error)
-        if ends_early or (is_explained and not is_unfinished):
-            return f"{message}; {changes}"
         return message
 
     def describe_interrupt(self) -> str:

@@ -16,7 +16,7 @@ from scripts.common.clients import (
     TableDescriptionTypeDef,
     WaiterConfigTypeDef,
 )
-from scripts.common.errors import AWS_ERRORS, UserError, describe_error, raise_both
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error, raise_both
 from scripts.common.suggestion import complete_aws_commands
 from scripts.common.waiting import poll_with_backoff
 
@@ -124,7 +124,7 @@ class Tables:
         try:
             self._client.get_waiter("table_not_exists").wait(TableName=leftover.id, WaiterConfig=_WAITING)
         except WaiterError as error:
-            raise UserError(f"{leftover.id} is still being deleted: {error}; try again") from error
+            raise StillRunning(f"{leftover} is still being deleted: {describe_error(error)}") from error
 
     def _is_being_deleted(self, name: str) -> bool:
         try:
@@ -260,7 +260,7 @@ class Buckets:
             waiter = self._client.get_waiter("bucket_not_exists")
             waiter.wait(Bucket=leftover.id, ExpectedBucketOwner=self._account, WaiterConfig=_WAITING)
         except WaiterError as error:
-            raise UserError(f"{leftover} is still being deleted: {error}; try again") from error
+            raise StillRunning(f"{leftover} is still being deleted: {describe_error(error)}") from error
 
     def _delete_versions(self, leftover: Leftover, page: Any) -> None:
         versions = [
