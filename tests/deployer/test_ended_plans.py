@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.deployer import follow
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, THROTTLED, Fault
 from tests.deployer.both_stacks import add_earlier_release
@@ -132,12 +133,15 @@ def test_a_replaced_file_is_not_called_deleted(command: Command, aws: Service, p
 
 @pytest.mark.parametrize("has_ended", [False, True])
 def test_who_applies_a_plan_that_another_run_is_executing_is_overtaken(
-    command: Command, aws: Service, plan: Path, *, has_ended: bool
+    command: Command, aws: Service, plan: Path, monkeypatch: pytest.MonkeyPatch, *, has_ended: bool
 ) -> None:
     """CloudFormation refuses the execution, and may go on describing the change set that the other run executes.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeChangeSet.html (ExecutionStatus)
     """
+
+    # Who takes the other execution for the own one waits for events that never come.
+    monkeypatch.setattr(follow, "LONGEST_SECONDS", 5)
 
     def execute_elsewhere() -> None:
         del aws.before["ExecuteChangeSet"]
