@@ -48,8 +48,6 @@ _ADVICE = {
     "ProxyConnectionError": "check HTTPS_PROXY and HTTP_PROXY",
     "ExpiredToken": "sign in again",
     "ExpiredTokenException": "sign in again",
-    # S3's answer to a HEAD request has no body.
-    "400": "S3 gives no reason; if the credentials have expired, sign in again",
     # https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
     # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     **dict.fromkeys(("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK_ADVICE),

@@ -28,10 +28,8 @@ def is_missing(path: Path) -> bool:
     """Whether nothing is there. False if this user may not look it up: reading it then says why."""
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
     return False
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
-from tests.deployer.aws.faults import Fault
+from tests.deployer.aws.faults import EXPIRED, Fault
 from tests.deployer.both_stacks import ARTIFACTS, PLATFORM, add_earlier_release, find_artifacts, list_ledgers
 from tests.deployer.conftest import Command, CommandResult, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
@@ -251,3 +251,15 @@ def strike_from(aws: Service, operation: str, *kinds: str) -> None:
             Fault(kinds[min(len(struck), len(kinds)) - 1]).strike(name)
 
     aws.before_call = strike
+
+
+def lose_execution(aws: Service, number: int, kind: str) -> None:
+    """Lose the answer to this execution of a change set, the first being 1, and refuse what could tell its state."""
+
+    def lose() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == number:
+            aws.before.clear()
+            aws.faults["ExecuteChangeSet"] = Fault(kind)
+            strike_from(aws, "DescribeChangeSet", EXPIRED)
+
+    aws.before["ExecuteChangeSet"] = lose

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, Fault
+from tests.deployer.aws.faults import RESET_AFTER, RESET_BEFORE, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
-from tests.deployer.disturbed_runs import send_signal, strike_from
+from tests.deployer.disturbed_runs import lose_execution, send_signal
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
 
 
@@ -115,7 +115,7 @@ def test_a_second_change_set_that_may_not_have_begun_is_not_said_to_be_executed(
     command: Command, aws: Service, kind: str
 ) -> None:
     add_bootstrap_stack(aws)
-    aws.before["ExecuteChangeSet"] = lambda: lose_second(aws, kind)
+    lose_execution(aws, 2, kind)
     unknown = command("prod", "--yes", code=3).stderr
     assert "is deployed; of its second change set, which protects Data/PaymentLedger, Data/Transactions" in unknown
     assert "whether the deployment began could not be read: " in unknown
@@ -128,14 +128,6 @@ def test_an_overtaken_creation_promises_no_second_change_set(command: Command, a
     overtaken = command("prod", "--yes", code=1).stderr
     assert "another deployment was faster" in overtaken
     assert "second change set" not in overtaken
-
-
-def lose_second(aws: Service, kind: str) -> None:
-    """Lose the answer to the second execution, and refuse whatever follows."""
-    if len(aws.find_requests("ExecuteChangeSet")) == 2:
-        aws.before.clear()
-        aws.faults["ExecuteChangeSet"] = Fault(kind)
-        strike_from(aws, "DescribeChangeSet", EXPIRED)
 
 
 def fail_to_watch_second(aws: Service, kind: str) -> None:

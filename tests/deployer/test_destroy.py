@@ -171,14 +171,19 @@ def test_a_deletion_that_is_refused_has_not_begun_even_if_nothing_can_be_read_af
         assert refused.endswith("; sign in again; nothing was changed\n")
 
 
+def list_confirmations(command: Command) -> list[str]:
+    """Return the options that confirm a purge, which the refusal without them names."""
+    refused = command("dev", "--yes", "--purge", script="destroy", code=1).stderr
+    return [part for name in re.findall(r"--destroys (\S+)", refused) for part in ("--destroys", name)]
+
+
 @pytest.mark.parametrize("operation", ["sqs:DeleteQueue", "logs:DeleteLogGroup", "kms:ScheduleKeyDeletion"])
 def test_a_purge_goes_on_after_a_deletion_that_the_service_has_carried_out_in_spite_of_its_error(
     command: Command, aws: Service, operation: str
 ) -> None:
     """The SDK repeats it, and that the resource does not exist any more is no refusal of the first try."""
     add_platform(aws)
-    asked = command("dev", "--yes", "--purge", script="destroy", code=1).stderr
-    named = [part for name in re.findall(r"--destroys (\S+)", asked) for part in ("--destroys", name)]
+    confirmed = list_confirmations(command)
 
     def delete_and_fail() -> None:
         del aws.before[operation]
@@ -186,17 +191,16 @@ def test_a_purge_goes_on_after_a_deletion_that_the_service_has_carried_out_in_sp
         raise Refused("InternalFailure", "try later", 500)
 
     aws.before[operation] = delete_and_fail
-    purged = command("dev", "--yes", "--purge", *named, script="destroy", code=0)
+    purged = command("dev", "--yes", "--purge", *confirmed, script="destroy", code=0)
     assert operation not in aws.before
     assert purged.stdout.splitlines()[-1].startswith(f"{NAME}: deleted")
 
 
 def test_a_table_whose_deletion_is_no_longer_watched_is_not_said_to_stay(command: Command, aws: Service) -> None:
     add_platform(aws)
-    asked = command("dev", "--yes", "--purge", script="destroy", code=1).stderr
-    named = [part for name in re.findall(r"--destroys (\S+)", asked) for part in ("--destroys", name)]
+    confirmed = list_confirmations(command)
     aws.before["dynamodb:DeleteTable"] = lambda: aws.faults.update({"dynamodb:DescribeTable": Fault(EXPIRED)})
-    unwatched = command("dev", "--yes", "--purge", *named, script="destroy", code=3).stderr
+    unwatched = command("dev", "--yes", "--purge", *confirmed, script="destroy", code=3).stderr
     assert " is still being deleted: " in unwatched
     assert "is not deleted" not in unwatched
     assert unwatched.endswith("; scripts/destroy.sh dev --purge deletes the rest\n")

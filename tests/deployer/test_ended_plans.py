@@ -6,10 +6,10 @@ import pytest
 
 from scripts.deployer import follow
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, THROTTLED, Fault
+from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, THROTTLED
 from tests.deployer.both_stacks import add_earlier_release
 from tests.deployer.conftest import Command, add_platform
-from tests.deployer.disturbed_runs import strike_from
+from tests.deployer.disturbed_runs import lose_execution, strike_from
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_code_only import change_code
 
@@ -59,14 +59,7 @@ def test_a_plan_of_both_stacks_is_used_up_once_the_first_one_is_executed(
 ) -> None:
     add_earlier_release(aws)
     command("plan", "dev", "--out", "plan.json", code=2)
-
-    def lose_second() -> None:
-        if len(aws.find_requests("ExecuteChangeSet")) == 2:
-            aws.before.clear()
-            aws.faults["ExecuteChangeSet"] = Fault(RESET_AFTER)
-            strike_from(aws, "DescribeChangeSet", EXPIRED)
-
-    aws.before["ExecuteChangeSet"] = lose_second
+    lose_execution(aws, 2, RESET_AFTER)
     unknown = command("apply", "dev", "plan.json", "--yes", code=3)
     assert unknown.stdout.endswith(
         "Used up: the plan in plan.json, of which a change set was executed; whether the last one was, too, could not "

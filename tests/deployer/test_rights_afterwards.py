@@ -14,7 +14,7 @@ from scripts.common.requests import RequestLog
 from scripts.deployer import saved_plan
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
-from tests.deployer.aws.faults import EXPIRED, RESET_BEFORE, Fault
+from tests.deployer.aws.faults import RESET_BEFORE, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import ChangeSet, Stack
 from tests.deployer.both_stacks import (
@@ -29,7 +29,7 @@ from tests.deployer.both_stacks import (
     list_ledgers,
 )
 from tests.deployer.conftest import BUCKET, LONGEST_SECONDS, Command, CommandResult, add_bootstrap_stack, add_platform
-from tests.deployer.disturbed_runs import strike_from
+from tests.deployer.disturbed_runs import lose_execution
 from tests.deployer.releases import edit_harmlessly
 
 BOTH_LEDGERS = ["dynamodb-ledger", "dynamodb-payment-ledger"]
@@ -334,14 +334,7 @@ def test_a_pipe_that_closes_during_the_first_update_is_explained(command: Comman
 
 def test_a_narrowing_that_may_not_have_begun_is_not_said_to_continue(command: Command, aws: Service) -> None:
     add_earlier_release(aws)
-
-    def lose_last() -> None:
-        if len(aws.find_requests("ExecuteChangeSet")) == 3:
-            aws.before.clear()
-            aws.faults["ExecuteChangeSet"] = Fault(RESET_BEFORE)
-            strike_from(aws, "DescribeChangeSet", EXPIRED)
-
-    aws.before["ExecuteChangeSet"] = lose_last
+    lose_execution(aws, 3, RESET_BEFORE)
     unknown = command("dev", "--yes", code=3).stderr
     assert "whether the deployment began could not be read: " in unknown
     assert unknown.endswith("; if it has not, the next scripts/deploy.sh dev removes permissions no longer needed\n")
