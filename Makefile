@@ -7,6 +7,9 @@ ENV    ?= dev
 # imported, and Python compiles those that are.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-compile
 
+# Images of Python often forbid bytecode, and then each process compiles the libraries again, which takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # More than the two cores that CI has: a worker waits while its emulator works, whose tests stay on one worker.
 PARALLEL := -n 3 --dist loadgroup
 
