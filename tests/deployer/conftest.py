@@ -182,6 +182,7 @@ class Command:
             if not chunk:
                 break
             stream.feed(chunk)
+            terminal.written += chunk
             terminal.frames.append(terminal.text)
             if interrupts_at and interrupts_at in terminal.text:
                 os.write(leader, b"\x03")
@@ -206,11 +207,17 @@ def _echo_unless_slow(line: str, *, err: bool) -> None:
 
 @dataclass
 class Terminal:
-    """The final screen of a command, and the screens before it."""
+    """The final screen of a command, the screens before it, and what it wrote, also between two of them."""
 
     screen: pyte.Screen
     frames: list[str]
+    written: bytes = b""
     code: int = -1
+
+    @property
+    def transcript(self) -> str:
+        """The text that was written, without what positions and colours it."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.written.decode())
 
     @property
     def text(self) -> str:

@@ -147,7 +147,6 @@ def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Comman
     terminal = command.run_on_terminal("dev", types="y\ny\nn\n", columns=200)
     assert terminal.code == 1
     # Each question has its heading before its plan, in the order of the deployment.
-    shown = "\n".join(terminal.frames)
     order = [
         "Step 1 of 3: payment-artifacts, the bucket ",
         "Deploy payment-artifacts? [y/N]:",
@@ -155,7 +154,7 @@ def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Comman
         "Step 3 of 3: payment-platform-dev, the platform itself",
         "Deploy payment-platform-dev? [y/N]:",
     ]
-    places = [shown.index(words) for words in order]
+    places = [terminal.transcript.index(words) for words in order]
     assert places == sorted(places)
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
     end = "; the change set was deleted; already requested: cloudformation:ExecuteChangeSet on payment-artifacts"
