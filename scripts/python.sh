@@ -10,5 +10,7 @@ for argument in "$@" "${PAYMENT_ENV:-}"; do case $argument in local | *=local) n
 # Sets up .venv on first use, and after a change of the dependencies.
 # As if no other make had started this: the variables of a parallel one would make this one warn.
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory --silent -C "$root" "$needed" >&2
+# Images of Python often forbid bytecode, and then each command compiles its libraries again.
+unset PYTHONDONTWRITEBYTECODE
 # The commands import the payment core of the functions.
 PYTHONPATH="$root:$root/lambda${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m "$@"

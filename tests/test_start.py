@@ -135,3 +135,17 @@ def test_help_fits_80_columns(name: str) -> None:
         context = click.Context(command, info_name=" ".join((f"scripts/{name}.sh", *path)), max_content_width=80)
         context.terminal_width = 80
         assert [line for line in command.get_help(context).splitlines() if len(line) > 80] == []
+
+
+def test_each_command_and_target_keeps_what_python_compiles() -> None:
+    """In an image of Python, whose variables forbid it, each process would compile the libraries again."""
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    show = "import sys; print(sys.dont_write_bytecode)"
+    command = ["scripts/python.sh", "timeit", "--number", "1", "--repeat", "1", "--setup", show, "pass"]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[0] == "False"
+
+    rule = f"show:\n\t@{sys.executable} -c '{show}'\n"
+    command = ["make", "--no-print-directory", "--file", "Makefile", "--file", "-", "show"]
+    process = subprocess.run(command, cwd=ROOT, env=environment, input=rule, capture_output=True, text=True, check=True)
+    assert process.stdout == "False\n"
