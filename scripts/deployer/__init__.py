@@ -5,7 +5,9 @@ deploy.py      the steps in order
   deployment_options.py  the environment to deploy, its settings, and the options of the command
   session.py     these options, the target, the reporter, and how to ask for confirmation
   bootstrap.py   the stack that an account needs first
-    bootstrap_change.py  how it differs -> the change sets that are executed before and after the platform's
+    bootstrap_change.py    how it differs, and when it is updated: before the platform, after it, or both
+    bootstrap_proposal.py  this change -> its change sets, executed before and after the platform's
+    saved_bootstrap.py     the same from the change sets of a saved plan, and what it must not take away
     transition.py        its template in between: what either release may do is allowed
       rights.py          policy documents as sets of rights, and what of two of them holds for both releases
   validate.py    checks that the committed templates are fresh, and lints them

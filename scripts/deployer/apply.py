@@ -17,7 +17,8 @@ from scripts.common.suggestion import suggest_command
 
 from . import change_set
 from .abandoned import KeptPlan, group_plans, list_saved_plans, read_terms
-from .bootstrap_change import BootstrapProposal, Steps, check_kept_rights, check_steps, read_first, read_proposal
+from .bootstrap_change import Steps
+from .bootstrap_proposal import BootstrapProposal
 from .both_stacks import PlatformPlan, digest_platform_terms, execute_both, join_plans
 from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
@@ -27,6 +28,7 @@ from .live_functions import CHANGED_CODE, CodeOvertaken
 from .plan.model import Plan
 from .planning import compare_trees
 from .report.reporter import show_plans
+from .saved_bootstrap import check_kept_rights, check_steps, read_first, read_proposal
 from .saved_plan import (
     PlannedStack,
     SavedPlan,

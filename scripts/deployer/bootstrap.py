@@ -10,15 +10,8 @@ from scripts.common.errors import Aborted, StillRunning, UserError, raise_both
 from scripts.common.suggestion import suggest_command
 from stacks import emit
 
-from .bootstrap_change import (
-    BootstrapChange,
-    check_not_overtaken,
-    complete_parameters,
-    describe_rest,
-    explain_denial,
-    find_change,
-    fits_into_request,
-)
+from .bootstrap_change import BootstrapChange, check_not_overtaken, complete_parameters, find_change
+from .bootstrap_proposal import describe_rest, explain_denial, fits_into_request
 from .change_set import ExecutionOptions, check_unchanged, create_change_set, remove_abandoned
 from .deployment_options import ARTIFACTS_STACK
 from .follow import execute_and_follow

@@ -10,7 +10,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, is_aws_error, raise_bot
 from scripts.common.requests import CODE_CHANGES
 from scripts.common.suggestion import suggest_command
 
-from .bootstrap_change import KEEPS_RIGHTS, BootstrapProposal
+from .bootstrap_proposal import KEEPS_RIGHTS, BootstrapProposal
 from .change_set import NOT_EXECUTED, Overtaken, Proposal, describe_obstacle
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed

@@ -10,7 +10,7 @@ from scripts.common.suggestion import suggest_command
 from . import planning
 from .abandoned import describe_full_stacks
 from .bootstrap import bootstrap
-from .bootstrap_change import BootstrapProposal, propose_change
+from .bootstrap_proposal import BootstrapProposal, propose_change
 from .both_stacks import PlatformPlan, digest_platform_terms, execute_both, join_plans, save_both
 from .change_set import Overtaken, check_unchanged, create_change_set, describe_obstacle, remove_abandoned
 from .deletion_protection import find_late_protection
