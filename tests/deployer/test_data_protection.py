@@ -100,6 +100,7 @@ def test_a_deployment_of_prod_sets_termination_protection_and_stack_policies(com
 
 @pytest.mark.parametrize("kind", ["expired", "throttled"])
 def test_a_second_change_set_that_is_no_longer_watched_continues(command: Command, aws: Service, kind: str) -> None:
+    command.haste = 5000
     add_bootstrap_stack(aws)
     aws.before["ExecuteChangeSet"] = lambda: fail_to_watch_second(aws, kind)
     unwatched = command("prod", "--yes", code=3)

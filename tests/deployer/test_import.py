@@ -210,6 +210,7 @@ def test_an_import_that_cannot_look_for_what_exists_is_refused(
     command: Command, remains: Service, operation: str, kind: str
 ) -> None:
     """Without that answer, it would leave a table out, which the deployment after it would try to create."""
+    command.haste = 5000
     remains.faults[operation] = Fault(kind)
     refused = command("import", "dev", "--yes", code=1)
     kinds = {"dynamodb:DescribeTable": TABLE, "logs:DescribeLogGroups": GROUP}
