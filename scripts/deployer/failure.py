@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -57,6 +58,8 @@ class Failure:
     next_step: str = ""
     # Resources that exist although their creation was rolled back or their stack deleted; their names stay taken.
     left_behind: tuple[Event, ...] = ()
+    # Those that exist on purpose, with what they hold: they were to be imported, or the deletion retains them.
+    retained: tuple[Event, ...] = ()
 
     # The AWS CLI's command that shows why CodeDeploy ended the shift that is the cause; empty for another cause.
     shift_command: str = ""
@@ -86,17 +89,25 @@ class DeploymentFailed(UserError):
     """A failed deployment. The message is one line; ``failure`` has the details."""
 
     failure: Failure = field()
+    names_changes = True
 
     def __post_init__(self) -> None:
         super().__init__(f"{self.failure.stack_name} ended {self.failure.status}: {self.failure.reason}")
 
 
 def describe_failure(
-    stack_name: str, environment: str, status: str, events: list[Event], *, shifts_traffic: bool = False
+    stack_name: str,
+    environment: str,
+    status: str,
+    events: list[Event],
+    *,
+    shifts_traffic: bool = False,
+    imports: Collection[str] = (),
 ) -> Failure:
     """Explain a deployment that ended with ``status`` by its events, which are in order of time.
 
-    ``shifts_traffic`` is whether CodeDeploy updates the aliases of the environment.
+    ``shifts_traffic`` is whether CodeDeploy updates the aliases of the environment, and ``imports`` are the paths of
+    the resources that the change set was to import, which the events name as well.
     """
     failures = _find_independent_failures(events)
     reasons = [event for event in events if event.status.endswith("_FAILED") and event.reason]
@@ -106,10 +117,22 @@ def describe_failure(
     # The sort is stable.
     cause = next(iter([*failures, *sorted(reasons, key=_rank_consequence)]), None)
     # What an update deletes before its rollback begins is deleted as planned.
-    left_behind = _find_left_behind(rollback if status.startswith("UPDATE_") else events)
+    remaining = _find_remaining(rollback if status.startswith("UPDATE_") else events)
+    imported_paths = {*imports, *(event.path for event in events if event.status.startswith("IMPORT_"))}
+    retained = tuple(
+        event
+        for event in remaining
+        if event.path in imported_paths or (status == "DELETE_FAILED" and event.status == "DELETE_SKIPPED")
+    )
+    left_behind = tuple(event for event in remaining if event not in retained)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
     outcome, next_step = advise_next_step(
-        stack_name, status, environment, blocking=blocking_paths, has_remains=bool(left_behind)
+        stack_name,
+        status,
+        environment,
+        blocking=blocking_paths,
+        has_remains=bool(left_behind),
+        is_import=bool(imported_paths),
     )
     return Failure(
         stack_name,
@@ -124,6 +147,7 @@ def describe_failure(
         outcome=outcome,
         next_step=next_step,
         left_behind=left_behind,
+        retained=retained,
         shift_command=_suggest_shift(cause, environment) if cause and shifts_traffic else "",
         operation_id=next((event.operation_id for event in [*filter(None, [cause]), *events[:1]]), ""),
     )
@@ -172,8 +196,8 @@ def _count_completed_resources(events: list[Event], *statuses: str) -> int:
     return len({event.path for event in events if event.status in statuses and event.resource_type != STACK})
 
 
-def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
-    """Return the last event of each resource that a rollback or a deletion left behind.
+def _find_remaining(events: list[Event]) -> tuple[Event, ...]:
+    """Return the last event of each resource that a rollback or a deletion has not deleted.
 
     A rollback deletes a complete nested stack, instead of treating it as never created, and may then retain resources
     by their deletion policies, with the status DELETE_SKIPPED.

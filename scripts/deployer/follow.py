@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from scripts.common.clients import CloudFormationClient
@@ -32,7 +32,7 @@ LONGEST_OUTAGE_SECONDS = 150
 _LATEST = timedelta(seconds=30)
 # A stack whose operation imports resources may end as imported.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-console-view-stack-data-resources-status-codes
-_SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
+SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 # In these phases nested stacks have events after their parents have reported them complete.
 _ALL_STACKS = ("CLEANUP", "ROLLBACK", "DELETE")
 
@@ -49,6 +49,8 @@ class FollowOptions:
     # Whether CodeDeploy shifts traffic in the environment.
     shifts_traffic: bool = False
     watch: Watch = field(default_factory=Watch)
+    # The paths of the resources that the operation imports.
+    imports: frozenset[str] = frozenset()
     # ``Target.find_loss``, which is asked after each failed request.
     find_loss: Callable[[], str] = lambda: ""
 
@@ -62,13 +64,14 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
     options.watch.begin(_describe_continuation(options, "deployment"), lambda: proposal.is_executed)
     with options.watch.report_continuation():
         proposal.execute()
-        return follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
+        imports = frozenset(path for path, change in proposal.changes.walk() if change.action == "Import")
+        return follow_until_ended(reader, tree.stack.name, replace(options, imports=imports), SUCCEEDED)
 
 
 def follow_running(cloudformation: CloudFormationClient, stack: Stack, options: FollowOptions) -> str:
     """Follow the running operation from its beginning, and return the final status."""
     reader = EventReader(cloudformation, stack.id, describe_tree(cloudformation, stack), from_beginning=True)
-    return follow_until_ended(reader, stack.name, options, _SUCCEEDED).status
+    return follow_until_ended(reader, stack.name, options, SUCCEEDED).status
 
 
 def follow_until_ended(
@@ -92,7 +95,14 @@ def follow_until_ended(
         ) from None
     if end.status not in succeeded:
         raise DeploymentFailed(
-            describe_failure(name, options.environment, end.status, events, shifts_traffic=options.shifts_traffic)
+            describe_failure(
+                name,
+                options.environment,
+                end.status,
+                events,
+                shifts_traffic=options.shifts_traffic,
+                imports=options.imports,
+            )
         )
     return end
 

@@ -228,11 +228,11 @@ def describe_lost(path: str, name: str, environment: str) -> str:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-nested-stacks.html
     https://repost.aws/knowledge-center/cfn-recreate-resource-deleted-outside
     """
-    destroy, deploy = suggest_command("destroy", environment), suggest_command("deploy", environment)
+    destroy, take_in = suggest_command("destroy", environment), suggest_command("deploy", "import", environment)
     return (
         f"{path}: its stack {name} was deleted without its parent, so that CloudFormation cannot update it; take "
-        f"{path} and what uses its outputs out of the templates, deploy, and deploy again with them; or run {destroy}, "
-        f"then {deploy}"
+        f"{path} and what uses its outputs out of the templates, deploy, and deploy again with them; or, with an "
+        f"outage, run {destroy}, which retains the data, then {take_in}, which takes it in"
     )
 
 
@@ -314,9 +314,15 @@ def delete_failed_creation(cloudformation: CloudFormationClient, stack: Stack) -
             f"{describe_error(error)}; the deletion of {stack.name}, left over from a failed creation, {fate}; deploy "
             "again afterwards"
         ) from error
+    events = complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {stack.id}")
+    if status != "DELETE_FAILED":
+        minutes = LONGEST_DELETION_SECONDS // 60
+        raise StillRunning(
+            f"{stack.name}: the remains of its failed creation are {status} after {minutes} minutes; watch it: "
+            f"{events}; deploy again afterwards"
+        )
     raise UserError(
-        f"{stack.name}: the remains of its failed creation cannot be deleted (status {status}); see "
-        + complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {stack.id}")
+        f"{stack.name}: the remains of its failed creation cannot be deleted (status {status}); see {events}"
     )
 
 
@@ -342,7 +348,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
         # The next deployment deletes the remains of a creation only if the stack is ours.
         is_foreign = stack.status == "ROLLBACK_COMPLETE" and not stack.owned
         environment = "" if is_foreign else environment
-        raise UserError(statuses.describe_refusal(stack.name, stack.status, environment, has_remains=is_foreign))
+        raise UserError(statuses.describe_refusal(stack.name, stack.status, environment, is_foreign=is_foreign))
 
 
 def find_later_operation(cloudformation: CloudFormationClient, stack: Stack, last_event: str) -> str:

@@ -24,6 +24,9 @@ DELETE = "DeleteStack"
 _EVENTS = "aws cloudformation describe-stack-events --stack-name {name}"
 _WAIT = "run {wait}, which deploys when it has ended, or watch it: {follow}"
 _GO_ON = "fix the cause, then run {deploy}, which goes on from here; or roll back: {rollback}"
+# By the commands that are printed with them. A purge would also delete what the environment has retained earlier.
+_DELETE_REMAINS = "fix the cause, delete what was left behind, then run {deploy}"
+_DELETE_STACK = "fix the cause; delete the stack: {delete}; then run {deploy}"
 # Of a stack that is no environment's.
 _ROLL_BACK = "fix the cause, roll back: {rollback}; then run {deploy}"
 
@@ -65,12 +68,13 @@ STATUSES: Mapping[str, StackStatus] = {
         "empty: its creation was rolled back",
         "fix the cause, then run {deploy}, which first deletes the remains",
         "rolled back, but not everything that it created is deleted",
-        "fix the cause; delete the stack and what was left behind: {purge}; then run {deploy}",
+        _DELETE_REMAINS,
         accepts=(DELETE,),
     ),
     "ROLLBACK_FAILED": StackStatus(
         "created in part, and its rollback is not complete",
-        "fix the cause; delete the stack and what its deletion retains: {purge}; then run {deploy}",
+        # Not with a purge: what its deletion retains may be what an import was to take in, with its data.
+        _DELETE_STACK,
         accepts=(DELETE,),
     ),
     "UPDATE_IN_PROGRESS": StackStatus("another deployment is running", _WAIT, accepts=(CANCEL,)),
@@ -87,8 +91,7 @@ STATUSES: Mapping[str, StackStatus] = {
         "rolled back to its previous state",
         "fix the cause, then run {deploy}",
         "rolled back to its previous state",
-        # A purge would delete the running environment.
-        "fix the cause, delete what was left behind, then run {deploy}",
+        _DELETE_REMAINS,
         accepts=_STABLE,
     ),
     # https://repost.aws/knowledge-center/cloudformation-update-rollback-failed: continue, or delete.
@@ -139,7 +142,7 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
             "rollback": suggest_command("deploy", "rollback", environment),
             "continue_rollback": suggest_command("deploy", "continue-rollback", environment),
             "destroy": suggest_command("destroy", environment),
-            "purge": suggest_command("destroy", environment, "--purge"),
+            "delete": f"{suggest_command('destroy', environment)}, which lists what it retains",
             "status": suggest_command("status", environment),
             "events": events,
         }
@@ -155,7 +158,7 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
         "rollback": f"{write_aws('rollback-stack')} --retain-except-on-create",
         "continue_rollback": write_aws("continue-update-rollback"),
         "destroy": write_aws("delete-stack"),
-        "purge": f"{write_aws('delete-stack')}, and by hand what it retains",
+        "delete": f"{write_aws('delete-stack')}, which retains what has the deletion policy Retain",
         "status": write_aws("describe-stacks"),
         "events": events,
     }
@@ -177,15 +180,26 @@ def can_deploy(status: str, environment: str) -> bool:
 
 
 def advise_next_step(
-    stack_name: str, status: str, environment: str, *, blocking: Sequence[str] = (), has_remains: bool = False
+    stack_name: str,
+    status: str,
+    environment: str,
+    *,
+    blocking: Sequence[str] = (),
+    has_remains: bool = False,
+    is_import: bool = False,
+    is_foreign: bool = False,
 ) -> Advice:
     """Return what the status means and what to do next.
 
-    ``blocking`` are the paths of the resources that hold the operation up, such as ``Data/Transactions``, and
-    ``has_remains`` says whether an operation has left resources outside the stack. A status that is newer than the
-    table has no meaning but its name, and the stack's events as the next step.
+    ``blocking`` are the paths of the resources that hold the operation up, such as ``Data/Transactions``,
+    ``has_remains`` says whether an operation has left resources outside the stack, ``is_import`` whether it was to
+    import some, which a plain deployment would collide with, and ``is_foreign`` whether the stack is none of ours, so
+    that no deployment deletes it. A status that is newer than the table has no meaning but its name, and the stack's
+    events as the next step.
     """
     commands = list_commands(stack_name, environment)
+    if is_import and environment:
+        commands["deploy"] = suggest_command("deploy", "import", environment)
     row = STATUSES.get(status)
     if row is None:
         return Advice(status, f"see {commands['events']}")
@@ -194,14 +208,16 @@ def advise_next_step(
         next_step = _ROLL_BACK
     if has_remains and row.next_step_with_remains:
         meaning, next_step = row.meaning_with_remains, row.next_step_with_remains
+    if is_foreign:
+        next_step = _DELETE_STACK
     option = "--skip" if environment else "--resources-to-skip"
     skip = "".join(f" {option} {path}" for path in blocking or ["STACK/RESOURCE" if environment else "NAME"])
     blocked = ", ".join(blocking) or "what its events report"
     return Advice(meaning, next_step.format(**commands, skip=skip, blocking=blocked))
 
 
-def describe_refusal(stack_name: str, status: str, environment: str, *, has_remains: bool = False) -> str:
+def describe_refusal(stack_name: str, status: str, environment: str, *, is_foreign: bool = False) -> str:
     """Return why a stack cannot take what was asked for, with the next step, as one line."""
-    meaning, next_step = advise_next_step(stack_name, status, environment, has_remains=has_remains)
+    meaning, next_step = advise_next_step(stack_name, status, environment, is_foreign=is_foreign)
     meaning = meaning.removesuffix(f" ({status})")
     return f"{stack_name} is {status}: {meaning}" + (f"; {next_step}" if next_step else "")

@@ -322,7 +322,7 @@ def test_a_change_set_whose_execution_was_refused_is_deleted() -> None:
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack"),
+        ("ROLLBACK_COMPLETE", "delete the stack: aws cloudformation delete-stack"),
         ("UPDATE_IN_PROGRESS", "another deployment is running"),
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "another deployment has updated it"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "a deployment is being rolled back"),

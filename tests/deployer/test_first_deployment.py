@@ -15,6 +15,7 @@ from scripts.common import templates
 from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
 from scripts.common.target import Target
+from scripts.deployer import stack as stack_module
 from scripts.deployer.deletion_protection import find_late_protection
 from scripts.deployer.destroy import DeletionOptions, destroy
 from scripts.deployer.failure import Event, describe_failure
@@ -112,10 +113,7 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     assert {event["physical_id"] for event in record["left_behind"]} == left_names
     commands = {event["delete_command"] for event in record["left_behind"]}
     assert "aws dynamodb delete-table --table-name dynamodb-transactions-prod" in commands
-    assert record["next"] == (
-        "fix the cause; delete the stack and what was left behind: scripts/destroy.sh prod --purge; then run "
-        "scripts/deploy.sh prod"
-    )
+    assert record["next"] == "fix the cause, delete what was left behind, then run scripts/deploy.sh prod"
     aws.fails = {}
     questions: dict[str, str] = {}
     assert purge(command, lambda requested: questions.update(requested) or True)[0]
@@ -491,8 +489,8 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
     ]
     failed = describe_failure("payment-platform-dev", "dev", "ROLLBACK_FAILED", happened)
     assert [event.path for event in failed.left_behind] == ["Data/Table"]
-    assert "delete the stack and what its deletion retains: scripts/destroy.sh dev --purge" in failed.next_step
-    # A running environment is not purged because of the leftovers of an update.
+    assert "; delete the stack: scripts/destroy.sh dev, which lists what it retains; then run" in failed.next_step
+    # Neither is purged because of its leftovers: a purge would also delete what earlier stacks have retained.
     update = [
         make_event(event.path, f"UPDATE_{event.status}", event.resource_type) for event in happened[1:2]
     ] + happened[2:4]
@@ -587,3 +585,18 @@ def add_remains(aws: Service) -> None:
     stack = add_platform(aws)
     stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
     aws.holdings.resources.clear()
+
+
+def test_remains_whose_deletion_takes_long_are_still_being_deleted(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_remains(aws)
+    monkeypatch.setattr(stack_module, "LONGEST_DELETION_SECONDS", 0)
+
+    def begin_deletion(StackName: str, ClientRequestToken: str = "") -> None:
+        aws.find_stack(StackName).status = "DELETE_IN_PROGRESS"
+
+    monkeypatch.setattr(aws, "delete_stack", begin_deletion)
+    continues = command("dev", "--yes", code=3).stderr
+    assert "the remains of its failed creation are DELETE_IN_PROGRESS" in continues
+    assert continues.endswith("; deploy again afterwards\n")

@@ -410,6 +410,43 @@ def test_a_deployed_environment_takes_in_a_vault_when_backups_are_switched_on_ag
     assert "no changes" in command("prod", "--yes", code=0).stdout
 
 
+@pytest.mark.parametrize("counts_as_deleted", [False, True])
+def test_a_failed_import_advises_to_delete_nothing_that_it_was_to_take_in(
+    command: Command, remains: Service, *, counts_as_deleted: bool
+) -> None:
+    remains.fails, remains.complete_counts_as_deleted = {"Monitoring/Dashboard": "no"}, counts_as_deleted
+    failed = command("import", "dev", "--yes", "--json", code=1)
+    record = failed.read_records()[-2]
+    retained = {event["path"] for event in record["retained"]}
+    assert {"Data/Transactions", "Data/PaymentLedger"} <= retained
+    assert retained.isdisjoint(event["path"] for event in record["left_behind"])
+    assert "dynamodb" not in str([event["delete_command"] for event in record["left_behind"]])
+    assert re.search(r"then run scripts/deploy\.sh import dev\b", record["next"])
+    assert "destroy" not in record["next"]
+    remains.fails = {}
+    for event in record["left_behind"]:
+        # As with the command that is named beside it.
+        remains.holdings.resources.pop((event["resource_type"], event["physical_id"]), None)
+    command("import", "dev", "--yes", code=0)
+    assert remains.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+
+
+def test_a_failed_import_says_what_is_retained_with_its_data(command: Command, remains: Service) -> None:
+    remains.fails, remains.stuck = {"Monitoring/Dashboard": "no"}, {"Data/Notifications": "stuck"}
+    failed = command("import", "dev", "--yes", code=1)
+    assert f"retained, with what it holds: Data/Transactions ({TABLE}) {TRANSACTIONS}\n" in failed.stdout
+    assert "delete-table" not in failed.stdout
+    # Whoever asks later gets the same advice; the deletion lists what it retains.
+    for arguments, script in (
+        (("dev", "--yes"), "deploy"),
+        (("import", "dev", "--yes"), "deploy"),
+        (("dev",), "status"),
+    ):
+        output = command(*arguments, script=script).output
+        assert "scripts/destroy.sh dev, which lists what it retains" in " ".join(output.split())
+        assert "--purge" not in output
+
+
 def test_the_simulated_service_refuses_to_import_what_is_not_retained(aws: Service) -> None:
     aws.holdings.create_resource(GROUP, "orders", {}, protected=False)
     template = f"Resources: {{Log: {{Type: {GROUP}, Properties: {{LogGroupName: orders}}}}}}"

@@ -40,8 +40,9 @@ def forget_stack(aws: Service, stack: Stack, patch: pytest.MonkeyPatch) -> None:
 def describe_loss(name: str, stack: Stack) -> str:
     return (
         f"{name}: its stack {stack.name} was deleted without its parent, so that CloudFormation cannot update it; take "
-        f"{name} and what uses its outputs out of the templates, deploy, and deploy again with them; or run "
-        "scripts/destroy.sh dev, then scripts/deploy.sh dev"
+        f"{name} and what uses its outputs out of the templates, deploy, and deploy again with them; or, with an "
+        "outage, run scripts/destroy.sh dev, which retains the data, then scripts/deploy.sh import dev, which takes it "
+        "in"
     )
 
 

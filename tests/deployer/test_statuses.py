@@ -22,17 +22,18 @@ MODEL = load_model("cloudformation")
 # Where only a deletion is left, or nothing runs yet: AWS says that a stack in DELETE_FAILED cannot be worked with,
 # and that one in ROLLBACK_COMPLETE can only be deleted.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
-MAY_BE_DELETED = {"CREATE_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
+MAY_BE_DELETED = {"CREATE_IN_PROGRESS", "ROLLBACK_FAILED", "DELETE_FAILED"}
 # A deployment creates a deleted stack anew, and one whose creation was rolled back.
 CREATED_ANEW = {"DELETE_COMPLETE", "ROLLBACK_COMPLETE"}
 
 
 def list_texts(environment: str) -> list[tuple[str, str]]:
-    """Return each status with its advice, without remains and with them."""
+    """Return each status with its advice, after an import as well, without remains and with them."""
     return [
-        (status, advise_next_step(NAME, status, environment, has_remains=has_remains).next_step)
+        (status, advise_next_step(NAME, status, environment, has_remains=has_remains, is_import=is_import).next_step)
         for status in MODEL.shape_for("StackStatus").enum
         for has_remains in (False, True)
+        for is_import in (False, True)
     ]
 
 
@@ -87,11 +88,13 @@ def test_a_deletion_is_advised_only_where_nothing_runs(environment: str) -> None
     deleting = ("destroy.sh", "delete-stack")
     advised = {status for status, text in list_texts(environment) if any(word in text for word in deleting)}
     assert advised == MAY_BE_DELETED
+    # What a stack has left may be the tables of an earlier one, with their data.
+    assert not [status for status, text in list_texts(environment) if "--purge" in text]
 
 
 @pytest.mark.parametrize(
     "status",
-    [status for status in STATUSES if status not in MAY_BE_DELETED | {"DELETE_COMPLETE", "DELETE_IN_PROGRESS"}],
+    [status for status in STATUSES if status not in MAY_BE_DELETED | CREATED_ANEW | {"DELETE_IN_PROGRESS"}],
 )
 def test_no_command_advises_to_delete_a_running_environment(command: Command, aws: Service, status: str) -> None:
     """Whatever a deployment, a plan, or a control of a deployment does with the stack."""

@@ -64,6 +64,7 @@ class JsonReporter:
                 _event_to_json(event) | {"delete_command": deletion_command(event.resource_type, event.physical_id)}
                 for event in failure.left_behind
             ],
+            retained=[_event_to_json(event) for event in failure.retained],
             operation_id=failure.operation_id,
             events_command=failure.events_command,
             shift_command=failure.shift_command,
