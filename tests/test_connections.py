@@ -378,14 +378,22 @@ def test_throttling_is_left_to_the_sdk() -> None:
         assert (server.requests, lines) == (2, [])
 
 
-@pytest.mark.parametrize("service", ["cloudformation", "sqs"])
+@pytest.mark.parametrize(
+    ("service", "content_type"),
+    [
+        *((service, "text/html; charset=utf-8") for service in ("cloudformation", "sqs")),
+        ("sqs", "application/xhtml+xml"),
+        *(("cloudformation", content_type) for content_type in ("Text/HTML", "application/xhtml+xml", "text/xml", "")),
+    ],
+)
 @pytest.mark.parametrize("status", [200, 403])
-def test_a_web_page_is_no_answer_of_aws(service: str, status: int) -> None:
+def test_a_web_page_is_no_answer_of_aws(service: str, content_type: str, status: int) -> None:
     """As of a proxy, or behind a wrong AWS_ENDPOINT_URL: a page that is XML, too, has no element that the SDK reads."""
     page = b"<html><body><h1>It works!</h1></body></html>"
 
     def show_page(connection: socket.socket, _number: int) -> None:
-        head = f"HTTP/1.1 {status} Shown\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(page)}"
+        kind = f"Content-Type: {content_type}\r\n" if content_type else ""
+        head = f"HTTP/1.1 {status} Shown\r\n{kind}Content-Length: {len(page)}"
         connection.sendall(f"{head}\r\n\r\n".encode() + page)
 
     with run_server(show_page) as server:

@@ -175,7 +175,7 @@ def raise_both(first: BaseException, second: str) -> NoReturn:
         # The same error, so that its exit code and what else it holds are kept.
         first.args = (f"{first}; {second}",)
         raise first
-    if isinstance(first, KeyboardInterrupt) or is_aws_error(first):
+    if isinstance(first, KeyboardInterrupt | OutputError) or is_aws_error(first):
         raise UserError(f"{describe_error(first)}; {second}") from first
     first.add_note(second)
     raise first

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
 
+import re
 from typing import Any
 
 from .errors import REFUSED
@@ -39,7 +40,8 @@ _OPERATIONS = {
 }
 # What puts a release into force, or takes it back.
 CODE_CHANGES = ("lambda:UpdateAlias", "lambda:UpdateFunctionCode")
-_EXECUTIONS = {"cloudformation:ExecuteChangeSet", *CODE_CHANGES}
+EXECUTION = "cloudformation:ExecuteChangeSet"
+_EXECUTIONS = {EXECUTION, *CODE_CHANGES}
 # Sending these again does nothing twice: they set what they name, delete it, or hide messages for a while.
 _REPEATABLE = (
     *("PutObject", "SetStackPolicy", "UpdateTerminationProtection", "DeleteChangeSet", "StartExecution"),
@@ -52,6 +54,10 @@ _MOST_NAMES = 3
 # What the SDK takes for a transient error, whatever the status.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _TIMEOUTS = ("RequestTimeout", "RequestTimeoutException")
+# The types of a web page.
+_PAGES = ("text/html", "application/xhtml")
+# The name of the root element of a document in XML.
+_ROOT = re.compile(rb"\s*(?:<\?.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL)
 # In the context of a request.
 _LOST_ANSWER = "has_lost_answer"
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
@@ -68,6 +74,8 @@ class RequestLog:
         self._writes: list[tuple[str, str]] = []
         # The stacks whose operations were seen to end.
         self._ended: set[str] = set()
+        # The stacks that were seen in review, by their ids: nothing is in them.
+        self._reviews: set[str] = set()
         # The stack of each change set, whose id does not name it.
         self._stacks: dict[str, str] = {}
 
@@ -81,6 +89,7 @@ class RequestLog:
         events.register("after-call.*.*", self._explain_refusal)
         events.register("after-call.cloudformation.CreateChangeSet", self._note_stack)
         events.register("after-call.cloudformation.DescribeChangeSet", self._note_stack)
+        events.register("after-call.cloudformation.ListStacks", self._note_reviews)
         events.register_first("needs-retry.cloudformation", _stop_retrying_limit)
 
     def describe_changes(self) -> str:
@@ -120,7 +129,8 @@ class RequestLog:
     def _select_changes(self) -> list[tuple[str, str]]:
         """Return the writes that change a stack, or another resource; the deletion of a stack in review does not.
 
-        Such a stack was made by a change set, under its name; a deployed stack is deleted by its id.
+        Such a stack was made by a change set, under its name, or was listed as one; a deployed stack is deleted by its
+        id.
         """
         writes = list(self._writes)
         return [
@@ -128,7 +138,12 @@ class RequestLog:
             for action, resource in writes
             if action not in _PREPARATIONS
             and not (action == "cloudformation:DeleteStack" and ("cloudformation:CreateChangeSet", resource) in writes)
+            and not (action == "cloudformation:DeleteStack" and resource in self._reviews)
         ]
+
+    def _note_reviews(self, parsed: dict[str, Any], **_: Any) -> None:
+        summaries = parsed.get("StackSummaries", [])
+        self._reviews |= {item["StackId"] for item in summaries if item["StackStatus"] == "REVIEW_IN_PROGRESS"}
 
     def _note_stack(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         change_set = parsed.get("Id") or parsed.get("ChangeSetId")
@@ -199,7 +214,15 @@ def _refuse_web_page(operation_model: Any, response_dict: dict[str, Any], **_: A
     A page of an error of the server is left to the SDK, which repeats the request.
     """
     status, content_type = response_dict["status_code"], response_dict["headers"].get("Content-Type", "")
-    if status < 500 and content_type.startswith("text/html") and not operation_model.has_streaming_output:
+    if status >= 500 or operation_model.has_streaming_output:
+        return
+    is_page = any(kind in content_type.lower() for kind in _PAGES)
+    if operation_model.service_model.protocol == "query":
+        # The root of an answer is named after its operation, and that of a refusal is ErrorResponse.
+        # https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+        root = _ROOT.match(response_dict["body"])
+        is_page |= bool(response_dict["body"]) and (root is None or not root[1].endswith(b"Response"))
+    if is_page:
         from botocore.parsers import ResponseParserError
 
         raise ResponseParserError(

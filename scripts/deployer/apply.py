@@ -12,7 +12,8 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
-from scripts.common.errors import AWS_ERRORS, Aborted, UserError, is_denied, raise_both
+from scripts.common.errors import AWS_ERRORS, Aborted, OutputError, UserError, is_denied, raise_both
+from scripts.common.files import is_missing
 from scripts.common.suggestion import suggest_command
 
 from . import change_set
@@ -52,23 +53,28 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     """
     report = session.report
     saved_plan = _load_plan(session, path)
-    try:
-        artifacts, platform = _read_parts(session, saved_plan)
-    except UserError as error:
-        _, discard = list_plan_commands(session.options.environment, path)
-        raise UserError(f"{path}: {error}; the plan is still saved; delete it with {discard}") from None
-    plans = join_plans(artifacts, platform)
-    if artifacts is not None and artifacts.first_plan is not None:
-        report.announce_step("First update:", f"{ARTIFACTS_STACK}, before {session.options.stack_name}")
-        report.show_plan(artifacts.first_plan)
-    show_plans(report, plans)
-    names = " and ".join(plan.stack.name for plan in plans)
     apply_again, discard = list_plan_commands(session.options.environment, path)
     still_saved = f"the plan is still saved; run {apply_again}, or {discard}"
     try:
+        artifacts, platform = _read_parts(session, saved_plan)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; the plan is still saved; delete it with {discard}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{session.options.stack_name} was not changed; {still_saved}") from None
+    except AWS_ERRORS as error:
+        raise_both(error, still_saved)
+    plans = join_plans(artifacts, platform)
+    names = " and ".join(plan.stack.name for plan in plans)
+    try:
+        if artifacts is not None and artifacts.first_plan is not None:
+            report.announce_step("First update:", f"{ARTIFACTS_STACK}, before {session.options.stack_name}")
+            report.show_plan(artifacts.first_plan)
+        show_plans(report, plans)
         losses = confirm_plans(session, plans)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{names}: not changed; {still_saved}") from None
+    except (UserError, OutputError) as error:
+        raise_both(error, f"{names}: not changed; {still_saved}")
     if losses is None:
         raise Aborted(f"{names}: not deployed; {still_saved}")
     try:
@@ -120,7 +126,7 @@ def _end_failed_plan(
         proposals = filter(None, (artifacts.first, artifacts.final))
         change_sets += [(artifacts.change.stack, proposal) for proposal in proposals]
     executed_count = sum(proposal.is_executed for _, proposal in change_sets)
-    if executed_count == 0 or isinstance(error, change_set.UnknownExecution):
+    if executed_count == 0 or any(proposal.is_unknown for _, proposal in change_sets):
         session.report.announce_step(*_describe_kept_plan(session, path, error, executed_count))
         return
     _, discard = list_plan_commands(session.options.environment, path)
@@ -136,10 +142,16 @@ def _end_failed_plan(
             leftover = f"{second}; the file stays; then delete it with {discard}"
         session.report.announce_step("Used up:", f"the plan in {path}, of which a change set was executed; {leftover}")
     else:
-        fate = "was deleted" if is_deleted else "is another one by now, and stays"
         session.report.announce_step(
-            "Used up:", f"the plan in {path}, of which a change set was executed; the file {fate}"
+            "Used up:", f"the plan in {path}, of which a change set was executed; {describe_file(path, is_deleted)}"
         )
+
+
+def describe_file(path: Path, is_deleted: bool) -> str:
+    """Return what became of the file of a plan that is used up or discarded, given the result of ``delete_plan_of``."""
+    if is_deleted:
+        return "the file was deleted"
+    return "the file does not exist any more" if is_missing(path) else "the file is another one by now, and stays"
 
 
 def _describe_kept_plan(session: Session, path: Path, error: BaseException, executed_count: int) -> tuple[str, str]:
@@ -172,10 +184,11 @@ def _delete_unused(session: Session, artifacts: BootstrapProposal) -> None:
         session.report.announce_step("Deployed,", f"but {leftover}")
 
 
-def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
+def discard_plan(session: Session, path: Path) -> tuple[list[str], bool, bool]:
     """Delete a saved plan, its change sets, and the empty stack in review that the platform's may have created.
 
-    Returns the names of the stacks that the plan was to change, and whether any of the change sets still existed.
+    Returns the names of the stacks that the plan was to change, whether any of the change sets still existed, and
+    whether the file was deleted: another one may have taken its place. Raises ``UserError`` if it cannot be.
     """
     have_existed = False
     saved_plan = _load_plan(session, path)
@@ -185,10 +198,13 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool]:
             first = saved_plan.first_change_set_id if planned is saved_plan.artifacts else ""
             for change_set_id in filter(None, (planned.change_set_id, first)):
                 # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
-                name = _read_name(change_set_id)
+                name = change_set.read_name(change_set_id)
                 have_existed |= change_set.delete_change_set(session.cloudformation, before, name)
-        delete_plan_of(path, saved_plan.change_set_ids)
-    return [planned.stack_name for planned in saved_plan.stacks], have_existed
+        try:
+            is_deleted = delete_plan_of(path, saved_plan.change_set_ids)
+        except OSError as error:
+            raise UserError(f"{path} cannot be deleted: {error.strerror}; its change sets are") from error
+    return [planned.stack_name for planned in saved_plan.stacks], have_existed, is_deleted
 
 
 @contextmanager
@@ -207,11 +223,6 @@ def _explain_remains(session: Session, again: str) -> Iterator[None]:
         if not session.target.requests.has_requested("cloudformation:DeleteChangeSet"):
             raise KeyboardInterrupt from None
         raise UserError(f"interrupted; the plan may be deleted in part; delete the rest: {again}") from None
-
-
-def _read_name(change_set_id: str) -> str:
-    """Return the name of a change set, which is the second part of its ARN."""
-    return change_set_id.split("/")[1] if "/" in change_set_id else change_set_id
 
 
 def _list_kept_plans(session: Session, stack_names: Iterable[str]) -> list[KeptPlan]:
@@ -345,7 +356,7 @@ def _read_platform(session: Session, saved_plan: SavedPlan, planned: PlannedStac
         raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
     proposal = change_set.read_change_set(cloudformation, planned.change_set_id)
     _check_stack(planned, stack, [proposal])
-    proposal.keeps_failed = saved_plan.keeps_failed
+    proposal.keeps_failed, proposal.is_creation = saved_plan.keeps_failed, not stack.exists
     _check_settings(options, stack, proposal, planned.remarks)
     artifacts = describe_stack(cloudformation, ARTIFACTS_STACK)
     if artifacts.state != saved_plan.artifacts_state:

@@ -27,7 +27,7 @@ from .bootstrap_change import (
     find_changed_environment,
     read_artifacts_stack,
 )
-from .change_set import ExecutionOptions, Proposal, UnknownExecution, create_change_set, describe_obstacle
+from .change_set import ExecutionOptions, Incomplete, Proposal, UnknownExecution, create_change_set, describe_obstacle
 from .deployment_options import ARTIFACTS_STACK, ArtifactsResult
 from .drift import describe_last_detection
 from .failure import DeploymentFailed
@@ -242,7 +242,7 @@ class BootstrapProposal:
             complete = transition.add_kept_rights(new, deployed, transition.keep_of([options.environment]))
             lacks_rights = complete != deployed.template
         if lacks_rights:
-            raise UserError(
+            raise Incomplete(
                 f"{options.stack_name} is deployed, but {describe_error(change)}, and lacks permissions that this "
                 f"release needs; add them with {suggest_command('deploy', options.environment)}"
             )

@@ -3,26 +3,29 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import NoReturn
 
-from scripts.common.errors import AWS_ERRORS, UserError, is_aws_error, raise_both
+from scripts.common.errors import AWS_ERRORS, OutputError, UserError, raise_both
 from scripts.common.requests import CODE_CHANGES
 from scripts.common.suggestion import suggest_command
 
 from .bootstrap_proposal import KEEPS_RIGHTS, BootstrapProposal
-from .change_set import NOT_EXECUTED, Overtaken, Proposal, describe_obstacle
+from .change_set import NOT_EXECUTED, Incomplete, Overtaken, Proposal, describe_obstacle
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import execute_plan, finish_deployment
+from .follow import SUCCEEDED
 from .live_functions import count_functions, take_code_back
 from .plan.danger import Danger
 from .plan.model import Plan
+from .report.json_reporter import JsonReporter
 from .saved_plan import PlannedStack, SavedPlan, delete_plan_of, digest_terms, save_plan
 from .session import Session
 from .stack import Snapshot, StackTree, describe_stack
 
-_FAILURES = (UserError, KeyboardInterrupt, *AWS_ERRORS)
+_FAILURES = (UserError, KeyboardInterrupt, OutputError, *AWS_ERRORS)
 
 
 @dataclass(frozen=True)
@@ -162,9 +165,13 @@ def execute_both(
                 session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late
             )
     except _FAILURES as error:
+        if isinstance(error, OutputError) and platform.proposal.is_executed:
+            _finish_unread(session, artifacts, platform, error)
         _raise_unfinished(session, artifacts, platform, error, restored)
     try:
         deployed = finish_deployment(session, platform.before, platform.late, last_event)
+    except OutputError as error:
+        _finish_unread(session, artifacts, platform, error, last_event)
     except _FAILURES as error:
         if artifacts is not None and artifacts.change.steps.after:
             raise_both(error, f"{KEEPS_RIGHTS} until then")
@@ -173,6 +180,29 @@ def execute_both(
         return deployed
     narrowed = artifacts.narrow(deployed.last_event, is_ready=not platform.proposal.is_express)
     return replace(deployed, artifacts=narrowed)
+
+
+def _finish_unread(
+    session: Session,
+    artifacts: BootstrapProposal | None,
+    platform: PlatformPlan,
+    error: OutputError,
+    last_event: str = "",
+) -> NoReturn:
+    """Protect what was deployed although nobody can read that any more; then raise ``UserError``, which says so.
+
+    Without ``last_event``, the files that the deployment does not need stay.
+    """
+    name, environment = session.options.stack_name, session.options.environment
+    rights = f"; {_describe_rights(artifacts)}" if artifacts is not None else ""
+    status = describe_stack(session.cloudformation, name).status
+    if status not in SUCCEEDED:
+        raise UserError(
+            f"{error}; {name} ended {status}; see {suggest_command('status', environment)}{rights}"
+        ) from error
+    finish_deployment(replace(session, report=JsonReporter(StringIO())), platform.before, platform.late, last_event)
+    state = f"{name} is deployed and protected; see {suggest_command('status', environment)}{rights}"
+    raise Incomplete(f"{error}; {state}") from error
 
 
 def _check_artifacts(session: Session, platform: PlatformPlan) -> None:
@@ -194,7 +224,7 @@ def _raise_unfinished(
     """
     options = session.options
     is_widened = artifacts is not None and artifacts.change.steps.before
-    is_interrupted = isinstance(error, KeyboardInterrupt)
+    is_interrupted = isinstance(error, KeyboardInterrupt | OutputError)
     notes = []
     if platform.proposal.is_executed and is_interrupted:
         # While it runs, ``Watch`` makes it ``StillRunning``.
@@ -205,7 +235,7 @@ def _raise_unfinished(
         command = suggest_command("deploy", options.environment)
         notes.append(f"{options.stack_name} was not deployed; continue with {command}")
     if not platform.proposal.is_executed:
-        notes += _describe_code(session, error, restored)
+        notes += _describe_code(session, restored)
     if artifacts is not None and (is_widened or platform.proposal.is_executed):
         notes.append(_describe_rights(artifacts))
     if isinstance(error, Overtaken) and notes:
@@ -219,12 +249,12 @@ def _raise_unfinished(
         raise
 
 
-def _describe_code(session: Session, error: BaseException, restored: Sequence[str]) -> Iterator[str]:
+def _describe_code(session: Session, restored: Sequence[str]) -> Iterator[str]:
     """Yield what was done to the code of functions before a change set was to be executed."""
     requests = session.target.requests
     if restored:
         yield f"{count_functions(restored)} the code of the last deployment again"
-    elif is_aws_error(error) and any(map(requests.has_requested, CODE_CHANGES)):
+    elif any(map(requests.has_requested, CODE_CHANGES)):
         # It ended while code was taken back.
         yield requests.describe_changes()
 

@@ -65,6 +65,12 @@ class UnknownExecution(StillRunning):
     """Whether the execution of a change set has begun could not be read."""
 
 
+class Incomplete(UserError):
+    """The platform is deployed, and what follows is not complete; the message says what of it is."""
+
+    names_changes = True
+
+
 class RefusedChangeSet(UserError):
     """CloudFormation has found the change set impossible, so that there is nothing to execute."""
 
@@ -128,6 +134,10 @@ class Proposal:
     # Of the stack after the execution.
     parameters: dict[str, str] = field(default_factory=dict)
     is_executed: bool = False
+    # Whether nobody knows if it is executed; then ``is_executed`` is true, too.
+    is_unknown: bool = False
+    # Whether it creates the stack, which is in review until then.
+    is_creation: bool = False
     # Whether to keep the change set, for a later `apply`.
     is_saved: bool = False
     is_express: bool = False
@@ -173,10 +183,13 @@ class Proposal:
             return self._has_event() if status in ("", "OBSOLETE") else status.startswith("EXECUTE_")
         except (*AWS_ERRORS, KeyboardInterrupt) as second:
             # It may be: the change set must not be deleted.
-            self.is_executed = True
+            self.is_executed = self.is_unknown = True
             command = complete_aws_commands(f"aws cloudformation describe-stack-events --stack-name {self.stack_id}")
             unread = f"whether the deployment began could not be read: {describe_error(second)}; see {command}"
-            raise UnknownExecution(f"{describe_error(error)}; {unread}") from error
+            stack_name, name = read_name(self.stack_id), read_name(self.change_set_id)
+            rest = f"if it has not, change set {name} of {stack_name} stays; "
+            rest += _suggest_removal(stack_name, name, is_creation=self.is_creation)
+            raise UnknownExecution(f"{describe_error(error)}; {unread}; {rest}") from error
 
     def _read_execution_status(self) -> str:
         """Return the status, or an empty string if the change set does not exist."""
@@ -241,12 +254,18 @@ def create_change_set(
         )
         proposal = _await_proposal(cloudformation, created, options)
         if proposal is not None:
+            proposal.is_creation = not stack.exists
             yield proposal
     except BaseException as error:
         is_refused = created is None and any(map(is_refusal, filter(None, (error, error.__cause__))))
         if not is_refused and not _must_stay(proposal):
             try:
                 delete_change_set(cloudformation, stack, name)
+            except UserError as leftover:
+                raise_both(error, str(leftover))
+        if is_refused and stack.status == "REVIEW_IN_PROGRESS":
+            try:
+                _delete_empty_review(cloudformation, stack)
             except UserError as leftover:
                 raise_both(error, str(leftover))
         raise
@@ -277,7 +296,7 @@ def _await_proposal(
     except ClientError as error:
         if not _is_missing(error):
             raise
-        name = created["StackId"].split("/")[1]
+        name = read_name(created["StackId"])
         raise Overtaken(f"{name}: another deployment has deleted the change set; {NOT_EXECUTED}") from error
     proposal.keeps_failed = options.keeps_failed
     return proposal
@@ -360,11 +379,29 @@ def read_proposed_template(proposal: Proposal) -> Any:
     return template["TemplateBody"]
 
 
+def read_name(arn: str) -> str:
+    """Return the name of a stack or a change set, which is the second part of its ARN; a name is returned as it is."""
+    return arn.split("/")[1] if "/" in arn else arn
+
+
 def suggest_deletion(stack_name: str, name: str) -> str:
     """Return the AWS CLI's command that deletes the change set with this name."""
     return complete_aws_commands(
         f"aws cloudformation delete-change-set --stack-name {stack_name} --change-set-name {name}"
     )
+
+
+def _suggest_review_deletion(stack_name: str) -> str:
+    return complete_aws_commands(f"aws cloudformation delete-stack --stack-name {stack_name}")
+
+
+def _suggest_removal(stack_name: str, name: str, *, is_creation: bool) -> str:
+    """Return how to delete a change set, and the stack in review of one that was to create its stack."""
+    rest = f"delete it with: {suggest_deletion(stack_name, name)}"
+    if not is_creation:
+        return rest
+    review = _suggest_review_deletion(stack_name)
+    return f"{rest}; then the stack, if it is empty and still in REVIEW_IN_PROGRESS: {review}"
 
 
 def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> bool:
@@ -374,11 +411,7 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
     and deletes it asynchronously.
     """
     change_set: DeleteChangeSetInputTypeDef = {"StackName": before.name, "ChangeSetName": name}
-    command = suggest_deletion(before.name, name)
-    review = complete_aws_commands(f"aws cloudformation delete-stack --stack-name {before.name}")
-    rest = f"delete it with: {command}"
-    if not before.exists:
-        rest += f"; then the stack, if it is empty and still in REVIEW_IN_PROGRESS: {review}"
+    rest = _suggest_removal(before.name, name, is_creation=not before.exists)
     try:
         status, has_existed = _wait_until_deleted(cloudformation, change_set)
         if status is not None:
@@ -386,15 +419,21 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
         reason = describe_error(error)
         raise UserError(f"change set {name} of {before.name} could not be deleted: {reason}; {rest}") from error
-    try:
-        if not before.exists and _is_empty_review(cloudformation, before.name):
-            cloudformation.delete_stack(StackName=before.name)
-    except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        reason = describe_error(error)
-        raise UserError(
-            f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {review}"
-        ) from error
+    if not before.exists:
+        _delete_empty_review(cloudformation, before)
     return has_existed
+
+
+def _delete_empty_review(cloudformation: CloudFormationClient, stack: Stack) -> None:
+    """Delete the stack if it is in review without change sets. Raises ``UserError`` if that fails."""
+    try:
+        if _is_empty_review(cloudformation, stack.name):
+            cloudformation.delete_stack(StackName=stack.name)
+    except (*AWS_ERRORS, KeyboardInterrupt) as error:
+        reason, command = describe_error(error), _suggest_review_deletion(stack.name)
+        raise UserError(
+            f"the empty stack {stack.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {command}"
+        ) from error
 
 
 def _wait_until_deleted(

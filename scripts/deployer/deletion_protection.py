@@ -18,7 +18,7 @@ from scripts.common.evaluated import Evaluated
 from scripts.common.suggestion import suggest_command
 from scripts.common.templates import STACK
 
-from .change_set import ExecutionOptions, UnknownExecution, create_change_set
+from .change_set import ExecutionOptions, Incomplete, UnknownExecution, create_change_set
 from .failure import DeploymentFailed
 from .follow import execute_and_follow
 from .plan.compare import as_text, compare_stacks
@@ -34,10 +34,8 @@ _CHANGES_OF_RESOURCES = (_PROPERTY, "DeletionPolicy", "UpdateReplacePolicy")
 _CHANGES_OF_STACKS = ("TemplateURL", "Parameters")
 
 
-class NotProtected(UserError):
+class NotProtected(Incomplete):
     """The deployment has succeeded, but the second change set has not."""
-
-    names_changes = True
 
 
 @dataclass(frozen=True)

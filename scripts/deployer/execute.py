@@ -9,7 +9,7 @@ from scripts.common.packaging import Destination
 
 from . import follow, stack_safeguards
 from .abandoned import is_abandoned, list_change_sets
-from .change_set import Overtaken, Proposal
+from .change_set import Incomplete, Overtaken, Proposal
 from .deletion_protection import LateProtection, switch_on_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execution_options import announce_background_work
@@ -97,7 +97,7 @@ def finish_deployment(session: Session, before: Snapshot, late: LateProtection, 
         reason = describe_error(error)
         report.announce_step("Deployed,", f"but a follow-up step failed: {reason}")
     except KeyboardInterrupt:
-        raise UserError(
+        raise Incomplete(
             f"interrupted; {options.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
             "incomplete; deploy again"
         ) from None

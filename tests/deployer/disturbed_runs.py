@@ -253,13 +253,13 @@ def strike_from(aws: Service, operation: str, *kinds: str) -> None:
     aws.before_call = strike
 
 
-def lose_execution(aws: Service, number: int, kind: str) -> None:
+def lose_execution(aws: Service, number: int, kind: str, afterwards: str = EXPIRED) -> None:
     """Lose the answer to this execution of a change set, the first being 1, and refuse what could tell its state."""
 
     def lose() -> None:
         if len(aws.find_requests("ExecuteChangeSet")) == number:
             aws.before.clear()
             aws.faults["ExecuteChangeSet"] = Fault(kind)
-            strike_from(aws, "DescribeChangeSet", EXPIRED)
+            strike_from(aws, "DescribeChangeSet", afterwards)
 
     aws.before["ExecuteChangeSet"] = lose

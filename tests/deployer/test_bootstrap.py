@@ -1,5 +1,7 @@
 """The stack of the artifact bucket, and the role that CloudFormation assumes."""
 
+import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -160,6 +162,42 @@ def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Comman
     end = "; the change set was deleted; already requested: cloudformation:ExecuteChangeSet on payment-artifacts"
     assert f"payment-platform-dev: not deployed{end}" in " ".join(terminal.text.split())
     assert aws.remaining_names == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "changes", "message"),
+    [
+        (edit_with_loss, {}, "--yes does not cover data loss; to confirm it, add --destroys"),
+        (edit_harmlessly, {"tags": []}, "exists but does not have the tag"),
+        (edit_harmlessly, {"status": "UPDATE_ROLLBACK_FAILED"}, "stuck between two versions"),
+    ],
+    ids=["loss", "foreign", "stuck"],
+)
+def test_a_refusal_after_a_step_that_was_executed_names_it(
+    command: Command, aws: Service, settings_file: Callable[..., str], edit: Any, changes: dict[str, Any], message: str
+) -> None:
+    """The service role is created first, without a deployment of the platform."""
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    stack = add_platform(aws, edit)
+    (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
+    bucket.parameters["ServiceRole"] = "false"
+    for name, value in changes.items():
+        setattr(stack, name, value)
+    refused = command("dev", "--yes", "--settings", path, code=1)
+    assert message in refused.stderr
+    assert refused.stderr.endswith("; already requested: cloudformation:ExecuteChangeSet on payment-artifacts\n")
+
+
+def test_a_mistyped_name_does_not_deny_what_a_step_has_executed(
+    command: Command, aws: Service, settings_file: Callable[..., str]
+) -> None:
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    add_platform(aws, edit_with_loss)
+    (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
+    bucket.parameters["ServiceRole"] = "false"
+    text = command.run_on_terminal("dev", "--settings", path, types="y\nwrong\n", columns=200).text
+    assert re.search(r"The name does not match \w+\.\n", text)
+    assert "already requested: cloudformation:ExecuteChangeSet on payment-artifacts" in " ".join(text.split())
 
 
 def test_the_roles_of_github_have_exactly_the_permissions_that_their_commands_use(

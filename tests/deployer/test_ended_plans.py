@@ -1,14 +1,16 @@
 """What becomes of a saved plan when ``apply`` ends: its file is deleted only if its change sets are used up."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from scripts.deployer import follow
+from scripts.deployer import apply, follow
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.faults import EXPIRED, RESET_AFTER, RESET_BEFORE, THROTTLED
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.both_stacks import add_earlier_release
-from tests.deployer.conftest import Command, add_platform
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.disturbed_runs import lose_execution, strike_from
 from tests.deployer.releases import edit_harmlessly
 from tests.deployer.test_code_only import change_code
@@ -172,3 +174,97 @@ def test_a_plan_whose_code_somebody_changes_meanwhile_can_be_applied_again(
     assert overtaken.stdout.endswith(f"Not executed: the plan is still saved; run {APPLY}, or {DISCARD}\n")
     command("apply", "dev", "plan.json", "--yes", code=0)
     assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize("is_creation", [False, True])
+def test_a_change_set_that_may_not_have_been_executed_is_named(
+    command: Command, aws: Service, *, is_creation: bool
+) -> None:
+    """The network goes at the execution, and stays away, so nothing else can be said of it."""
+    command.haste = 5000
+    if is_creation:
+        add_bootstrap_stack(aws)
+    else:
+        add_platform(aws, edit_harmlessly)
+    lose_execution(aws, 1, RESET_BEFORE, RESET_BEFORE)
+    unknown = command("dev", "--yes", code=3).stderr
+    (name, *review) = aws.remaining_names
+    command_line = f"aws cloudformation delete-change-set --stack-name {NAME} --change-set-name {name}"
+    assert f"; if it has not, change set {name} of {NAME} stays; delete it with: {command_line}" in unknown
+    assert (
+        f"still in REVIEW_IN_PROGRESS: aws cloudformation delete-stack --stack-name {NAME}" in unknown
+    ) == is_creation
+    assert bool(review) == is_creation
+
+
+@pytest.mark.parametrize("kind", [RESET_BEFORE, RESET_AFTER])
+def test_a_plan_is_used_up_whatever_becomes_of_the_second_change_set(
+    command: Command, aws: Service, tmp_path: Path, kind: str
+) -> None:
+    """Its change set is executed; the one that protects the tables is made afterwards, and is none of the plan's."""
+    add_bootstrap_stack(aws)
+    command("plan", "prod", "--out", "plan.json", code=2)
+    lose_execution(aws, 2, kind)
+    unknown = command("apply", "prod", "plan.json", "--yes", code=3)
+    assert "is deployed; of its second change set" in unknown.stderr
+    assert unknown.stdout.endswith("of which a change set was executed; the file was deleted\n")
+    assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize("command_line", [("apply", "dev", "plan.json", "--yes"), ("discard", "dev", "plan.json")])
+def test_a_file_that_cannot_be_deleted_is_named(
+    command: Command, aws: Service, plan: Path, monkeypatch: pytest.MonkeyPatch, command_line: tuple[str, ...]
+) -> None:
+    def refuse(_: Path, **_options: bool) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    ended = command(*command_line, code=0 if command_line[0] == "apply" else 1)
+    assert "plan.json cannot be deleted: Permission denied" in ended.output
+    assert (plan.exists(), aws.remaining_names) == (True, [])
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_the_fate_of_a_discarded_file_is_true(command: Command, aws: Service, plan: Path, *, is_replaced: bool) -> None:
+    def take_away() -> None:
+        plan.rename(plan.with_name("kept.json"))
+        if is_replaced:
+            plan.write_text("another plan, or anything else", encoding="utf-8")
+
+    aws.before["DeleteChangeSet"] = take_away
+    discarded = command("discard", "dev", "plan.json", code=0).stdout
+    fate = "is another one by now, and stays" if is_replaced else "does not exist any more"
+    assert discarded.endswith(f"; the file {fate}\n")
+
+
+@pytest.mark.parametrize("operation", ["DescribeStacks", "DescribeChangeSet", "GetTemplate"])
+def test_a_plan_that_cannot_be_read_is_still_saved(command: Command, aws: Service, plan: Path, operation: str) -> None:
+    aws.errors[operation] = [Refused("ExpiredToken", "The token has expired", 403)] * 20
+    failed = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert failed.endswith(f"; the plan is still saved; run {APPLY}, or {DISCARD}; nothing was changed\n")
+    assert plan.exists()
+
+
+def test_a_plan_whose_reading_is_interrupted_is_still_saved(
+    command: Command, aws: Service, plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(apply, "_read_parts", interrupt)
+    interrupted = command("apply", "dev", "plan.json", "--yes", code=130).stderr
+    assert interrupted == (
+        f"deploy: interrupted; {NAME} was not changed; the plan is still saved; run {APPLY}, or {DISCARD}\n"
+    )
+    assert (plan.exists(), aws.find_requests("ExecuteChangeSet")) == (True, [])
+
+
+def test_a_refused_creation_leaves_no_empty_stack(command: Command, aws: Service, tmp_path: Path) -> None:
+    """The stack in review is of a plan whose change set somebody has deleted."""
+    add_bootstrap_stack(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    aws.change_sets.clear()
+    assert aws.remaining_names == [NAME]
+    aws.errors["CreateChangeSet"] = [Refused("AccessDenied", "not you", 403)] * 20
+    command("dev", "--yes", code=1)
+    assert aws.remaining_names == []

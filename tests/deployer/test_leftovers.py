@@ -14,6 +14,7 @@ from scripts.common import waiting
 from scripts.common.errors import UserError
 from scripts.deployer import abandoned
 from scripts.deployer.change_set import delete_change_set
+from scripts.deployer.cli import deploy as cli
 from scripts.deployer.stack import Stack
 from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -248,3 +249,21 @@ def test_a_second_interrupt_names_all_that_is_left(monkeypatch: pytest.MonkeyPat
         f"delete-change-set --stack-name {NAME} --change-set-name deploy-1; then the stack, if it is empty and still "
         f"in REVIEW_IN_PROGRESS: aws cloudformation delete-stack --stack-name {NAME}"
     )
+
+
+def test_an_interrupt_after_an_empty_stack_was_tidied_away_is_an_ordinary_one(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing continues, and nothing that anybody needs was changed."""
+    stack = add_platform(aws, edit_harmlessly)
+    review = SimulatedStack(
+        f"{NAME}-empty", "arn:empty", "REVIEW_IN_PROGRESS", root=stack, created=datetime.now(UTC) - timedelta(hours=2)
+    )
+    aws.stacks[review.id] = review
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "confirm_deployment", interrupt)
+    assert command("dev", code=130).stderr == f"deploy: interrupted; {NAME} was not changed\n"
+    assert "arn:empty" not in aws.stacks

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import stat
@@ -21,8 +22,9 @@ from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.reporter import EventListener
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import LONGEST_SECONDS, Command, add_platform
+from tests.deployer.conftest import LONGEST_SECONDS, Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
+from tests.deployer.test_first_deployment import are_protected
 
 # Each takes several deployments.
 pytestmark = pytest.mark.nightly
@@ -53,6 +55,51 @@ def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(
         "deploy: the output is no longer being read (broken pipe); the deployment continues; watch it: "
         "scripts/deploy.sh follow dev, or cancel it: scripts/deploy.sh cancel dev\n"
     )
+
+
+def close_after(process: "subprocess.Popen[str]", pattern: str) -> tuple[int, str]:
+    """Read the output up to a line, close it, and return the exit code and stderr."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    while not re.search(pattern, process.stdout.readline()):
+        assert process.poll() is None
+    process.stdout.close()
+    error_text = process.stderr.read()
+    return process.wait(timeout=LONGEST_SECONDS), error_text
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        ((), "CREATE_COMPLETE +payment-platform-prod "),
+        (("--json",), '"path": "payment-platform-prod".*CREATE_COMPLETE'),
+    ],
+)
+def test_tables_are_protected_although_nobody_reads_that(
+    command: Command, aws: Service, options: tuple[str, ...], pattern: str
+) -> None:
+    """Their protection is switched on after the deployment; `| grep -m1` ends when that is complete."""
+    add_bootstrap_stack(aws)
+    code, error_text = close_after(command.start("prod", "--yes", *options), pattern)
+    assert (code, error_text) == (
+        1,
+        "deploy: the output is no longer being read (broken pipe); payment-platform-prod is deployed and protected; "
+        "see scripts/status.sh prod\n",
+    )
+    assert are_protected(aws) == [True, True]
+    (stack,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
+    assert (stack.protected, bool(stack.policy), aws.remaining_names) == (True, True, [])
+
+
+def test_a_saved_plan_is_named_although_nobody_reads_on(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, edit_harmlessly)
+    code, error_text = close_after(command.start("plan", "dev", "--out", "plan.json", "--json"), '"type": "plan"')
+    assert code == 1
+    end = "; the plan is saved; run scripts/deploy.sh apply dev plan.json, or scripts/deploy.sh discard dev plan.json\n"
+    is_saved = (tmp_path / "plan.json").exists()
+    # The pipe may close before the plan is saved; whichever it is, it is what is said.
+    assert error_text.endswith(end) == is_saved, error_text
+    assert bool(aws.remaining_names) == is_saved
 
 
 def run_redirected(

@@ -15,7 +15,7 @@ import click
 from scripts.common import command
 from scripts.common.errors import OutputError, StillRunning, UserError, describe_error, is_aws_error
 from scripts.common.paths import ROOT
-from scripts.common.requests import NO_STACK, NOTHING
+from scripts.common.requests import EXECUTION, NO_STACK, NOTHING
 from scripts.common.suggestion import pin_region, repeat_options, suggest_command
 from scripts.common.terminal import echo
 from stacks import settings
@@ -105,13 +105,17 @@ class CommonOptions:
         """Return the message of an error that ends the command.
 
         After an error of AWS, or if the output cannot be written, it says what has been changed, too.
-        So does one that explains an error of AWS, or a refused change set, unless it names the changes itself.
+        So does one that explains an error of AWS, or a refused change set, and any after a change set was executed,
+        unless it names the changes itself.
         """
         changes = "; ".join(target.requests.describe_changes() for target in self._targets) or NOTHING
         message = self._correct_fate(describe_error(error), changes)
-        is_explained = bool(self._targets) and _explains_refusal(error)
+        has_executed = any(target.requests.has_requested(EXECUTION) for target in self._targets)
+        is_explained = has_executed or (bool(self._targets) and _explains_refusal(error))
         names_changes = isinstance(error, UserError) and error.names_changes
-        is_unfinished = isinstance(error, StillRunning) or "nothing was" in message or changes in message
+        is_unfinished = isinstance(error, StillRunning) or changes in message
+        # Of an earlier step, this one knows nothing.
+        is_unfinished |= not has_executed and "nothing was" in message
         ends_early = isinstance(error, OutputError) or is_aws_error(error)
         if ends_early or (is_explained and not is_unfinished and not names_changes):
             return f"{message}; {changes}"

@@ -43,7 +43,7 @@ def _confirm_name(question: str, name: str) -> bool:
         _raise_interrupt(abort)
         return False
     if answer and answer != name:
-        echo(f"The name does not match {name}; nothing was changed.", err=True)
+        echo(f"The name does not match {name}.", err=True)
     return bool(answer == name)
 
 

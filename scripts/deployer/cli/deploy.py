@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.common.command import end_silently_if_unread, exit_with_error, ignore_interrupts
-from scripts.common.errors import StillRunning, UserError
+from scripts.common.errors import OutputError, StillRunning, UserError, raise_both
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions, Rollout, stack_name
@@ -216,17 +216,18 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
 
     name = str(file) if is_change_set_name(str(file)) and not file.exists() else ""
     with _open_session(common, as_json, file=None if name else file, starts_emulator=False) as session:
-        from scripts.deployer.apply import discard_change_set, discard_plan
+        from scripts.deployer.apply import describe_file, discard_change_set, discard_plan
 
         if name:
             plan = discard_change_set(session, name)
-            description, names, have_existed = str(plan), plan.stack_names, True
+            description, names, have_existed, fate_of_file = str(plan), plan.stack_names, True, ""
         else:
-            names, have_existed = discard_plan(session, file)
+            names, have_existed, is_deleted = discard_plan(session, file)
             description = f"the saved plan in {file}"
+            fate_of_file = "" if is_deleted else f"; {describe_file(file, is_deleted)}"
         change_sets = f"with its change sets of {' and '.join(names)}"
         fate = change_sets if have_existed else "its change sets did not exist any more"
-        message = f"{description} has been deleted{', ' if have_existed else '; '}{fate}"
+        message = f"{description} has been deleted{', ' if have_existed else '; '}{fate}{fate_of_file}"
         # The platform, if the plan was to change both stacks.
         session.report.show_result("discarded", stack_name=names[-1], outputs={}, message=message)
 
@@ -512,7 +513,10 @@ def _end_plan(options: DeploymentOptions, report: "Reporter", planned: Deployed,
 
         apply_command, discard_command = list_plan_commands(options.environment, options.out)
         message = f"the plan is saved; run {apply_command}, or {discard_command}"
-    report.show_result("planned", stack_name=options.stack_name, outputs={}, message=message)
+    try:
+        report.show_result("planned", stack_name=options.stack_name, outputs={}, message=message)
+    except OutputError as error:
+        raise_both(error, message)
     sys.exit(2)
 
 
