@@ -356,7 +356,7 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
         elif plans := group_plans([(stack.name, summary)]):
             raise UserError(
                 f"{stack.name} contains nothing but {plans[0]}; if nobody needs it, delete it: "
-                f"{suggest_command('deploy', 'discard', environment, name)}; nothing was deleted"
+                f"{suggest_command('deploy', 'discard', environment, name)}; the stack was not deleted"
             )
         else:
             command = suggest_deletion(stack.name, name)

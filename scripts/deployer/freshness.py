@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,8 +69,16 @@ def _list_sources(root: Path) -> Iterator[Path]:
         for path in sorted((root / folder).rglob("*")):
             inside = path.relative_to(root).parts
             is_hidden = "__pycache__" in inside or any(part.startswith(".") for part in inside)
-            if not is_hidden and path.name.endswith(_SUFFIXES.get(folder, "")) and path.is_file():
+            if not is_hidden and path.name.endswith(_SUFFIXES.get(folder, "")) and _may_be_file(path):
                 yield path
+
+
+def _may_be_file(path: Path) -> bool:
+    """Whether the path is a file; True if this user may not look it up, and reading it then says why."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        return isinstance(error, PermissionError)
 
 
 def _compute_digest(files: dict[str, Path]) -> str:

@@ -165,12 +165,12 @@ def take_code_back(session: Session, deployed: Snapshot) -> list[str]:
     for function in functions:
         name, alias = function.alias.function, function.alias.name
         published = client.get_function_configuration(FunctionName=name, Qualifier=function.version)
-        put_code(session, name, published["CodeSha256"], deployed, **function.code)
+        put_code(session, name, published["CodeSha256"], deployed, is_restored=True, **function.code)
         # Where the code was the deployed one already, nothing has asked yet.
         check_unchanged(session.cloudformation, deployed.tree)
         _point_alias(client, function, revisions[function.alias])
         # code-only, which does not move an alias that is marked already, may have put its code meanwhile.
-        put_code(session, name, published["CodeSha256"], deployed, **function.code)
+        put_code(session, name, published["CodeSha256"], deployed, is_restored=True, **function.code)
         session.report.announce_step("Restored", f"{name}: {alias} is version {function.version} again")
     return [function.alias.function for function in functions]
 
@@ -192,10 +192,13 @@ def _point_alias(client: LambdaClient, function: LiveFunction, revision_id: str)
             raise CodeOvertaken(f"the alias {alias} of {name} was moved after it was read; {NOT_EXECUTED}") from error
 
 
-def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **code: Any) -> bool:
+def put_code(
+    session: Session, name: str, sha256: str, deployed: Snapshot, *, is_restored: bool = False, **code: Any
+) -> bool:
     """Give the function the ``code``, whose SHA-256 is in base64, and wait until it is in force.
 
-    ``code`` is a parameter of UpdateFunctionCode: ``ZipFile``, or ``S3Bucket`` and ``S3Key``. Returns False if the
+    ``code`` is a parameter of UpdateFunctionCode: ``ZipFile``, or ``S3Bucket`` and ``S3Key``; ``is_restored`` is
+    whether a deployment puts the deployed code back, before its change set is executed. Returns False if the
     function had that code already. Raises ``UserError`` if Lambda cannot update the function, ``Overtaken`` if a
     deployment has begun since ``deployed`` was read, and ``StillRunning`` if it takes longer than
     ``LONGEST_UPDATE_SECONDS``.
@@ -214,7 +217,8 @@ def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **cod
             raise CodeOvertaken(f"the code of {name} was changed after it was read; {NOT_EXECUTED}")
         if is_requested and status == "Failed":
             reason = join_lines(configuration.get("LastUpdateStatusReason", "Lambda gives no reason"))
-            raise UserError(f"{name} cannot run the new code: {reason}; {_advise_next_step(session)}")
+            kind = "deployed" if is_restored else "new"
+            raise UserError(f"{name} cannot run the {kind} code: {reason}; {_advise_next_step(session, is_restored)}")
         # A deployment that begins after this check changes the revision, or replaces this code.
         check_unchanged(session.cloudformation, deployed.tree)
         if "RevisionId" in configuration:
@@ -228,12 +232,16 @@ def put_code(session: Session, name: str, sha256: str, deployed: Snapshot, **cod
             if not has_other_revision and error.response["Error"]["Code"] != "ResourceConflictException":
                 raise
     raise StillRunning(
-        f"the update of {name} continues after {LONGEST_UPDATE_SECONDS} seconds; {_advise_next_step(session)}"
+        f"the update of {name} continues after {LONGEST_UPDATE_SECONDS} seconds; "
+        f"{_advise_next_step(session, is_restored)}"
     )
 
 
-def _advise_next_step(session: Session) -> str:
-    return f"to go back to the deployed code: {suggest_command('deploy', session.options.environment)}"
+def _advise_next_step(session: Session, is_restored: bool) -> str:
+    command = suggest_command("deploy", session.options.environment)
+    if is_restored:
+        return f"the change set of {session.options.stack_name} was not executed; deploy again afterwards: {command}"
+    return f"to go back to the deployed code: {command}"
 
 
 def count_functions(names: Sequence[str]) -> str:

@@ -519,6 +519,29 @@ def test_the_record_for_programs(command: Command, aws: Service) -> None:
     assert (record["result"], record["message"]) == ("code updated", UPDATED)
 
 
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_code_that_cannot_be_taken_back_is_named_with_what_was_done(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, *, is_slow: bool
+) -> None:
+    """Of three functions, the first one has the deployed code again."""
+    add_platform(aws, edit_harmlessly, code=EARLIER)
+    change_code(aws)
+    monkeypatch.setattr(live_functions, "LONGEST_UPDATE_SECONDS", 0.3)
+
+    def fail_second() -> None:
+        if len(aws.find_requests("lambda:UpdateFunctionCode")) == 2:
+            aws.functions.fails, aws.functions.slow = ("", 1_000_000) if is_slow else ("The KMS key is disabled", 0)
+
+    aws.before["lambda:UpdateFunctionCode"] = fail_second
+    failed = command("dev", "--yes", code=3 if is_slow else 1).stderr
+    reason = "the update of lambda-payment-" if is_slow else "cannot run the deployed code: The KMS key is disabled; "
+    assert reason in failed
+    assert "the change set of payment-platform-dev was not executed; deploy again afterwards" in failed
+    assert "; already requested: lambda:UpdateFunctionCode on lambda-payment-" in failed
+    assert "new code" not in failed
+    assert aws.find_requests("ExecuteChangeSet") == []
+
+
 def test_code_that_lambda_cannot_run_is_named_with_the_way_back(command: Command, aws: Service) -> None:
     add_platform(aws, code=EARLIER)
     aws.functions.fails = "The KMS key is disabled"

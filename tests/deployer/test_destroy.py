@@ -196,10 +196,34 @@ def test_a_purge_goes_on_after_a_deletion_that_the_service_has_carried_out_in_sp
     assert purged.stdout.splitlines()[-1].startswith(f"{NAME}: deleted")
 
 
-def test_a_table_whose_deletion_is_no_longer_watched_is_not_said_to_stay(command: Command, aws: Service) -> None:
+def test_what_a_failed_deletion_retains_is_not_to_be_deleted(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    aws.fails[NAME] = "a nested stack is stuck"
+    failed = command("dev", "--yes", "--destroys", NAME, script="destroy", code=1)
+    assert "retained, with what it holds: Data/Transactions (AWS::DynamoDB::Table)" in failed.stdout
+    assert "left behind:" not in failed.stdout
+    assert "delete-table" not in failed.stdout
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [EXPIRED, RESET_BEFORE, ""])
+def test_a_table_whose_deletion_is_no_longer_watched_is_not_said_to_stay(
+    command: Command, aws: Service, kind: str
+) -> None:
+    command.haste = 5000
     add_platform(aws)
     confirmed = list_confirmations(command)
-    aws.before["dynamodb:DeleteTable"] = lambda: aws.faults.update({"dynamodb:DescribeTable": Fault(EXPIRED)})
+
+    def stop_watching() -> None:
+        if kind:
+            aws.faults["dynamodb:DescribeTable"] = Fault(kind)
+        else:
+            aws.before_call = lambda name: interrupt() if name == "dynamodb:DescribeTable" else None
+
+    aws.before["dynamodb:DeleteTable"] = stop_watching
     unwatched = command("dev", "--yes", "--purge", *confirmed, script="destroy", code=3).stderr
     assert " is still being deleted: " in unwatched
     assert "is not deleted" not in unwatched

@@ -1,5 +1,7 @@
 """Plans without AWS."""
 
+import errno
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.common.errors import UserError
+from scripts.deployer import freshness
 from scripts.deployer.freshness import check_fresh_once, check_same_sources
 from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -113,17 +116,39 @@ def test_files_that_others_write_beside_the_sources_are_none_of_them(
         path.touch()
         check_same_sources(tmp_path, digest, tmp_path)
     (deleted := source.with_name("new.py")).touch()
-    is_file = Path.is_file
+    may_be_file = freshness._may_be_file
 
     def delete_when_listed(path: Path) -> bool:
         try:
-            return is_file(path)
+            return may_be_file(path)
         finally:
             if path == deleted:
                 path.unlink(missing_ok=True)
 
-    monkeypatch.setattr(Path, "is_file", delete_when_listed)
+    monkeypatch.setattr(freshness, "_may_be_file", delete_when_listed)
     check_same_sources(tmp_path, digest, tmp_path)
+    assert not deleted.exists()
+
+
+def test_a_source_that_this_user_may_not_look_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder that may be listed, and not searched; without it, a function would be deployed in part."""
+    source = _write_source(tmp_path)
+    read_bytes, find_status = Path.read_bytes, Path.stat
+
+    def deny(path: Path, **options: bool) -> os.stat_result:
+        if path == source:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return find_status(path, **options)
+
+    def deny_content(path: Path) -> bytes:
+        if path == source:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "stat", deny)
+    monkeypatch.setattr(Path, "read_bytes", deny_content)
+    with pytest.raises(UserError, match=f"{source}: cannot be read: Permission denied"):
+        check_fresh_once(tmp_path, tmp_path, tmp_path / "compared")
 
 
 def _write_source(root: Path) -> Path:

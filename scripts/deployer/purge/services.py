@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Any
 
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 from rich import filesize
 
 from scripts.common.clients import (
@@ -123,7 +123,7 @@ class Tables:
                 raise
         try:
             self._client.get_waiter("table_not_exists").wait(TableName=leftover.id, WaiterConfig=_WAITING)
-        except WaiterError as error:
+        except (*AWS_ERRORS, KeyboardInterrupt) as error:
             raise StillRunning(f"{leftover} is still being deleted: {describe_error(error)}") from error
 
     def _is_being_deleted(self, name: str) -> bool:
@@ -259,7 +259,7 @@ class Buckets:
         try:
             waiter = self._client.get_waiter("bucket_not_exists")
             waiter.wait(Bucket=leftover.id, ExpectedBucketOwner=self._account, WaiterConfig=_WAITING)
-        except WaiterError as error:
+        except (*AWS_ERRORS, KeyboardInterrupt) as error:
             raise StillRunning(f"{leftover} is still being deleted: {describe_error(error)}") from error
 
     def _delete_versions(self, leftover: Leftover, page: Any) -> None:
