@@ -4,7 +4,7 @@ What is shown is made anew from the change sets and their templates; a file that
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
 from .execute import confirm_plans
 from .execution_options import check_continuation, check_options, describe_execution
 from .live_functions import CHANGED_CODE, CodeOvertaken
+from .plan.danger import Danger
 from .plan.model import Plan
 from .planning import compare_trees
 from .report.reporter import show_plans
@@ -64,19 +65,7 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     except AWS_ERRORS as error:
         raise_both(error, still_saved)
     plans = join_plans(artifacts, platform)
-    names = " and ".join(plan.stack.name for plan in plans)
-    try:
-        if artifacts is not None and artifacts.first_plan is not None:
-            report.announce_step("First update:", f"{ARTIFACTS_STACK}, before {session.options.stack_name}")
-            report.show_plan(artifacts.first_plan)
-        show_plans(report, plans)
-        losses = confirm_plans(session, plans)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{names}: not changed; {still_saved}") from None
-    except (UserError, OutputError) as error:
-        raise_both(error, f"{names}: not changed; {still_saved}")
-    if losses is None:
-        raise Aborted(f"{names}: not deployed; {still_saved}")
+    losses = _confirm_plans(session, artifacts, plans, still_saved)
     try:
         if platform is not None:
             deployed = execute_both(session, artifacts, platform, list(losses[-1].values()))
@@ -93,6 +82,26 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     except OSError as error:
         report.announce_step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
     return deployed
+
+
+def _confirm_plans(
+    session: Session, artifacts: BootstrapProposal | None, plans: Sequence[Plan], still_saved: str
+) -> list[dict[str, Danger]]:
+    """Show the plans and ask for confirmation; return what each of them loses. Whatever ends it says ``still_saved``."""
+    report, names = session.report, " and ".join(plan.stack.name for plan in plans)
+    try:
+        if artifacts is not None and artifacts.first_plan is not None:
+            report.announce_step("First update:", f"{ARTIFACTS_STACK}, before {session.options.stack_name}")
+            report.show_plan(artifacts.first_plan)
+        show_plans(report, plans)
+        losses = confirm_plans(session, plans)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{names}: not changed; {still_saved}") from None
+    except (UserError, OutputError) as error:
+        raise_both(error, f"{names}: not changed; {still_saved}")
+    if losses is None:
+        raise Aborted(f"{names}: not deployed; {still_saved}")
+    return losses
 
 
 def _read_parts(session: Session, saved_plan: SavedPlan) -> tuple[BootstrapProposal | None, PlatformPlan | None]:

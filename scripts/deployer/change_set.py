@@ -258,16 +258,13 @@ def create_change_set(
             yield proposal
     except BaseException as error:
         is_refused = created is None and any(map(is_refusal, filter(None, (error, error.__cause__))))
-        if not is_refused and not _must_stay(proposal):
-            try:
-                delete_change_set(cloudformation, stack, name)
-            except UserError as leftover:
-                raise_both(error, str(leftover))
-        if is_refused and stack.status == "REVIEW_IN_PROGRESS":
-            try:
+        try:
+            if is_refused and stack.status == "REVIEW_IN_PROGRESS":
                 _delete_empty_review(cloudformation, stack)
-            except UserError as leftover:
-                raise_both(error, str(leftover))
+            elif not is_refused and not _must_stay(proposal):
+                delete_change_set(cloudformation, stack, name)
+        except UserError as leftover:
+            raise_both(error, str(leftover))
         raise
     if not _must_stay(proposal):
         delete_change_set(cloudformation, stack, name)

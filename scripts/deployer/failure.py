@@ -117,14 +117,10 @@ def describe_failure(
     # The sort is stable.
     cause = next(iter([*failures, *sorted(reasons, key=_rank_consequence)]), None)
     # What an update deletes before its rollback begins is deleted as planned.
-    remaining = _find_remaining(rollback if status.startswith("UPDATE_") else events)
     imported_paths = {*imports, *(event.path for event in events if event.status.startswith("IMPORT_"))}
-    retained = tuple(
-        event
-        for event in remaining
-        if event.path in imported_paths or (status == "DELETE_FAILED" and event.status == "DELETE_SKIPPED")
+    left_behind, retained = _find_remaining(
+        rollback if status.startswith("UPDATE_") else events, imported_paths, is_deletion=status == "DELETE_FAILED"
     )
-    left_behind = tuple(event for event in remaining if event not in retained)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
     outcome, next_step = advise_next_step(
         stack_name,
@@ -149,8 +145,13 @@ def describe_failure(
         left_behind=left_behind,
         retained=retained,
         shift_command=_suggest_shift(cause, environment) if cause and shifts_traffic else "",
-        operation_id=next((event.operation_id for event in [*filter(None, [cause]), *events[:1]]), ""),
+        operation_id=_find_operation(cause, events),
     )
+
+
+def _find_operation(cause: Event | None, events: list[Event]) -> str:
+    """Return the id of the operation in which the cause failed, or else of the first event's; empty without one."""
+    return next((event.operation_id for event in [*filter(None, [cause]), *events[:1]]), "")
 
 
 def _suggest_shift(cause: Event, environment: str) -> str:
@@ -196,11 +197,21 @@ def _count_completed_resources(events: list[Event], *statuses: str) -> int:
     return len({event.path for event in events if event.status in statuses and event.resource_type != STACK})
 
 
-def _find_remaining(events: list[Event]) -> tuple[Event, ...]:
-    """Return the last event of each resource that a rollback or a deletion has not deleted.
+def _find_remaining(
+    events: list[Event], imported_paths: Collection[str], *, is_deletion: bool
+) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+    """Return the last event of each resource that was left behind, and of each that was retained on purpose.
+
+    A deletion retains what has such a deletion policy, and a rollback returns what was imported.
 
     A rollback deletes a complete nested stack, instead of treating it as never created, and may then retain resources
     by their deletion policies, with the status DELETE_SKIPPED.
     """
     last = {event.path: event for event in events if event.resource_type != STACK and event.physical_id}
-    return tuple(event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED"))
+    remaining = [event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED")]
+    retained = tuple(
+        event
+        for event in remaining
+        if event.path in imported_paths or (is_deletion and event.status == "DELETE_SKIPPED")
+    )
+    return tuple(event for event in remaining if event not in retained), retained
