@@ -87,7 +87,7 @@ def apply_plan(session: Session, path: Path) -> Deployed:
 def _confirm_plans(
     session: Session, artifacts: BootstrapProposal | None, plans: Sequence[Plan], still_saved: str
 ) -> list[dict[str, Danger]]:
-    """Show the plans and ask for confirmation; return what each of them loses. Whatever ends it says ``still_saved``."""
+    """Show the plans and ask for confirmation; return what each loses. Whatever ends it says ``still_saved``."""
     report, names = session.report, " and ".join(plan.stack.name for plan in plans)
     try:
         if artifacts is not None and artifacts.first_plan is not None:

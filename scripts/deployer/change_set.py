@@ -257,20 +257,31 @@ def create_change_set(
             proposal.is_creation = not stack.exists
             yield proposal
     except BaseException as error:
-        is_refused = created is None and any(map(is_refusal, filter(None, (error, error.__cause__))))
-        try:
-            if is_refused and stack.status == "REVIEW_IN_PROGRESS":
-                _delete_empty_review(cloudformation, stack)
-            elif not is_refused and not _must_stay(proposal):
-                delete_change_set(cloudformation, stack, name)
-        except UserError as leftover:
-            raise_both(error, str(leftover))
+        if not _must_stay(proposal):
+            is_refused = created is None and any(map(is_refusal, filter(None, (error, error.__cause__))))
+            _clean_up(cloudformation, stack, name, error, is_refused=is_refused)
         raise
     if not _must_stay(proposal):
         delete_change_set(cloudformation, stack, name)
     if proposal is None:
         # After the deletion: a plan of another stack that is saved now ends with its file, and not with a request.
         yield None
+
+
+def _clean_up(
+    cloudformation: CloudFormationClient, stack: Stack, name: str, error: BaseException, *, is_refused: bool
+) -> None:
+    """Delete the change set after an error; of a refused one, there is only the stack in review that it was to create.
+
+    Raises the error with what could not be deleted.
+    """
+    try:
+        if not is_refused:
+            delete_change_set(cloudformation, stack, name)
+        elif stack.status == "REVIEW_IN_PROGRESS":
+            _delete_empty_review(cloudformation, stack)
+    except UserError as leftover:
+        raise_both(error, str(leftover))
 
 
 def _await_proposal(

@@ -15,6 +15,7 @@ from .declarations import Declaration, find_declaration
 from .plan.traffic import ALIAS
 from .statuses import PRESERVING, advise_next_step
 
+_COMPLETED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 # The reasons of resources that fail only because another one failed; those that say most of it come first.
 _CONSEQUENCES = ("The following resource(s) failed", "Embedded stack", "Nested stack", "cancelled")
 
@@ -110,12 +111,8 @@ def describe_failure(
     the resources that the change set was to import, which the events name as well.
     """
     failures = _find_independent_failures(events)
-    reasons = [event for event in events if event.status.endswith("_FAILED") and event.reason]
-    # The stack's own events say why it is rolled back, for example because of an alarm.
     rollback = _select_rollback(events)
-    reasons += [event for event in rollback if _is_rollback_of_root(event) and event.reason]
-    # The sort is stable.
-    cause = next(iter([*failures, *sorted(reasons, key=_rank_consequence)]), None)
+    cause = failures[0] if failures else _find_reason(events, rollback)
     # What an update deletes before its rollback begins is deleted as planned.
     imported_paths = {*imports, *(event.path for event in events if event.status.startswith("IMPORT_"))}
     left_behind, retained = _find_remaining(
@@ -137,9 +134,7 @@ def describe_failure(
         later_causes=tuple(failures[1:]),
         declared=find_declaration(cause.path) if cause else None,
         rolled_back=_count_completed_resources(rollback, "DELETE_COMPLETE", "UPDATE_COMPLETE"),
-        preserved=_count_completed_resources(events, "CREATE_COMPLETE", "UPDATE_COMPLETE")
-        if status in PRESERVING
-        else 0,
+        preserved=_count_completed_resources(events, *_COMPLETED) if status in PRESERVING else 0,
         outcome=outcome,
         next_step=next_step,
         left_behind=left_behind,
@@ -147,6 +142,15 @@ def describe_failure(
         shift_command=_suggest_shift(cause, environment) if cause and shifts_traffic else "",
         operation_id=_find_operation(cause, events),
     )
+
+
+def _find_reason(events: list[Event], rollback: list[Event]) -> Event | None:
+    """Return the event that says most of a failure without a cause of its own; None if no event gives a reason."""
+    reasons = [event for event in events if event.status.endswith("_FAILED") and event.reason]
+    # The stack's own events say why it is rolled back, for example because of an alarm.
+    reasons += [event for event in rollback if _is_rollback_of_root(event) and event.reason]
+    # The first of those that are equally good.
+    return min(reasons, key=_rank_consequence, default=None)
 
 
 def _find_operation(cause: Event | None, events: list[Event]) -> str:
