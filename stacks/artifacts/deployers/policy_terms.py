@@ -28,7 +28,7 @@ _NAME = "[a-z0-9-]+"
 ACCEPTED_WILDCARDS = {
     "These actions have no resource": re.compile(r"\*"),
     "Lambda numbers the versions of a function or layer": re.compile(rf".*:(function|layer):{_NAME}:\*"),
-    "CloudWatch Logs asks about the streams of a log group": re.compile(r".*:log-group:/aws/[a-z/-]+:\*"),
+    "CloudWatch Logs asks about the streams of a log group": re.compile(r".*:log-group:/aws/[a-z0-9/-]+:\*"),
     "The deployment groups of an application": re.compile(rf".*:deploymentgroup:codedeploy-payments-{_NAME}/\*"),
     "AWS names its own configurations": re.compile(r".*:deploymentconfig:CodeDeployDefault\.Lambda\*"),
     "An artifact is named by what it holds": re.compile(r"<Artifacts\.Arn>/payment-(platform|plans)/\*"),
