@@ -168,7 +168,8 @@ def _drop_empty_cells(row: list[str], width: int) -> list[str]:
 
 def _read_row(line: int, row: Sequence[str], header: Sequence[str]) -> Row | Mistake:
     if len(row) != len(header):
-        return Mistake(line, f"{len(row)} columns, and the header has {len(header)}; quote a cell with a separator")
+        advice = "quote a cell with a separator" if len(row) > len(header) else "fill in each cell"
+        return Mistake(line, f"{len(row)} columns, and the header has {len(header)}; {advice}")
     # An empty cell of the currency means that it is left out.
     fields = {name: cell for name, cell in zip(header, row, strict=True) if cell or name != "currency"}
     return Row(line, fields, amount_is_text=True)

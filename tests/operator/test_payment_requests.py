@@ -77,7 +77,7 @@ PAYMENT = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "cre
         (HEADER.replace(",customer_id", "") + GOOD, "payments.csv:1: missing column customer_id"),
         (HEADER.strip() + ",cvv\n", "payments.csv:1: column 5 is unknown"),
         (HEADER.strip() + ",customer_id\n", "payments.csv:1: column 5 is customer_id, like column 4"),
-        (HEADER + GOOD + "T-2,1\n", "payments.csv:3: 2 columns, and the header has 4"),
+        (HEADER + GOOD + "T-2,1\n", "payments.csv:3: 2 columns, and the header has 4; fill in each cell"),
         (HEADER + GOOD + "\n" + GOOD, "payments.csv:4: transaction_id is already in line 2"),
         (HEADER + GOOD + "T-2,x,credit_card,C\n", "payments.csv:3: payment_amount must be a number"),
         (HEADER + GOOD + "T-2,0,credit_card,C\n", "payments.csv:3: payment_amount must be more than 0"),
