@@ -38,7 +38,7 @@ test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run the tests of each push, e
 test-all: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, those of each night included: more than half an hour
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-fast: $(VENV)/installed  ## Run the tests that take no emulator, no deployment and no exhaustive search: seconds
+test-fast: $(VENV)/installed  ## Run the tests that take no emulator, no deployment and no exhaustive search: about two minutes
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not nightly'
 
 prove: $(VENV)/installed  ## Inject every fault into the payment core, and print the figures

@@ -13,7 +13,9 @@ import pytest
 from tests.emitted import ROOT
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-COPIED = ("stacks", "scripts", "lambda", "lambda-layers", "locks", "templates", "tests", "docs")
+COPIED = ("stacks", "scripts", "lambda", "lambda-layers", "locks", "templates", "tests", "docs", ".github", ".ci")
+# Not those that a reader has added: the policies of CloudFormation's role have room for few.
+OWN_TABLES = {"bootstrap", "dev", "dev.rollout", "staging", "prod", "prod.rollout", "local", "local.rollout"}
 RUNBOOK_CHECK = "tests/ops/test_runbook.py::test_each_section_is_of_an_alarm_or_a_procedure_and_each_of_these_has_one"
 TRIGGER_CHECK = "tests/ops/test_alarms_ring.py::test_every_alarm_has_a_cause"
 RIGHTS_CHECK = "tests/stacks/test_service_role.py::test_the_role_may_do_every_operation_on_every_resource"
@@ -69,6 +71,13 @@ class Copy:
             if path.is_file() and path.name != ".git":
                 shutil.copy(path, root)
 
+    def drop_other_environments(self) -> None:
+        """Remove the environments that a reader has added, from the settings and with what is generated of them."""
+        file = self.root / "stacks" / "environments.toml"
+        head, *tables = re.split(r"^(?=\[)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        own_tables = [table for table in tables if table[1:].partition("]")[0] in OWN_TABLES]
+        file.write_text("".join([head, *own_tables]), encoding="utf-8")
+
     def follow_recipe(self, title: str, without: str = "") -> None:
         """Apply the diffs of a recipe, but not those to the file ``without``."""
         recipe = re.search(rf"^### {title}\n(.*?)(?=^##)", self.recipes, re.MULTILINE | re.DOTALL)
@@ -79,6 +88,12 @@ class Copy:
                 lines = [line[3:] for line in diff.splitlines(keepends=True)]
                 if path != without and not self.is_applied(path, lines, title):
                     self.apply_diff(path, lines)
+
+    def follow_all_recipes(self) -> None:
+        self.drop_other_environments()
+        for title in re.findall(r"^### (.*)", CONTRIBUTING.split("\n## Recipes\n")[1].split("\n## ")[0], re.MULTILINE):
+            self.follow_recipe(title)
+        assert self.list_failures(*UPDATE, UPDATE_GOLDEN="1") == set()
 
     def is_applied(self, path: str, lines: list[str], title: str) -> bool:
         """Whether the lines of a diff have been changed. Skips the test if lines that it only adds are there."""
@@ -99,7 +114,9 @@ class Copy:
     def replace_text(self, path: str, before: str, after: str) -> None:
         file = self.root / path
         text = file.read_text(encoding="utf-8")
-        assert text.count(before) == 1, (path, before)
+        assert text.count(before) == 1, (
+            f"CONTRIBUTING.md: its lines are not in {path} any more; rewrite the diff: {before}"
+        )
         file.write_text(text.replace(before, after), encoding="utf-8")
 
     def run_python(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -189,13 +206,31 @@ def test_all_recipes_can_be_followed_in_one_tree(
     with_other_names: bool, checks: tuple[str, ...], tmp_path: Path
 ) -> None:
     tree = Copy(tmp_path / "tree", with_other_names=with_other_names)
-    for title in re.findall(r"^### (.*)", CONTRIBUTING.split("\n## Recipes\n")[1].split("\n## ")[0], re.MULTILINE):
-        tree.follow_recipe(title)
-    assert tree.list_failures(*UPDATE, UPDATE_GOLDEN="1") == set()
+    tree.follow_all_recipes()
     assert tree.list_failures(*checks) == set()
     function, environment = ("vouchers", "qa") if with_other_names else ("receipts", "qa1")
     assert f"Handler: handlers.{function}.handler" in tree.read_template("compute")
     assert f"policy-payment-boundary-{environment}" in tree.read_template("artifacts")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_whoever_has_followed_the_recipes_passes_the_fast_tests(tree: Copy) -> None:
+    """Apart from the numbers in the documents, which the recipe of an alarm announces."""
+    tree.follow_all_recipes()
+    for command in (["generate.py"], ["-m", "scripts.pictures.scale"], ["-m", "ruff", "format", "--quiet", "."]):
+        process = tree.run_python(*command, PYTHONPATH=f"{tree.root}:{tree.root / 'lambda'}")
+        assert process.returncode == 0, process.stderr
+    # Some tests start the commands, and some ask git for the files of the repository.
+    (tree.root / ".venv").symlink_to(ROOT / ".venv")
+    for arguments in ("init --quiet", "add --all", "-c user.name=a -c user.email=a@b.example commit --quiet -m a"):
+        subprocess.run(["git", *arguments.split()], cwd=tree.root, check=True)
+    process = tree.run_python(
+        *("-m", "pytest", "-n", "2", "--dist", "loadgroup", "-m", "not slow and not nightly"),
+        *("--deselect", "tests/test_documents.py::test_the_documents_count_what_can_be_counted_without_a_run"),
+    )
+    failures = re.findall(r"^(?:FAILED|ERROR) .*", process.stdout, re.MULTILINE)
+    assert (process.returncode, failures) == (0, []), process.stdout[-3000:]
 
 
 def test_a_recipe_whose_result_the_repository_has_is_not_followed_again(tree: Copy) -> None:

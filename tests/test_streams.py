@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -206,4 +207,6 @@ def test_a_closed_input_is_an_empty_one(module: str, arguments: str, ending: str
         check=False,
     )
     assert result.stderr.count("\n") == 1
-    assert result.stderr.endswith(f"{ending or 'it has dev, local, prod, staging'}\n")
+    tables = tomllib.loads((ROOT / "stacks" / "environments.toml").read_text(encoding="utf-8"))
+    environments = ", ".join(sorted(tables.keys() - {"bootstrap"}))
+    assert result.stderr.endswith(f"{ending or f'it has {environments}'}\n")

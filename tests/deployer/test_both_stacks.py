@@ -36,7 +36,7 @@ def remove_right(text: str) -> str:
     """Return the template without the statement of each boundary that allows to publish."""
     start, end = "        - Sid: Notices\n", "        - Sid: Functions\n"
     parts = text.split(start)
-    assert len(parts) == 5
+    assert len(parts) > 1
     return parts[0] + "".join(end + part.split(end, 1)[1] for part in parts[1:])
 
 
@@ -46,7 +46,7 @@ def add_denial(text: str) -> str:
     denial = (
         "        - Sid: NoUsers\n          Effect: Deny\n          Action: iam:CreateUser\n          Resource: '*'\n"
     )
-    assert text.count(start) == 4
+    assert start in text
     return text.replace(start, denial + start)
 
 

@@ -464,7 +464,8 @@ def test_every_retained_resource_of_the_templates_can_be_purged() -> None:
         for resource in resources(load_template(name)).values()
         if str(resource.get("DeletionPolicy")).startswith("Retain")
     ]
-    assert {resource["Type"] for resource in retained} == TYPES
+    # test_bucket_purge.py purges buckets, which the simulated account does not have.
+    assert TYPES <= {resource["Type"] for resource in retained} <= TYPES | {"AWS::S3::Bucket"}
     descriptions = [
         resource["Properties"]["Description"] for resource in retained if resource["Type"] == "AWS::KMS::Key"
     ]

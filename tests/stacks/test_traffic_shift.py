@@ -305,6 +305,5 @@ def test_a_shift_without_generated_rights_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_names_of_the_groups_are_those_of_the_functions() -> None:
-    assert [arn.data["Fn::Sub"].rsplit("/", 1)[1] for arn in references.SHIFTING_GROUP_ARNS] == [
-        title.lower() for title in FUNCTIONS
-    ]
+    groups = {arn.data["Fn::Sub"].rsplit("/", 1)[1] for arn in references.SHIFTING_GROUP_ARNS}
+    assert groups == {title.lower() for title in FUNCTIONS}

@@ -156,6 +156,10 @@ def test_githubs_roles_may_read_exactly_what_the_checks_read(
     account.existing, account.functions = {}, {}
     collect_findings(situation_of(ServiceRole="true", only_plan=True))
     actions = {name.replace("monitoring:", "cloudwatch:") for name, _ in aws.calls if ":" in name}
+    if "s3:HeadBucket" in actions:
+        # The simulated account has no buckets: of each that exists, the tags are read as well.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        actions = (actions - {"s3:HeadBucket"}) | {"s3:ListBucket", "s3:GetBucketTagging"}
     # test_code_only.py compares what a plan reads of aliases.
     assert list_actions(*LOOK_POLICIES) == actions | {"lambda:GetAlias"}
     for role in ("GitHubPlanRole", "GitHubDeployRole"):
