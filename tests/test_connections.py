@@ -406,6 +406,27 @@ def test_a_web_page_is_no_answer_of_aws(service: str, content_type: str, status:
     assert re.match(expected, describe_error(refused.value))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>",
+        b"<?xml version='1.0'?><!-- a --><!-- b --><aws:ErrorResponse xmlns:aws='urn:a'/>",
+        b"<UnknownOperationException/>",
+        b"",
+    ],
+)
+def test_an_error_in_xml_is_no_web_page(body: bytes) -> None:
+    def refuse(connection: socket.socket, _number: int) -> None:
+        head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+    with run_server(refuse) as server:
+        target, _ = reach_host(server.host)
+        with pytest.raises(AWS_ERRORS) as refused:
+            target.client("cloudformation").describe_stacks()
+    assert "web page" not in describe_error(refused.value)
+
+
 def test_the_same_line_is_not_said_by_every_thread() -> None:
     host = refuse_connections()
     target, lines = reach_host(host)

@@ -85,10 +85,13 @@ class StillRunning(UserError):
 class OutputError(OSError):
     """Standard output or error can no longer be written: nobody reads it, or its device is full or gone."""
 
+    # What the message says besides (``raise_both``): nobody can read it elsewhere.
+    addition = ""
+
     def __str__(self) -> str:
-        if self.errno == errno.EPIPE:
-            return "the output is no longer being read (broken pipe)"
-        return f"the output cannot be written: {self.strerror}"
+        is_unread = self.errno == errno.EPIPE
+        reason = "is no longer being read (broken pipe)" if is_unread else f"cannot be written: {self.strerror}"
+        return f"the output {reason}{self.addition}"
 
 
 class Aborted(UserError):
@@ -169,13 +172,17 @@ def _add_advice(text: str, code: str) -> str:
 def raise_both(first: BaseException, second: str) -> NoReturn:
     """Raise ``UserError`` with the message of ``first``, then ``second``: what failed because of it or after it.
 
-    An unexpected exception is raised as it is, with ``second`` as its note.
+    ``OutputError`` stays one, and has ``second`` in its message, too. An unexpected exception is raised as it is, with
+    ``second`` as its note.
     """
+    if isinstance(first, OutputError):
+        first.addition += f"; {second}"
+        raise first
     if isinstance(first, UserError):
         # The same error, so that its exit code and what else it holds are kept.
         first.args = (f"{first}; {second}",)
         raise first
-    if isinstance(first, KeyboardInterrupt | OutputError) or is_aws_error(first):
+    if isinstance(first, KeyboardInterrupt) or is_aws_error(first):
         raise UserError(f"{describe_error(first)}; {second}") from first
     first.add_note(second)
     raise first

@@ -57,7 +57,9 @@ _TIMEOUTS = ("RequestTimeout", "RequestTimeoutException")
 # The types of a web page.
 _PAGES = ("text/html", "application/xhtml")
 # The name of the root element of a document in XML.
-_ROOT = re.compile(rb"\s*(?:<\?.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL)
+_ROOT = re.compile(rb"\s*(?:<\?.*?\?>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL)
+# Of an answer in the query protocol, and of an exception in place of one.
+_ANSWERS = (b"Response", b"Exception")
 # In the context of a request.
 _LOST_ANSWER = "has_lost_answer"
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
@@ -89,7 +91,8 @@ class RequestLog:
         events.register("after-call.*.*", self._explain_refusal)
         events.register("after-call.cloudformation.CreateChangeSet", self._note_stack)
         events.register("after-call.cloudformation.DescribeChangeSet", self._note_stack)
-        events.register("after-call.cloudformation.ListStacks", self._note_reviews)
+        for operation in ("DescribeStacks", "ListStacks"):
+            events.register(f"after-call.cloudformation.{operation}", self._note_reviews)
         events.register_first("needs-retry.cloudformation", _stop_retrying_limit)
 
     def describe_changes(self) -> str:
@@ -142,8 +145,9 @@ class RequestLog:
         ]
 
     def _note_reviews(self, parsed: dict[str, Any], **_: Any) -> None:
-        summaries = parsed.get("StackSummaries", [])
-        self._reviews |= {item["StackId"] for item in summaries if item["StackStatus"] == "REVIEW_IN_PROGRESS"}
+        for stack in (*parsed.get("StackSummaries", ()), *parsed.get("Stacks", ())):
+            note = self._reviews.add if stack["StackStatus"] == "REVIEW_IN_PROGRESS" else self._reviews.discard
+            note(stack["StackId"])
 
     def _note_stack(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         change_set = parsed.get("Id") or parsed.get("ChangeSetId")
@@ -157,8 +161,10 @@ class RequestLog:
 
     def _explain_refusal(self, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if "Error" not in parsed or status < 300:
+        if status < 300:
             return
+        # Where a service answers in another form than its own errors have.
+        parsed.setdefault("Error", {"Code": str(status), "Message": "the answer names no error"})
         action, resource = _name_action(model), context.get("resource", "")
         is_refused = not _is_uncertain(status, parsed) and not context.get(_LOST_ANSWER)
         parsed["Error"] |= {"Action": action, "Resource": resource, REFUSED: is_refused}
@@ -221,7 +227,7 @@ def _refuse_web_page(operation_model: Any, response_dict: dict[str, Any], **_: A
         # The root of an answer is named after its operation, and that of a refusal is ErrorResponse.
         # https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
         root = _ROOT.match(response_dict["body"])
-        is_page |= bool(response_dict["body"]) and (root is None or not root[1].endswith(b"Response"))
+        is_page |= bool(response_dict["body"]) and (root is None or not root[1].endswith(_ANSWERS))
     if is_page:
         from botocore.parsers import ResponseParserError
 

@@ -5,7 +5,7 @@ What is shown is made anew from the change sets and their templates; a file that
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,8 +74,11 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         else:
             deployed = _deploy_artifacts(session, artifacts)
     except (UserError, KeyboardInterrupt, OSError, *AWS_ERRORS) as error:
-        with suppress(OSError):  # nobody may read the output any more
-            _end_failed_plan(session, path, saved_plan, artifacts, platform, error)
+        title, fate = _end_failed_plan(session, path, saved_plan, artifacts, platform, error)
+        try:
+            report.announce_step(title, fate)
+        except OutputError:
+            raise_both(error, f"{title[:1].lower()}{title[1:]} {fate}")
         raise
     try:
         delete_plan_of(path, saved_plan.change_set_ids)
@@ -124,8 +127,8 @@ def _end_failed_plan(
     artifacts: BootstrapProposal | None,
     platform: PlatformPlan | None,
     error: BaseException,
-) -> None:
-    """After a failure, say what can be done with the plan; or delete what is left of it, if it was begun.
+) -> tuple[str, str]:
+    """Return a title and what can be done with the plan after a failure; delete what is left of it, if it was begun.
 
     CloudFormation deletes all change sets of a stack of which it executes one.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
@@ -136,8 +139,7 @@ def _end_failed_plan(
         change_sets += [(artifacts.change.stack, proposal) for proposal in proposals]
     executed_count = sum(proposal.is_executed for _, proposal in change_sets)
     if executed_count == 0 or any(proposal.is_unknown for _, proposal in change_sets):
-        session.report.announce_step(*_describe_kept_plan(session, path, error, executed_count))
-        return
+        return _describe_kept_plan(session, path, error, executed_count)
     _, discard = list_plan_commands(session.options.environment, path)
     try:
         for stack, proposal in change_sets:
@@ -149,11 +151,8 @@ def _end_failed_plan(
             leftover = f"{path} cannot be deleted: {second.strerror}"
         else:
             leftover = f"{second}; the file stays; then delete it with {discard}"
-        session.report.announce_step("Used up:", f"the plan in {path}, of which a change set was executed; {leftover}")
-    else:
-        session.report.announce_step(
-            "Used up:", f"the plan in {path}, of which a change set was executed; {describe_file(path, is_deleted)}"
-        )
+        return "Used up:", f"the plan in {path}, of which a change set was executed; {leftover}"
+    return "Used up:", f"the plan in {path}, of which a change set was executed; {describe_file(path, is_deleted)}"
 
 
 def describe_file(path: Path, is_deleted: bool) -> str:
@@ -209,10 +208,10 @@ def discard_plan(session: Session, path: Path) -> tuple[list[str], bool, bool]:
                 # An ARN would reach a change set of any stack, if the file was edited; a name is one of this stack.
                 name = change_set.read_name(change_set_id)
                 have_existed |= change_set.delete_change_set(session.cloudformation, before, name)
-        try:
-            is_deleted = delete_plan_of(path, saved_plan.change_set_ids)
-        except OSError as error:
-            raise UserError(f"{path} cannot be deleted: {error.strerror}; its change sets are") from error
+    try:
+        is_deleted = delete_plan_of(path, saved_plan.change_set_ids)
+    except OSError as error:
+        raise UserError(f"{path} cannot be deleted: {error.strerror}; its change sets are deleted") from error
     return [planned.stack_name for planned in saved_plan.stacks], have_existed, is_deleted
 
 

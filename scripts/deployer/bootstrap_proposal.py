@@ -83,6 +83,11 @@ class BootstrapProposal:
         self.expected = (self.change.stack, self.change.deployed_text)
         self.expected_environments = {**self.change.environments}
 
+    @property
+    def has_executed(self) -> bool:
+        """Whether any of the change sets was executed."""
+        return any(proposal.is_executed for proposal in (self.first, self.final) if proposal)
+
     def join_platform(self) -> None:
         """Prepare for a deployment of the platform between the steps. Raises ``UserError`` if that is not possible."""
         steps, options = self.change.steps, self.session.options

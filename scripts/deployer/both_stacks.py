@@ -1,5 +1,6 @@
 """The plans of the artifacts stack and of the platform, which are shown, saved and executed together."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from .change_set import NOT_EXECUTED, Incomplete, Overtaken, Proposal, describe_
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import execute_plan, finish_deployment
+from .failure import DeploymentFailed
 from .follow import SUCCEEDED
 from .live_functions import count_functions, take_code_back
 from .plan.danger import Danger
@@ -152,7 +154,7 @@ def execute_both(
         try:
             artifacts.execute_before()
         except _FAILURES as error:
-            if artifacts.is_widened:
+            if artifacts.is_widened or (isinstance(error, OutputError) and artifacts.has_executed):
                 _raise_unfinished(session, artifacts, platform, error, [])
             raise
     else:
@@ -193,16 +195,32 @@ def _finish_unread(
 
     Without ``last_event``, the files that the deployment does not need stay.
     """
-    name, environment = session.options.stack_name, session.options.environment
-    rights = f"; {_describe_rights(artifacts)}" if artifacts is not None else ""
-    status = describe_stack(session.cloudformation, name).status
+    name, see = session.options.stack_name, f"see {suggest_command('status', session.options.environment)}"
+    rights = [_describe_rights(artifacts)] if artifacts is not None else []
+    records = StringIO()
+    try:
+        status = describe_stack(session.cloudformation, name).status
+        if status in SUCCEEDED:
+            quiet = replace(session, report=JsonReporter(records))
+            finish_deployment(quiet, platform.before, platform.late, last_event)
+    except _FAILURES as second:
+        late = f", and deploy again: a second change set {platform.late.purpose}" if platform.late.purpose else ""
+        raise_both(second, "; ".join([str(error), f"the deployment of {name} has ended; {see}{late}", *rights]))
     if status not in SUCCEEDED:
-        raise UserError(
-            f"{error}; {name} ended {status}; see {suggest_command('status', environment)}{rights}"
-        ) from error
-    finish_deployment(replace(session, report=JsonReporter(StringIO())), platform.before, platform.late, last_event)
-    state = f"{name} is deployed and protected; see {suggest_command('status', environment)}{rights}"
-    raise Incomplete(f"{error}; {state}") from error
+        # What has failed, if the output was closed while that was raised.
+        cause = error.__context__
+        state = str(cause) if isinstance(cause, DeploymentFailed) else f"{name} is {status}"
+    else:
+        failures = _list_failed_steps(records.getvalue())
+        state = "; ".join([f"{name} is deployed", *failures] if failures else [f"{name} is deployed and protected"])
+    raise Incomplete("; ".join([str(error), state, see, *rights])) from error
+
+
+def _list_failed_steps(records: str) -> list[str]:
+    """Return what a reporter of records was told of steps that have failed after a deployment."""
+    steps = [record for record in map(json.loads, records.splitlines()) if record["type"] == "step"]
+    failures = [step["detail"] for step in steps if step["what"] in ("Deployed,", "Not protected")]
+    return [failure.removeprefix("but ") for failure in failures]
 
 
 def _check_artifacts(session: Session, platform: PlatformPlan) -> None:

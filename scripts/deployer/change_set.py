@@ -435,8 +435,8 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
 def _delete_empty_review(cloudformation: CloudFormationClient, stack: Stack) -> None:
     """Delete the stack if it is in review without change sets. Raises ``UserError`` if that fails."""
     try:
-        if _is_empty_review(cloudformation, stack.name):
-            cloudformation.delete_stack(StackName=stack.name)
+        if review := _find_empty_review(cloudformation, stack.name):
+            cloudformation.delete_stack(StackName=review)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
         reason, command = describe_error(error), _suggest_review_deletion(stack.name)
         raise UserError(
@@ -535,8 +535,16 @@ def _is_missing(error: ClientError) -> bool:
     return code in ("ChangeSetNotFound", "ChangeSetNotFoundException") or "does not exist" in str(error)
 
 
-def _is_empty_review(cloudformation: CloudFormationClient, name: str) -> bool:
-    """Whether the stack is in review without change sets, so that deleting it loses no saved plan."""
-    if describe_stack(cloudformation, name).status != "REVIEW_IN_PROGRESS":
-        return False
-    return not cloudformation.list_change_sets(StackName=name)["Summaries"]
+def _find_empty_review(cloudformation: CloudFormationClient, name: str) -> str:
+    """Return the id of the stack if it is in review without change sets, so that deleting it loses no saved plan.
+
+    The change sets come first: those of another run are gone once it executes one, and then the stack is not in review.
+    """
+    try:
+        summaries = cloudformation.list_change_sets(StackName=name)["Summaries"]
+    except ClientError as error:
+        if not _is_missing(error):
+            raise
+        return ""
+    stack = describe_stack(cloudformation, name)
+    return stack.id if stack.status == "REVIEW_IN_PROGRESS" and not summaries else ""

@@ -122,7 +122,8 @@ def switch_on_protection(session: Session, late: LateProtection) -> str:
         ) from error
     except StillRunning as error:
         raise StillRunning(
-            f"{stack_name} is deployed, and its second change set, which {late.purpose}, is being executed: {error}"
+            f"{stack_name} is deployed, and its second change set, which {late.purpose}, is being executed: {error}; "
+            f"afterwards, complete the rest: {suggest_command('deploy', environment)}"
         ) from error
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):

@@ -115,9 +115,12 @@ def describe_failure(
     cause = failures[0] if failures else _find_reason(events, rollback)
     # What an update deletes before its rollback begins is deleted as planned.
     imported_paths = {*imports, *(event.path for event in events if event.status.startswith("IMPORT_"))}
-    left_behind, retained = _find_remaining(
-        rollback if status.startswith("UPDATE_") else events, imported_paths, is_deletion=status == "DELETE_FAILED"
-    )
+    created_paths = {event.path for event in events if event.status.startswith("CREATE_")} - imported_paths
+    remaining = find_remaining(rollback if status.startswith("UPDATE_") else events)
+    # What else exists may hold the data of years: what was imported, and what a deletion retains. A rollback that is
+    # not followed from the beginning of its operation sees no creation.
+    left_behind = _select(remaining, created_paths, are_in=True)
+    retained = _select(remaining, created_paths, are_in=False)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
     outcome, next_step = advise_next_step(
         stack_name,
@@ -201,21 +204,15 @@ def _count_completed_resources(events: list[Event], *statuses: str) -> int:
     return len({event.path for event in events if event.status in statuses and event.resource_type != STACK})
 
 
-def _find_remaining(
-    events: list[Event], imported_paths: Collection[str], *, is_deletion: bool
-) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-    """Return the last event of each resource that was left behind, and of each that was retained on purpose.
-
-    A deletion retains what has such a deletion policy, and a rollback returns what was imported.
+def find_remaining(events: list[Event]) -> list[Event]:
+    """Return the last event of each resource that a rollback or a deletion has not deleted.
 
     A rollback deletes a complete nested stack, instead of treating it as never created, and may then retain resources
     by their deletion policies, with the status DELETE_SKIPPED.
     """
     last = {event.path: event for event in events if event.resource_type != STACK and event.physical_id}
-    remaining = [event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED")]
-    retained = tuple(
-        event
-        for event in remaining
-        if event.path in imported_paths or (is_deletion and event.status == "DELETE_SKIPPED")
-    )
-    return tuple(event for event in remaining if event not in retained), retained
+    return [event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED")]
+
+
+def _select(events: list[Event], paths: Collection[str], *, are_in: bool) -> tuple[Event, ...]:
+    return tuple(event for event in events if (event.path in paths) == are_in)

@@ -86,7 +86,6 @@ def follow_until_ended(
     try:
         with options.watch.report_continuation():
             end, events = _poll_events(reader, options)
-            options.watch.end()
     except AWS_ERRORS as error:
         raise StillRunning(f"{describe_error(error)}; {_describe_continuation(options, operation)}") from error
     except TimeoutError:
@@ -136,10 +135,13 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
             if len(failures) > MOST_FAILURES or failures[-1] - failures[0] > LONGEST_OUTAGE_SECONDS:
                 raise
             new = []
-        options.receive_events(new)
-        events += new
         # Not the status of the stack: for a moment, that is still the final status of the last operation.
         ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
+        if ends:
+            # Before it is reported: the output may be closed, and nothing continues.
+            options.watch.end()
+        options.receive_events(new)
+        events += new
         if ends:
             # Those of a later call may be older.
             return ends[-1], sorted(events, key=lambda event: event.at)

@@ -1,6 +1,7 @@
 """Follows, cancels or rolls back an operation, or continues a failed rollback; returns the stack's final status."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from botocore.exceptions import ClientError
 
@@ -8,6 +9,7 @@ from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, 
 from scripts.common.suggestion import suggest_command
 
 from . import statuses
+from .failure import Event, find_remaining
 from .follow import EventReader, follow_running, follow_until_ended
 from .plan.danger import check_confirmed_names
 from .request_tokens import make_token
@@ -118,8 +120,18 @@ def _run_rollback(
     stack = tree.stack
     reader = EventReader(session.cloudformation, stack.id, tree)
     _request_rollback(session, stack, send_request, refusal)
+    events: list[Event] = []
+
+    def receive_events(new: list[Event]) -> None:
+        events.extend(new)
+        options.receive_events(new)
+
     with session.follow_stack(None, stack.name) as options:
-        return follow_until_ended(reader, stack.name, options, succeeded, "rollback").status
+        following = replace(options, receive_events=receive_events)
+        status = follow_until_ended(reader, stack.name, following, succeeded, "rollback").status
+    for event in find_remaining(events):
+        session.report.announce_step("Not deleted:", f"{event} {event.physical_id}, with what it holds")
+    return status
 
 
 def _request_rollback(session: Session, stack: Stack, send_request: Callable[[], object], refusal: str) -> None:

@@ -221,6 +221,7 @@ def test_a_file_that_cannot_be_deleted_is_named(
     monkeypatch.setattr(Path, "unlink", refuse)
     ended = command(*command_line, code=0 if command_line[0] == "apply" else 1)
     assert "plan.json cannot be deleted: Permission denied" in ended.output
+    assert "may remain" not in ended.output
     assert (plan.exists(), aws.remaining_names) == (True, [])
 
 
@@ -266,5 +267,31 @@ def test_a_refused_creation_leaves_no_empty_stack(command: Command, aws: Service
     aws.change_sets.clear()
     assert aws.remaining_names == [NAME]
     aws.errors["CreateChangeSet"] = [Refused("AccessDenied", "not you", 403)] * 20
-    command("dev", "--yes", code=1)
+    assert "DeleteStack" not in command("dev", "--yes", code=1).stderr
     assert aws.remaining_names == []
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_a_stack_that_another_run_creates_meanwhile_is_not_deleted(
+    command: Command, aws: Service, *, is_refused: bool
+) -> None:
+    """It executes its change set, which is then gone, while this run looks whether the stack in review is empty."""
+    add_bootstrap_stack(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    (stack,) = [stack for stack in aws.stacks.values() if stack.name == NAME]
+    (change_set,) = [change_set for change_set in aws.change_sets.values() if change_set.stack.id == stack.id]
+    aws.calls.clear()
+
+    def execute_elsewhere() -> None:
+        # Once this run cleans up.
+        if aws.find_requests("CreateChangeSet") and (is_refused or aws.find_requests("DeleteChangeSet")):
+            del aws.before["ListChangeSets"]
+            aws.execute_change_set(
+                ChangeSetName=change_set.id, ClientRequestToken="execute-elsewhere", RetainExceptOnCreate=True
+            )
+
+    aws.before["ListChangeSets"] = execute_elsewhere
+    if is_refused:
+        aws.errors["CreateChangeSet"] = [Refused("AccessDenied", "not you", 403)] * 20
+    command("dev", *(["--yes"] if is_refused else ["--plan"]))
+    assert (stack.status, "ListChangeSets" in aws.before) == ("CREATE_IN_PROGRESS", False)

@@ -482,6 +482,7 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
 
     root = "AWS::CloudFormation::Stack"
     happened = [
+        make_event("Data/Table", "CREATE_COMPLETE"),
         make_event("Data/Queue", "CREATE_FAILED", "AWS::SQS::Queue", "no"),
         make_event("payment-platform-dev", "ROLLBACK_IN_PROGRESS", root),
         make_event("Data/Other", "DELETE_COMPLETE"),
@@ -493,10 +494,13 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
     assert "; delete the stack: scripts/destroy.sh dev, which lists what it retains; then run" in failed.next_step
     # Neither is purged because of its leftovers: a purge would also delete what earlier stacks have retained.
     update = [
-        make_event(event.path, f"UPDATE_{event.status}", event.resource_type) for event in happened[1:2]
-    ] + happened[2:4]
-    rolled_back = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
+        make_event(event.path, f"UPDATE_{event.status}", event.resource_type) for event in happened[2:3]
+    ] + happened[3:5]
+    rolled_back = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", [happened[0], *update])
     assert ("--purge" in rolled_back.next_step, len(rolled_back.left_behind)) == (False, 1)
+    # What the operation was not seen to create may hold the data of years.
+    unseen = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
+    assert (len(unseen.left_behind), [event.path for event in unseen.retained]) == (0, ["Data/Table"])
 
 
 def test_an_upload_that_fails_after_the_first_steps_names_what_they_have_executed(

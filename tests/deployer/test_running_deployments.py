@@ -1,6 +1,7 @@
 """Commands wait for, follow, interrupt and cancel a running deployment, and continue its rollback."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -155,3 +156,34 @@ def test_an_interrupt_after_a_deletion_was_requested_does_not_say_that_nothing_w
     requested = f"already requested: cloudformation:DeleteStack on {stack.id}"
     message = f"deploy: interrupted; {requested}; see scripts/status.sh dev\n"
     assert (interrupted.stderr, interrupted.code) == (message, 3)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "continue-rollback"])
+@pytest.mark.parametrize("end", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED"])
+def test_what_a_rollback_has_not_deleted_is_named_and_not_to_be_deleted(
+    command: Command, aws: Service, verb: str, end: str
+) -> None:
+    """Its events do not say whether the operation has created the table, or was to import it."""
+    stack = add_platform(aws)
+    data = stack.nested["Data"]
+    is_cancelled = verb == "cancel"
+    stack.status = "UPDATE_IN_PROGRESS" if is_cancelled else "UPDATE_ROLLBACK_FAILED"
+    parent, table = "AWS::CloudFormation::Stack", "AWS::DynamoDB::Table"
+    aws.add_event(stack, "", parent, stack.status, "User Initiated")
+    steps: list[Callable[[], object]] = [
+        lambda: aws.add_event(stack, "Data", parent, "UPDATE_IN_PROGRESS", physical=data.id),
+        lambda: aws.add_event(data, "Transactions", table, "DELETE_SKIPPED", physical="dynamodb-transactions-dev"),
+        lambda: aws.add_event(stack, "", parent, end),
+    ]
+
+    def play() -> None:
+        if aws.find_requests("CancelUpdateStack" if is_cancelled else "ContinueUpdateRollback"):
+            del aws.before["DescribeStackEvents"]
+            aws.waiting = list(steps)
+
+    aws.before["DescribeStackEvents"] = play
+    has_failed = end == "UPDATE_ROLLBACK_FAILED"
+    output = command(verb, "dev", code=int(has_failed)).stdout
+    label = "retained, with what it holds:" if has_failed else "Not deleted:"
+    assert f"{label} Data/Transactions ({table}) dynamodb-transactions-dev" in output
+    assert "delete-table" not in output

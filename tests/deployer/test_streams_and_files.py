@@ -81,6 +81,11 @@ def test_tables_are_protected_although_nobody_reads_that(
     """Their protection is switched on after the deployment; `| grep -m1` ends when that is complete."""
     add_bootstrap_stack(aws)
     code, error_text = close_after(command.start("prod", "--yes", *options), pattern)
+    if code == 3:
+        # The pipe held what came next, and was closed while the second change set was executed.
+        assert "is deployed, and its second change set, which protects " in error_text
+        assert error_text.endswith("; afterwards, complete the rest: scripts/deploy.sh prod\n")
+        return
     assert (code, error_text) == (
         1,
         "deploy: the output is no longer being read (broken pipe); payment-platform-prod is deployed and protected; "
@@ -95,10 +100,10 @@ def test_a_saved_plan_is_named_although_nobody_reads_on(command: Command, aws: S
     add_platform(aws, edit_harmlessly)
     code, error_text = close_after(command.start("plan", "dev", "--out", "plan.json", "--json"), '"type": "plan"')
     assert code == 1
-    end = "; the plan is saved; run scripts/deploy.sh apply dev plan.json, or scripts/deploy.sh discard dev plan.json\n"
+    end = "; the plan is saved; run scripts/deploy.sh apply dev plan.json, or scripts/deploy.sh discard dev plan.json; "
     is_saved = (tmp_path / "plan.json").exists()
     # The pipe may close before the plan is saved; whichever it is, it is what is said.
-    assert error_text.endswith(end) == is_saved, error_text
+    assert (end in error_text) == is_saved, error_text
     assert bool(aws.remaining_names) == is_saved
 
 

@@ -117,7 +117,7 @@ class CommonOptions:
         # Of an earlier step, this one knows nothing.
         is_unfinished |= not has_executed and "nothing was" in message
         ends_early = isinstance(error, OutputError) or is_aws_error(error)
-        if ends_early or (is_explained and not is_unfinished and not names_changes):
+        if (ends_early and changes not in message) or (is_explained and not is_unfinished and not names_changes):
             return f"{message}; {changes}"
         return message
 

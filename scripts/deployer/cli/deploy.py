@@ -487,14 +487,17 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
     result, message = ("deployed", deployed.message) if deployed.changed else ("no changes", _NOTHING_DONE)
     name, artifacts = session.options.stack_name, deployed.artifacts
     command = "" if deployed.have_outputs_changed else suggest_command("outputs", session.options.environment)
-    session.report.show_result(
-        result,
-        stack_name=name,
-        outputs=deployed.outputs,
-        message=message,
-        artifacts=artifacts,
-        outputs_command=command,
-    )
+    try:
+        session.report.show_result(
+            result,
+            stack_name=name,
+            outputs=deployed.outputs,
+            message=message,
+            artifacts=artifacts,
+            outputs_command=command,
+        )
+    except OutputError as error:
+        raise_both(error, "; ".join([f"{name}: {message or result}", *([artifacts.message] if artifacts else [])]))
     ignore_interrupts()
     if artifacts is not None and artifacts.result == "continues":
         # No error, which would be another result.

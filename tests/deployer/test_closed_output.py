@@ -1,0 +1,144 @@
+"""The output is closed at a moment of a deployment: what has to be done is done, and the last line is true."""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from scripts.common.errors import OutputError
+from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.report.reporter import EventListener
+from scripts.deployer.stack_safeguards import _render_policy
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import DENIED, EXPIRED, Fault
+from tests.deployer.both_stacks import add_earlier_release
+from tests.deployer.conftest import Command, add_platform
+from tests.deployer.disturbed_runs import strike_from
+from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
+from tests.deployer.test_streams_and_files import close_after
+
+RIGHTS = "payment-artifacts keeps the permissions of both releases"
+UNREAD = "deploy: the output is no longer being read (broken pipe)"
+# Closes the output from the first report on that begins so; called with what happens then.
+Close = Callable[..., None]
+
+
+@pytest.fixture
+def close_at(monkeypatch: pytest.MonkeyPatch, command: Command) -> Close:
+    """Reports are named ``step TITLE``, ``plan``, ``result``, ``event PATH STATUS`` and ``end of STACK``."""
+    command.haste = 5000
+    moments: list[tuple[str, Callable[[], None]]] = []
+    is_closed = False
+
+    def note(report: str) -> None:
+        nonlocal is_closed
+        for start, happen in moments:
+            if not is_closed and report.startswith(start):
+                is_closed = True
+                happen()
+        if is_closed:
+            raise OutputError(errno.EPIPE, "Broken pipe")
+
+    def wrap(method: str, name: str) -> None:
+        report = getattr(ConsoleReporter, method)
+
+        def write(self: ConsoleReporter, *arguments: Any, **options: Any) -> None:
+            note(f"{name} {arguments[0]}" if name == "step" else name)
+            report(self, *arguments, **options)
+
+        monkeypatch.setattr(ConsoleReporter, method, write)
+
+    for method, name in (("announce_step", "step"), ("show_plan", "plan"), ("show_result", "result")):
+        wrap(method, name)
+    follow_events = ConsoleReporter.follow_events
+
+    @contextmanager
+    def follow(self: ConsoleReporter, plan: Any, stack_name: str) -> Iterator[EventListener]:
+        with follow_events(self, plan, stack_name) as receive_events:
+
+            def receive(events: Any) -> None:
+                for event in events:
+                    note(f"event {event.path} {event.status}")
+                receive_events(events)
+
+            yield receive
+        note(f"end of {stack_name}")
+
+    monkeypatch.setattr(ConsoleReporter, "follow_events", follow)
+    return lambda start, happen=lambda: None: moments.append((start, happen))
+
+
+@pytest.mark.parametrize("operation", ["UpdateTerminationProtection", "SetStackPolicy"])
+def test_protected_is_said_only_of_what_is(command: Command, aws: Service, close_at: Close, operation: str) -> None:
+    stack = add_platform(aws, edit_harmlessly, environment="prod")
+    close_at("end of payment-platform-prod", lambda: aws.faults.update({operation: Fault(DENIED)}))
+    unread = command("prod", "--yes", code=1).stderr
+    assert "deployed and protected" not in unread
+    assert f"{UNREAD}; payment-platform-prod is deployed; a follow-up step failed: not authorized: " in unread
+    assert (stack.protected, bool(stack.policy)) != (True, True)
+
+
+def test_a_policy_that_could_not_be_restored_is_named(command: Command, aws: Service, close_at: Close) -> None:
+    stack = add_platform(aws, edit_with_loss, environment="prod")
+    for _, each in stack.walk():
+        each.policy = _render_policy(())
+    close_at("step Not protected:")
+    aws.before["ExecuteChangeSet"] = lambda: aws.faults.update(SetStackPolicy=Fault(DENIED))
+    unread = command("prod", "--yes", *CONFIRMED_LOSSES, code=1).stderr
+    assert "deployed and protected" not in unread
+    assert "the stack policy of " in unread
+
+
+@pytest.mark.parametrize("start", ["end of payment-artifacts", "end of payment-platform-dev", "result"])
+@pytest.mark.parametrize("expires", [False, True])
+def test_the_rights_that_stay_are_named(
+    command: Command, aws: Service, close_at: Close, start: str, *, expires: bool
+) -> None:
+    """Also if the credentials end at the same time."""
+    add_earlier_release(aws)
+    close_at(start, (lambda: strike_from(aws, "DescribeStacks", EXPIRED)) if expires else lambda: None)
+    if start == "result":
+        aws.before["CreateChangeSet"] = lambda: (
+            aws.faults.update(CreateChangeSet=Fault(DENIED)) if len(aws.find_requests("CreateChangeSet")) == 4 else None
+        )
+    unread = command("dev", "--yes", code=1).stderr
+    assert "the output is no longer being read" in unread
+    assert RIGHTS in unread
+    assert "payment-platform-dev" in unread
+
+
+@pytest.mark.parametrize("status", ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_what_has_ended_is_not_said_to_continue(command: Command, aws: Service, close_at: Close, status: str) -> None:
+    stack = add_platform(aws, edit_harmlessly, environment="prod")
+    aws.fails = {"Data/DeadLetters": "no"} if "ROLLBACK" in status else {}
+    close_at(f"event payment-platform-prod {status}")
+    unread = command("prod", "--yes", code=1).stderr
+    assert "continues" not in unread
+    assert stack.protected == (status == "UPDATE_COMPLETE")
+
+
+def test_a_plan_that_stays_saved_is_named(command: Command, aws: Service, close_at: Close) -> None:
+    add_platform(aws, edit_harmlessly, code="RELEASE = 1")
+    for function in aws.functions.functions.values():
+        function.aliases["live"], function.code = "$LATEST", "other code"
+    command("plan", "dev", "--out", "plan.json", code=2)
+    close_at("step Restored")
+    unread = command("apply", "dev", "plan.json", "--yes", code=1).stderr
+    assert "; not executed: the plan is still saved; run scripts/deploy.sh apply dev plan.json, or " in unread
+
+
+def test_what_was_changed_is_said_although_the_change_set_stays(
+    command: Command, aws: Service, close_at: Close
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    close_at("plan", lambda: strike_from(aws, "DescribeChangeSet", EXPIRED))
+    unread = command("dev", "--yes", code=1).stderr
+    assert "; delete it with: aws cloudformation delete-change-set " in unread
+    assert unread.endswith("; no stack was changed\n")
+
+
+def test_a_plan_whose_result_nobody_reads_ends_silently(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    assert close_after(command.start("plan", "dev", "--json"), '"type": "plan"') == (141, "")
