@@ -409,7 +409,7 @@ def test_a_web_page_is_no_answer_of_aws(service: str, content_type: str, status:
 @pytest.mark.parametrize(
     "body",
     [
-        b"<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>",
+        b"<ErrorResponse><Error><Code>ValidationError</Code></Error></ErrorResponse>",
         b"<?xml version='1.0'?><!-- a --><!-- b --><aws:ErrorResponse xmlns:aws='urn:a'/>",
         b"<UnknownOperationException/>",
         b"",

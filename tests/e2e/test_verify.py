@@ -3,6 +3,7 @@
 The defects are made by calls of AWS's API, as a person would make them by mistake.
 """
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -458,7 +459,8 @@ def test_every_gap_of_the_emulator_is_still_one(platform: Platform) -> None:
 
 
 def invoke_command(platform: Platform, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    monkeypatch.setattr(choose_target, "reach_environment", lambda *_, **__: platform.target)
+    # With requests of its own, as in a process of its own: the platform's target has deployed.
+    monkeypatch.setattr(choose_target, "reach_environment", lambda *_, **__: dataclasses.replace(platform.target))
     return CliRunner().invoke(cli.main, [ENVIRONMENT, "--settings", str(SETTINGS_FILE), *arguments])
 
 
