@@ -58,8 +58,8 @@ _TIMEOUTS = ("RequestTimeout", "RequestTimeoutException")
 _PAGES = ("text/html", "application/xhtml")
 # The name of the root element of a document in XML.
 _ROOT = re.compile(rb"\s*(?:<\?.*?\?>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL)
-# Of an answer in the query protocol, and of an exception in place of one.
-_ANSWERS = (b"Response", b"Exception")
+# Of an answer in the query protocol, by whether it is a refusal, which may be an exception alone.
+_ANSWERS = {False: (b"Response",), True: (b"Response", b"Exception")}
 # In the context of a request.
 _LOST_ANSWER = "has_lost_answer"
 NOTHING, NO_STACK = "nothing was changed", "no stack was changed"
@@ -227,7 +227,7 @@ def _refuse_web_page(operation_model: Any, response_dict: dict[str, Any], **_: A
         # The root of an answer is named after its operation, and that of a refusal is ErrorResponse.
         # https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
         root = _ROOT.match(response_dict["body"])
-        is_page |= bool(response_dict["body"]) and (root is None or not root[1].endswith(_ANSWERS))
+        is_page |= bool(response_dict["body"]) and (root is None or not root[1].endswith(_ANSWERS[status >= 300]))
     if is_page:
         from botocore.parsers import ResponseParserError
 

@@ -78,7 +78,10 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         try:
             report.announce_step(title, fate)
         except OutputError:
-            raise_both(error, f"{title[:1].lower()}{title[1:]} {fate}")
+            note = f"{title[:1].lower()}{title[1:]} {fate}"
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt("; ".join([*map(str, error.args), note])) from None
+            raise_both(error, note)
         raise
     try:
         delete_plan_of(path, saved_plan.change_set_ids)

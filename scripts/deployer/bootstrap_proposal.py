@@ -83,10 +83,13 @@ class BootstrapProposal:
         self.expected = (self.change.stack, self.change.deployed_text)
         self.expected_environments = {**self.change.environments}
 
-    @property
-    def has_executed(self) -> bool:
-        """Whether any of the change sets was executed."""
-        return any(proposal.is_executed for proposal in (self.first, self.final) if proposal)
+    def may_be_at(self, text: str) -> bool:
+        """Whether the stack has this template, as far as that can be read."""
+        try:
+            deployed_text = read_artifacts_stack(self.session)[1]
+        except (*AWS_ERRORS, KeyboardInterrupt):
+            return True
+        return bool(templates.parse_template(deployed_text) == templates.parse_template(text))
 
     def join_platform(self) -> None:
         """Prepare for a deployment of the platform between the steps. Raises ``UserError`` if that is not possible."""
@@ -181,7 +184,11 @@ class BootstrapProposal:
             with suppress(OSError):
                 self.session.report.show_failure(error.failure)
             return self._keep_rights(describe_error(error), error.failure.next_step)
-        except (UserError, OutputError, KeyboardInterrupt, *AWS_ERRORS) as error:
+        except OutputError as error:
+            # How the update has ended may be hidden.
+            if not self.may_be_at(self.change.text):
+                return self._keep_rights(describe_error(error))
+        except (UserError, KeyboardInterrupt, *AWS_ERRORS) as error:
             # Of a denial, what is said of the plan is beside the point.
             denial = (
                 error.__cause__ if isinstance(error.__cause__, ClientError) and is_denied(error.__cause__) else None

@@ -154,7 +154,8 @@ def execute_both(
         try:
             artifacts.execute_before()
         except _FAILURES as error:
-            if artifacts.is_widened or (isinstance(error, OutputError) and artifacts.has_executed):
+            is_unread = isinstance(error, OutputError)
+            if artifacts.is_widened or (is_unread and artifacts.may_be_at(artifacts.change.text_during)):
                 _raise_unfinished(session, artifacts, platform, error, [])
             raise
     else:
@@ -219,7 +220,7 @@ def _finish_unread(
 def _list_failed_steps(records: str) -> list[str]:
     """Return what a reporter of records was told of steps that have failed after a deployment."""
     steps = [record for record in map(json.loads, records.splitlines()) if record["type"] == "step"]
-    failures = [step["detail"] for step in steps if step["what"] in ("Deployed,", "Not protected")]
+    failures = [step["detail"] for step in steps if step["what"] == "Deployed,"]
     return [failure.removeprefix("but ") for failure in failures]
 
 

@@ -440,7 +440,8 @@ def _delete_empty_review(cloudformation: CloudFormationClient, stack: Stack) -> 
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
         reason, command = describe_error(error), _suggest_review_deletion(stack.name)
         raise UserError(
-            f"the empty stack {stack.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {command}"
+            f"the stack {stack.name} was not deleted: {reason}; if it is empty and still in REVIEW_IN_PROGRESS, delete "
+            f"it with: {command}"
         ) from error
 
 
@@ -538,13 +539,12 @@ def _is_missing(error: ClientError) -> bool:
 def _find_empty_review(cloudformation: CloudFormationClient, name: str) -> str:
     """Return the id of the stack if it is in review without change sets, so that deleting it loses no saved plan.
 
-    The change sets come first: those of another run are gone once it executes one, and then the stack is not in review.
+    It is described again after they are listed: those of another run are gone once it executes one.
     """
-    try:
-        summaries = cloudformation.list_change_sets(StackName=name)["Summaries"]
-    except ClientError as error:
-        if not _is_missing(error):
-            raise
-        return ""
-    stack = describe_stack(cloudformation, name)
-    return stack.id if stack.status == "REVIEW_IN_PROGRESS" and not summaries else ""
+    for has_listed in (False, True):
+        stack = describe_stack(cloudformation, name)
+        if stack.status != "REVIEW_IN_PROGRESS":
+            return ""
+        if not has_listed and abandoned.list_change_sets(cloudformation, name):
+            return ""
+    return stack.id

@@ -28,6 +28,7 @@ from . import statuses
 from .abandoned import LONGEST_PLANNING, KeptPlan, group_plans, is_abandoned, list_change_sets, list_saved_plans
 from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
+from .failure import DeploymentFailed
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .last_deployment import load_deployment
 from .plan.compare import compare_stacks
@@ -133,10 +134,11 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         tidied = _tidy_up(options, stack.id, target, report)
         if store:
             purged = _delete_leftovers(store, leftovers, options.environment, report)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OutputError) as error:
         state = f"{stack.name} is deleted" if stack.status else f"{options.stack_name} was not deployed"
         rest = "its files and what it leaves" if options.purge else "its files in the artifact bucket"
-        raise UserError(f"interrupted; {state}, but {rest} may remain; run {_suggest_repetition(options)}") from None
+        again = f"run {_suggest_repetition(options)}"
+        raise UserError(f"{describe_error(error)}; {state}, but {rest} may remain; {again}") from None
     retained = _list_retained_types(deployed) if deployed and not store else ()
     return Deletion(bool(stack.status), retained, tuple(purged), len(kept), tidied)
 
@@ -174,6 +176,11 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
     except StillRunning as error:
         rest = "its files and what it leaves" if options.purge else "its files"
         raise StillRunning(f"{error}; once the stack is gone, delete {rest}: {_suggest_repetition(options)}") from error
+    except OutputError as error:
+        if isinstance(error.__context__, DeploymentFailed):
+            raise error.__context__ from None
+        rest = "its files and what it leaves" if options.purge else "its files"
+        raise UserError(f"{error}; {stack.name} is deleted; delete {rest}: {_suggest_repetition(options)}") from None
 
 
 def _suggest_repetition(options: DeletionOptions) -> str:

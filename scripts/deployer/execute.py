@@ -148,6 +148,9 @@ def _tidy_up(session: Session, deployed: Snapshot, before: Snapshot, last_event:
     for tree in filter(None, (deployed.template_tree, before.template_tree)):
         needed_keys |= find_artifact_keys(tree, destination)
     record_deployment(session, deployed, destination)
+    if not last_event:
+        # Whether another deployment has begun since then cannot be told.
+        return
     s3, account = target.client("s3"), target.account
     unneeded_keys = find_unneeded_artifacts(s3, destination, account, needed_keys)
     # Only now: what another deployment uploads from here on is not listed.

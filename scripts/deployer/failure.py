@@ -115,12 +115,13 @@ def describe_failure(
     cause = failures[0] if failures else _find_reason(events, rollback)
     # What an update deletes before its rollback begins is deleted as planned.
     imported_paths = {*imports, *(event.path for event in events if event.status.startswith("IMPORT_"))}
-    created_paths = {event.path for event in events if event.status.startswith("CREATE_")} - imported_paths
+    created_paths = {event.path for event in events if event.status.startswith("CREATE_")}
     remaining = find_remaining(rollback if status.startswith("UPDATE_") else events)
     # What else exists may hold the data of years: what was imported, and what a deletion retains. A rollback that is
     # not followed from the beginning of its operation sees no creation.
-    left_behind = _select(remaining, created_paths, are_in=True)
-    retained = _select(remaining, created_paths, are_in=False)
+    created_paths |= _find_replaced(events, remaining)
+    left_behind = _select(remaining, created_paths - imported_paths, are_in=True)
+    retained = _select(remaining, created_paths - imported_paths, are_in=False)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
     outcome, next_step = advise_next_step(
         stack_name,
@@ -212,6 +213,15 @@ def find_remaining(events: list[Event]) -> list[Event]:
     """
     last = {event.path: event for event in events if event.resource_type != STACK and event.physical_id}
     return [event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED")]
+
+
+def _find_replaced(events: list[Event], remaining: list[Event]) -> set[str]:
+    """Return the paths of those of the remaining resources that a replacement has created: they were others before."""
+    first_ids: dict[str, str] = {}
+    for event in events:
+        if event.physical_id:
+            first_ids.setdefault(event.path, event.physical_id)
+    return {event.path for event in remaining if first_ids[event.path] != event.physical_id}
 
 
 def _select(events: list[Event], paths: Collection[str], *, are_in: bool) -> tuple[Event, ...]:

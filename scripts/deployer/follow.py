@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
+from scripts.common.errors import AWS_ERRORS, OutputError, StillRunning, UserError, describe_error
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import suggest_command
 from scripts.common.target import POLL_SECONDS
@@ -86,6 +87,7 @@ def follow_until_ended(
     try:
         with options.watch.report_continuation():
             end, events = _poll_events(reader, options)
+            options.watch.end()
     except AWS_ERRORS as error:
         raise StillRunning(f"{describe_error(error)}; {_describe_continuation(options, operation)}") from error
     except TimeoutError:
@@ -137,10 +139,9 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
             new = []
         # Not the status of the stack: for a moment, that is still the final status of the last operation.
         ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
-        if ends:
-            # Before it is reported: the output may be closed, and nothing continues.
-            options.watch.end()
-        options.receive_events(new)
+        # Once it has ended, a closed output does not hide how; the next report finds it closed as well.
+        with suppress(OutputError) if ends else nullcontext():
+            options.receive_events(new)
         events += new
         if ends:
             # Those of a later call may be older.

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -501,6 +502,12 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
     # What the operation was not seen to create may hold the data of years.
     unseen = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
     assert (len(unseen.left_behind), [event.path for event in unseen.retained]) == (0, ["Data/Table"])
+    # What has replaced another resource is the operation's own.
+    old = replace(make_event("Data/Table", "UPDATE_IN_PROGRESS"), physical_id="old")
+    replaced = describe_failure(
+        "payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", [*update[:1], old, *update[1:]]
+    )
+    assert [event.path for event in replaced.left_behind] == ["Data/Table"]
 
 
 def test_an_upload_that_fails_after_the_first_steps_names_what_they_have_executed(

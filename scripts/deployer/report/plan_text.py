@@ -220,7 +220,11 @@ def print_failure(console: Console, failure: Failure) -> None:
         lines.append(
             ("left behind:", f"{event} {event.physical_id}" + (f"; delete it with: {command}" if command else ""))
         )
-    lines += [("retained, with what it holds:", f"{event} {event.physical_id}") for event in failure.retained]
+    for event in failure.retained:
+        is_retained = event.status == "DELETE_SKIPPED"
+        lines.append(
+            ("retained, with what it holds:" if is_retained else "not deleted:", f"{event} {event.physical_id}")
+        )
     label, count = (
         ("kept:", failure.preserved) if failure.status in PRESERVING else ("rolled back:", failure.rolled_back)
     )
