@@ -191,7 +191,7 @@ def test_rights_that_were_taken_away_are_not_said_to_stay(
 def test_rights_that_were_not_added_are_not_said_to_stay(command: Command, aws: Service, close_at: Close) -> None:
     add_earlier_release(aws)
     aws.fails = dict.fromkeys(parse_template(find_artifacts(aws).text)["Resources"], "no")
-    close_at("end of payment-artifacts")
+    close_at("event payment-artifacts UPDATE_ROLLBACK_COMPLETE")
     assert RIGHTS not in command("dev", "--yes", code=1).stderr
     assert len(aws.find_requests("ExecuteChangeSet")) == 1
 
