@@ -132,15 +132,12 @@ class RequestLog:
     def _select_changes(self) -> list[tuple[str, str]]:
         """Return the writes that change a stack, or another resource; the deletion of a stack in review does not.
 
-        Such a stack was made by a change set, under its name, or was listed as one; a deployed stack is deleted by its
-        id.
+        Each stack is deleted by its id, after it was described or listed.
         """
-        writes = list(self._writes)
         return [
             (action, resource)
-            for action, resource in writes
+            for action, resource in list(self._writes)
             if action not in _PREPARATIONS
-            and not (action == "cloudformation:DeleteStack" and ("cloudformation:CreateChangeSet", resource) in writes)
             and not (action == "cloudformation:DeleteStack" and resource in self._reviews)
         ]
 

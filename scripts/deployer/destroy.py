@@ -118,7 +118,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
     tree = snapshot.tree
     deployed = evaluate(*snapshot.source, target.pseudo_parameters()) if snapshot.source else None
     plan = _show_plan(options, target, report, tree, deployed)
-    store, leftovers, kept = _find_leftovers(options, target, deployed, tree, report)
+    store, leftovers, undeletable = _find_leftovers(options, target, deployed, tree, report)
     if store and deployed:
         report.announce_step("In all:", _count_deletions(plan, leftovers))
     _check_names(options, stack, [leftover.name for leftover in leftovers])
@@ -140,7 +140,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         again = f"run {_suggest_repetition(options)}"
         raise UserError(f"{describe_error(error)}; {state}, but {rest} may remain; {again}") from None
     retained = _list_retained_types(deployed) if deployed and not store else ()
-    return Deletion(bool(stack.status), retained, tuple(purged), len(kept), tidied)
+    return Deletion(bool(stack.status), retained, tuple(purged), len(undeletable), tidied)
 
 
 def _show_plan(
@@ -222,12 +222,12 @@ def _find_leftovers(
     if not options.purge:
         return None, [], []
     store = Leftovers(options.purge, target)
-    leftovers, kept = store.find_all(deployed, tree)
+    leftovers, undeletable = store.find_all(deployed, tree)
     for leftover in leftovers:
         report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
-    for leftover in kept:
+    for leftover in undeletable:
         report.announce_step("Not deleted:", f"{leftover} {leftover.obstacle}")
-    return store, leftovers, kept
+    return store, leftovers, undeletable
 
 
 def _check_names(options: DeletionOptions, stack: Stack, names: Collection[str]) -> None:
