@@ -166,21 +166,28 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
     cloudformation, stack = target.client("cloudformation"), tree.stack
     reader = EventReader(cloudformation, stack.id, tree)
     watch = target.watch
+    rest = f"delete {'its files and what it leaves' if options.purge else 'its files'}: {_suggest_repetition(options)}"
+    has_begun = has_ended = False
     try:
         _begin_deletion(cloudformation, stack, options.environment)
+        has_begun = True
         with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
             following = FollowOptions(
                 options.environment, receive_events, target.poll_seconds, watch=watch, find_loss=target.find_loss
             )
             follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
+            has_ended = True
     except StillRunning as error:
-        rest = "its files and what it leaves" if options.purge else "its files"
-        raise StillRunning(f"{error}; once the stack is gone, delete {rest}: {_suggest_repetition(options)}") from error
+        raise StillRunning(f"{error}; once the stack is gone, {rest}") from error
     except OutputError as error:
         if isinstance(error.__context__, DeploymentFailed):
             raise error.__context__ from None
-        rest = "its files and what it leaves" if options.purge else "its files"
-        raise UserError(f"{error}; {stack.name} is deleted; delete {rest}: {_suggest_repetition(options)}") from None
+        if not has_begun:
+            raise
+        if has_ended:
+            raise UserError(f"{error}; {stack.name} is deleted; {rest}") from None
+        continues = f"the deletion continues; watch it: {suggest_command('status', options.environment)}"
+        raise StillRunning(f"{error}; {continues}; once the stack is gone, {rest}") from None
 
 
 def _suggest_repetition(options: DeletionOptions) -> str:

@@ -30,7 +30,8 @@ Close = Callable[..., None]
 
 @pytest.fixture
 def close_at(monkeypatch: pytest.MonkeyPatch, command: Command) -> Close:
-    """Reports are named ``step TITLE``, ``plan``, ``result``, ``event PATH STATUS`` and ``end of STACK``.
+    """Reports are named ``step TITLE``, ``plan``, ``result``, ``event PATH STATUS``, and ``begin of`` and ``end
+    of STACK``.
 
     What happens then may raise ``KeyboardInterrupt``: the output stays open.
     """
@@ -64,6 +65,7 @@ def close_at(monkeypatch: pytest.MonkeyPatch, command: Command) -> Close:
 
     @contextmanager
     def follow(self: ConsoleReporter, plan: Any, stack_name: str) -> Iterator[EventListener]:
+        note(f"begin of {stack_name}")
         with follow_events(self, plan, stack_name) as receive_events:
 
             def receive(events: Any) -> None:
@@ -217,3 +219,14 @@ def test_what_a_purge_leaves_is_named(command: Command, aws: Service, close_at: 
     unread = command("dev", "--yes", "--purge", *confirmed, script="destroy", code=1).stderr
     assert "payment-platform-dev is deleted" in unread
     assert "scripts/destroy.sh dev --purge" in unread
+
+
+def test_a_deletion_that_goes_on_is_not_said_to_have_ended(command: Command, aws: Service, close_at: Close) -> None:
+    add_platform(aws)
+    close_at("begin of payment-platform-dev")
+    confirmed = ("--destroys", "payment-platform-dev")
+    unread = command("dev", "--yes", *confirmed, script="destroy", code=3).stderr
+    assert (
+        "; the deletion continues; watch it: scripts/status.sh dev; once the stack is gone, delete its files" in unread
+    )
+    assert "is deleted" not in unread
