@@ -7,7 +7,7 @@ errors.py     UserError, the base of the errors that a user can act on, and AWS'
 denials.py    denials of AWS: the policy at fault, and what helps against it
 files.py      files that a user names, written whole or not at all; JSON that may be anything
 command.py    how a command ends: errors in one line, exit codes, Ctrl-C
-streams.py    standard input, output and error, whatever the caller has closed
+streams.py    standard input, output and error, whatever the caller has closed, and where lost output goes
 watch.py      the operation that continues if a command ends now
 connections.py  how long a command waits for an endpoint, and that it says so
 threads.py    calls side by side, which Ctrl-C ends

@@ -24,7 +24,7 @@ from click.exceptions import NoArgsIsHelpError
 from stacks.settings import SettingsError
 
 from .errors import OutputError, UserError, describe_error, is_aws_error
-from .streams import prepare_streams
+from .streams import find_lost_output, prepare_streams
 from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -59,6 +59,8 @@ def report_errors(
     try:
         yield
         sys.stdout.flush()
+        if loss := find_lost_output():
+            exit_with_error(name, f"done, but {loss}; the rest of it stands above, on standard error")
     except (KeyboardInterrupt, Interrupted) as error:
         _print_traceback(debug)
         message = str(error) or interrupt_message

@@ -5,9 +5,23 @@ import os
 import select
 import sys
 import threading
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
 from .errors import OutputError
+
+
+@dataclass
+class _Fate:
+    """What happens when standard output can no longer be written, and what has happened."""
+
+    # The command that then goes on; empty if it ends.
+    outlasting_command: str = ""
+    loss: OutputError | None = None
+
+
+_fate = _Fate()
 
 
 class _Descriptor(io.FileIO):
@@ -15,8 +29,10 @@ class _Descriptor(io.FileIO):
 
     Another file may fail with the same number, for another reason. Everything is written: without a buffer, as with
     `python -u`, the interpreter would lose what a pipe does not take at once. A descriptor that does not block is
-    waited for.
+    waited for. Once a command outlasts its output (``outlast_output``), no write fails.
     """
+
+    is_output = False
 
     def write(self, data: Any) -> int:
         rest = memoryview(data).cast("B")
@@ -28,8 +44,37 @@ class _Descriptor(io.FileIO):
                     select.select([], [self], [])
                 rest = rest[written or 0 :]
         except OSError as error:
-            raise OutputError(error.errno, error.strerror) from None
+            loss = OutputError(error.errno, error.strerror)
+            if not _fate.outlasting_command:
+                raise loss from None
+            if self.is_output:
+                _redirect(loss, rest)
         return length
+
+
+def _redirect(loss: OutputError, data: memoryview) -> None:
+    """Write to standard error what standard output has not taken, after a line that says so, the first time."""
+    with suppress(OSError):
+        if _fate.loss is None:
+            _fate.loss = loss
+            command = _fate.outlasting_command
+            sys.stderr.write(f"{command}: {loss}; the command continues, and writes the rest here\n")
+        sys.stderr.flush()
+        sys.stderr.buffer.write(data)
+        sys.stderr.flush()
+
+
+def outlast_output(command: str) -> None:
+    """From now on, write to standard error what standard output does not take, instead of raising ``OutputError``.
+
+    For what has to be done to its end, whoever reads of it. What neither of them takes is lost.
+    """
+    _fate.outlasting_command = command
+
+
+def find_lost_output() -> OutputError | None:
+    """Return why standard output could not be written while the command outlasted that; None if it could."""
+    return _fate.loss
 
 
 def prepare_streams() -> None:
@@ -37,6 +82,7 @@ def prepare_streams() -> None:
 
     What is closed is empty, or swallows what is written.
     """
+    _fate.outlasting_command, _fate.loss = "", None
     # A stream that is closed is None.
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
     sys.stdout = _prepare_output(sys.stdout, sys.__stdout__)
@@ -54,6 +100,7 @@ def _prepare_output(stream: Any, original: IO[str] | None) -> Any:
     if stream is not original:
         return stream
     raw = _Descriptor(stream.fileno(), "w", closefd=False)
+    raw.is_output = original is sys.__stdout__
     is_buffered = isinstance(stream.buffer, io.BufferedWriter)
     return io.TextIOWrapper(
         io.BufferedWriter(raw) if is_buffered else raw,

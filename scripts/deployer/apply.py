@@ -73,15 +73,8 @@ def apply_plan(session: Session, path: Path) -> Deployed:
                 _delete_unused(session, artifacts)
         else:
             deployed = _deploy_artifacts(session, artifacts)
-    except (UserError, KeyboardInterrupt, OSError, *AWS_ERRORS) as error:
-        title, fate = _end_failed_plan(session, path, saved_plan, artifacts, platform, error)
-        try:
-            report.announce_step(title, fate)
-        except OutputError:
-            note = f"{title[:1].lower()}{title[1:]} {fate}"
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt("; ".join([*map(str, error.args), note])) from None
-            raise_both(error, note)
+    except (UserError, KeyboardInterrupt, *AWS_ERRORS) as error:
+        report.announce_step(*_end_failed_plan(session, path, saved_plan, artifacts, platform, error))
         raise
     try:
         delete_plan_of(path, saved_plan.change_set_ids)

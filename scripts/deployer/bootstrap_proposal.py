@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from scripts.common import templates
 from scripts.common.errors import (
     AWS_ERRORS,
-    OutputError,
     StillRunning,
     UserError,
     describe_error,
@@ -82,14 +81,6 @@ class BootstrapProposal:
     def __post_init__(self) -> None:
         self.expected = (self.change.stack, self.change.deployed_text)
         self.expected_environments = {**self.change.environments}
-
-    def may_be_at(self, text: str) -> bool:
-        """Whether the stack has this template, as far as that can be read."""
-        try:
-            deployed_text = read_artifacts_stack(self.session)[1]
-        except (*AWS_ERRORS, KeyboardInterrupt):
-            return True
-        return bool(templates.parse_template(deployed_text) == templates.parse_template(text))
 
     def join_platform(self) -> None:
         """Prepare for a deployment of the platform between the steps. Raises ``UserError`` if that is not possible."""
@@ -181,13 +172,8 @@ class BootstrapProposal:
         except StillRunning as error:
             return ArtifactsResult("continues", f"{describe_error(error)}; it removes permissions no longer needed")
         except DeploymentFailed as error:
-            with suppress(OSError):
-                self.session.report.show_failure(error.failure)
+            self.session.report.show_failure(error.failure)
             return self._keep_rights(describe_error(error), error.failure.next_step)
-        except OutputError as error:
-            # How the update has ended may be hidden.
-            if not self.may_be_at(self.change.text):
-                return self._keep_rights(describe_error(error))
         except (UserError, KeyboardInterrupt, *AWS_ERRORS) as error:
             # Of a denial, what is said of the plan is beside the point.
             denial = (

@@ -1,33 +1,28 @@
 """The plans of the artifacts stack and of the platform, which are shown, saved and executed together."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 from typing import NoReturn
 
-from scripts.common.errors import AWS_ERRORS, OutputError, UserError, raise_both
+from scripts.common.errors import AWS_ERRORS, UserError, raise_both
 from scripts.common.requests import CODE_CHANGES
 from scripts.common.suggestion import suggest_command
 
 from .bootstrap_proposal import KEEPS_RIGHTS, BootstrapProposal
-from .change_set import NOT_EXECUTED, Incomplete, Overtaken, Proposal, describe_obstacle
+from .change_set import NOT_EXECUTED, Overtaken, Proposal, describe_obstacle
 from .deletion_protection import LateProtection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import execute_plan, finish_deployment
-from .failure import DeploymentFailed
-from .follow import SUCCEEDED
 from .live_functions import count_functions, take_code_back
 from .plan.danger import Danger
 from .plan.model import Plan
-from .report.json_reporter import JsonReporter
 from .saved_plan import PlannedStack, SavedPlan, delete_plan_of, digest_terms, save_plan
 from .session import Session
 from .stack import Snapshot, StackTree, describe_stack
 
-_FAILURES = (UserError, KeyboardInterrupt, OutputError, *AWS_ERRORS)
+_FAILURES = (UserError, KeyboardInterrupt, *AWS_ERRORS)
 
 
 @dataclass(frozen=True)
@@ -154,8 +149,7 @@ def execute_both(
         try:
             artifacts.execute_before()
         except _FAILURES as error:
-            is_unread = isinstance(error, OutputError)
-            if artifacts.is_widened or (is_unread and artifacts.may_be_at(artifacts.change.text_during)):
+            if artifacts.is_widened:
                 _raise_unfinished(session, artifacts, platform, error, [])
             raise
     else:
@@ -168,13 +162,9 @@ def execute_both(
                 session, platform.proposal, platform.before.tree, platform.complete_plan, losses, platform.late
             )
     except _FAILURES as error:
-        if isinstance(error, OutputError) and platform.proposal.is_executed:
-            _finish_unread(session, artifacts, platform, error)
         _raise_unfinished(session, artifacts, platform, error, restored)
     try:
         deployed = finish_deployment(session, platform.before, platform.late, last_event)
-    except OutputError as error:
-        _finish_unread(session, artifacts, platform, error, last_event)
     except _FAILURES as error:
         if artifacts is not None and artifacts.change.steps.after:
             raise_both(error, f"{KEEPS_RIGHTS} until then")
@@ -183,45 +173,6 @@ def execute_both(
         return deployed
     narrowed = artifacts.narrow(deployed.last_event, is_ready=not platform.proposal.is_express)
     return replace(deployed, artifacts=narrowed)
-
-
-def _finish_unread(
-    session: Session,
-    artifacts: BootstrapProposal | None,
-    platform: PlatformPlan,
-    error: OutputError,
-    last_event: str = "",
-) -> NoReturn:
-    """Protect what was deployed although nobody can read that any more; then raise ``UserError``, which says so.
-
-    Without ``last_event``, the files that the deployment does not need stay.
-    """
-    name, see = session.options.stack_name, f"see {suggest_command('status', session.options.environment)}"
-    rights = [_describe_rights(artifacts)] if artifacts is not None else []
-    records = StringIO()
-    try:
-        status = describe_stack(session.cloudformation, name).status
-        if status in SUCCEEDED:
-            quiet = replace(session, report=JsonReporter(records))
-            finish_deployment(quiet, platform.before, platform.late, last_event)
-    except _FAILURES as second:
-        late = f", and deploy again: a second change set {platform.late.purpose}" if platform.late.purpose else ""
-        raise_both(second, "; ".join([str(error), f"the deployment of {name} has ended; {see}{late}", *rights]))
-    if status not in SUCCEEDED:
-        # What has failed, if the output was closed while that was raised.
-        cause = error.__context__
-        state = str(cause) if isinstance(cause, DeploymentFailed) else f"{name} is {status}"
-    else:
-        failures = _list_failed_steps(records.getvalue())
-        state = "; ".join([f"{name} is deployed", *failures] if failures else [f"{name} is deployed and protected"])
-    raise Incomplete("; ".join([str(error), state, see, *rights])) from error
-
-
-def _list_failed_steps(records: str) -> list[str]:
-    """Return what a reporter of records was told of steps that have failed after a deployment."""
-    steps = [record for record in map(json.loads, records.splitlines()) if record["type"] == "step"]
-    failures = [step["detail"] for step in steps if step["what"] == "Deployed,"]
-    return [failure.removeprefix("but ") for failure in failures]
 
 
 def _check_artifacts(session: Session, platform: PlatformPlan) -> None:
@@ -243,9 +194,8 @@ def _raise_unfinished(
     """
     options = session.options
     is_widened = artifacts is not None and artifacts.change.steps.before
-    is_interrupted = isinstance(error, KeyboardInterrupt | OutputError)
     notes = []
-    if platform.proposal.is_executed and is_interrupted:
+    if platform.proposal.is_executed and isinstance(error, KeyboardInterrupt):
         # While it runs, ``Watch`` makes it ``StillRunning``.
         notes.append(
             f"the deployment of {options.stack_name} has ended; see {suggest_command('status', options.environment)}"

@@ -9,11 +9,10 @@ After an import, the second change set also replaces the copies of the templates
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from scripts.common import templates
-from scripts.common.errors import AWS_ERRORS, OutputError, StillRunning, UserError, describe_error
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_error
 from scripts.common.evaluate import evaluate
 from scripts.common.evaluated import Evaluated
 from scripts.common.suggestion import suggest_command
@@ -128,8 +127,7 @@ def switch_on_protection(session: Session, late: LateProtection) -> str:
         ) from error
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
-            with suppress(OutputError):
-                session.report.show_failure(error.failure)
+            session.report.show_failure(error.failure)
         reason = describe_error(error)
         state = f"the deletion protection of {', '.join(late.paths)} is not switched on"
         state, task = (

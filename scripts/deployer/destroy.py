@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import (
     AWS_ERRORS,
-    OutputError,
     StillRunning,
     UserError,
     describe_error,
@@ -28,7 +27,6 @@ from . import statuses
 from .abandoned import LONGEST_PLANNING, KeptPlan, group_plans, is_abandoned, list_change_sets, list_saved_plans
 from .change_set import delete_change_set, suggest_deletion
 from .deployment_options import ARTIFACTS_STACK
-from .failure import DeploymentFailed
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .last_deployment import load_deployment
 from .plan.compare import compare_stacks
@@ -134,7 +132,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         tidied = _tidy_up(options, stack.id, target, report)
         if store:
             purged = _delete_leftovers(store, leftovers, options.environment, report)
-    except (KeyboardInterrupt, OutputError) as error:
+    except KeyboardInterrupt as error:
         state = f"{stack.name} is deleted" if stack.status else f"{options.stack_name} was not deployed"
         rest = "its files and what it leaves" if options.purge else "its files in the artifact bucket"
         again = f"run {_suggest_repetition(options)}"
@@ -167,27 +165,15 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
     reader = EventReader(cloudformation, stack.id, tree)
     watch = target.watch
     rest = f"delete {'its files and what it leaves' if options.purge else 'its files'}: {_suggest_repetition(options)}"
-    has_begun = has_ended = False
     try:
         _begin_deletion(cloudformation, stack, options.environment)
-        has_begun = True
         with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
             following = FollowOptions(
                 options.environment, receive_events, target.poll_seconds, watch=watch, find_loss=target.find_loss
             )
             follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
-            has_ended = True
     except StillRunning as error:
         raise StillRunning(f"{error}; once the stack is gone, {rest}") from error
-    except OutputError as error:
-        if isinstance(error.__context__, DeploymentFailed):
-            raise error.__context__ from None
-        if not has_begun:
-            raise
-        if has_ended:
-            raise UserError(f"{error}; {stack.name} is deleted; {rest}") from None
-        continues = f"the deletion continues; watch it: {suggest_command('status', options.environment)}"
-        raise StillRunning(f"{error}; {continues}; once the stack is gone, {rest}") from None
 
 
 def _suggest_repetition(options: DeletionOptions) -> str:
@@ -320,7 +306,7 @@ def _begin_deletion(cloudformation: CloudFormationClient, stack: Stack, environm
                 see = f"see {suggest_command('status', environment)}"
                 raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None
             raise
-        if isinstance(error, KeyboardInterrupt | OutputError):
+        if isinstance(error, KeyboardInterrupt):
             watch = suggest_command("status", environment)
             raise StillRunning(f"{describe_error(error)}; the deletion continues; watch it: {watch}") from error
         if not isinstance(error, AWS_ERRORS):

@@ -8,12 +8,10 @@ from botocore.exceptions import ClientError
 from scripts.common.errors import (
     AWS_ERRORS,
     Aborted,
-    OutputError,
     StillRunning,
     UserError,
     describe_error,
     is_refusal,
-    raise_both,
 )
 from scripts.common.suggestion import suggest_command
 
@@ -138,12 +136,8 @@ def _run_rollback(
     with session.follow_stack(None, stack.name) as options:
         following = replace(options, receive_events=receive_events)
         status = follow_until_ended(reader, stack.name, following, succeeded, "rollback").status
-    remaining = [f"{event} {event.physical_id}, with what it holds" for event in find_remaining(events)]
-    try:
-        for description in remaining:
-            session.report.announce_step("Not deleted:", description)
-    except OutputError as error:
-        raise_both(error, f"{stack.name} ended {status}; not deleted: {', '.join(remaining)}")
+    for event in find_remaining(events):
+        session.report.announce_step("Not deleted:", f"{event} {event.physical_id}, with what it holds")
     return status
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, CloudWatchClient
-from scripts.common.errors import AWS_ERRORS, OutputError, describe_error, raise_both
+from scripts.common.errors import AWS_ERRORS, describe_error, raise_both
 from scripts.common.threads import map_in_threads
 from stacks.settings import ALL_AT_ONCE
 
@@ -133,11 +133,8 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
             raise_both(error, "; ".join(unrestored))
         raise
     unrestored, interrupt = _restore_policies(session, lifted)
-    try:
-        for description in unrestored:
-            session.report.announce_step("Not protected:", description)
-    except OutputError as error:
-        raise_both(error, "; ".join(unrestored))
+    for description in unrestored:
+        session.report.announce_step("Not protected:", description)
     if interrupt:
         raise interrupt
 

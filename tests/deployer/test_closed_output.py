@@ -1,155 +1,338 @@
-"""The output is closed at a moment of a deployment: what has to be done is done, and the last line is true."""
+"""The output closes at a moment of a command: what was confirmed is done to its end, and no word of it is lost."""
 
-import errno
+import fcntl
+import os
+import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.common.errors import OutputError
-from scripts.common.templates import parse_template
+from scripts.common import command as command_module
+from scripts.common import streams
+from scripts.deployer.cli import confirmation
+from scripts.deployer.cli import deploy as deploy_cli
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.reporter import EventListener
 from scripts.deployer.stack_safeguards import _render_policy
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import DENIED, EXPIRED, Fault
-from tests.deployer.both_stacks import add_earlier_release, find_artifacts, list_ledgers
-from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform
-from tests.deployer.disturbed_runs import send_signal, strike_from
+from tests.deployer.aws.endpoint import serve_account
+from tests.deployer.aws.faults import DENIED, Fault
+from tests.deployer.both_stacks import add_earlier_release
+from tests.deployer.conftest import Command, CommandResult, add_bootstrap_stack, add_platform
+from tests.deployer.disturbed_runs import EVERY_CELL, read_code, read_state, send_signal, strike_from
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 from tests.deployer.test_destroy import list_confirmations
+from tests.deployer.test_refactor import add_old_release
 from tests.deployer.test_streams_and_files import close_after
 
-RIGHTS = "payment-artifacts keeps the permissions of both releases"
-UNREAD = "deploy: the output is no longer being read (broken pipe)"
-# Closes the output from the first report on that begins so; called with what happens then.
-Close = Callable[..., None]
+REASON = "the output is no longer being read (broken pipe)"
+MOST_OUTPUT = 1 << 20
+
+
+class Output:
+    """A pipe that takes the standard output of commands; its reader goes away before a write."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._reader = self._writer = -1
+        self._closes_at = -1
+        self.text = ""
+        self.write_count = self.count_at_confirmation = 0
+        original = streams._Descriptor.write
+
+        def write(descriptor: Any, data: Any) -> int:
+            if descriptor.is_output:
+                if self.write_count == self._closes_at:
+                    self.close()
+                self.write_count += 1
+            return original(descriptor, data)
+
+        def outlast(name: str) -> None:
+            self.count_at_confirmation = self.write_count
+            streams.outlast_output(name)
+
+        monkeypatch.setattr(streams._Descriptor, "write", write)
+        monkeypatch.setattr(confirmation, "outlast_output", outlast)
+        monkeypatch.setattr(deploy_cli, "outlast_output", outlast)
+        monkeypatch.setattr(command_module, "prepare_streams", self._prepare_streams)
+
+    def _prepare_streams(self) -> None:
+        """Take the place of the stream that the test's runner of commands has put in place of the process's."""
+        if sys.stdout is not sys.__stdout__ or not isinstance(sys.stdout.buffer.raw, streams._Descriptor):
+            stream = TextIOWrapper(open(self._writer, "wb", closefd=False), encoding="utf-8")  # noqa: SIM115
+            self._monkeypatch.setattr(sys, "__stdout__", stream)
+            sys.stdout = stream
+        streams.prepare_streams()
+        self._monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+
+    @contextmanager
+    def open(self, closes_at: int = -1) -> Iterator[None]:
+        self._reader, self._writer = os.pipe()
+        fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, MOST_OUTPUT)
+        os.set_blocking(self._reader, False)
+        self._closes_at, self.write_count, self.count_at_confirmation, self.text = closes_at, 0, 0, ""
+        try:
+            yield
+        finally:
+            if self._reader >= 0:
+                self.close()
+            os.close(self._writer)
+
+    def close(self) -> None:
+        try:
+            self.text = os.read(self._reader, MOST_OUTPUT).decode()
+        except BlockingIOError:
+            self.text = ""
+        os.close(self._reader)
+        self._reader = -1
 
 
 @pytest.fixture
-def close_at(monkeypatch: pytest.MonkeyPatch, command: Command) -> Close:
-    """Reports are named ``step TITLE``, ``plan``, ``result``, ``event PATH STATUS``, and ``begin of`` and ``end
-    of STACK``.
-
-    What happens then may raise ``KeyboardInterrupt``: the output stays open.
-    """
-    command.haste = 5000
-    moments: list[tuple[str, Callable[[], None]]] = []
-    is_closed = False
-
-    def note(report: str) -> None:
-        nonlocal is_closed
-        for moment in list(moments):
-            if not is_closed and report.startswith(moment[0]):
-                moments.remove(moment)
-                # It may be an interrupt, which closes nothing.
-                moment[1]()
-                is_closed = True
-        if is_closed:
-            raise OutputError(errno.EPIPE, "Broken pipe")
-
-    def wrap(method: str, name: str) -> None:
-        report = getattr(ConsoleReporter, method)
-
-        def write(self: ConsoleReporter, *arguments: Any, **options: Any) -> None:
-            note(f"{name} {arguments[0]}" if name == "step" else name)
-            report(self, *arguments, **options)
-
-        monkeypatch.setattr(ConsoleReporter, method, write)
-
-    for method, name in (("announce_step", "step"), ("show_plan", "plan"), ("show_result", "result")):
-        wrap(method, name)
-    follow_events = ConsoleReporter.follow_events
-
-    @contextmanager
-    def follow(self: ConsoleReporter, plan: Any, stack_name: str) -> Iterator[EventListener]:
-        note(f"begin of {stack_name}")
-        with follow_events(self, plan, stack_name) as receive_events:
-
-            def receive(events: Any) -> None:
-                for event in events:
-                    note(f"event {event.path} {event.status}")
-                receive_events(events)
-
-            yield receive
-        note(f"end of {stack_name}")
-
-    monkeypatch.setattr(ConsoleReporter, "follow_events", follow)
-    return lambda start, happen=lambda: None: moments.append((start, happen))
+def output(monkeypatch: pytest.MonkeyPatch) -> Output:
+    return Output(monkeypatch)
 
 
-@pytest.mark.parametrize("operation", ["UpdateTerminationProtection", "SetStackPolicy"])
-def test_protected_is_said_only_of_what_is(command: Command, aws: Service, close_at: Close, operation: str) -> None:
-    stack = add_platform(aws, edit_harmlessly, environment="prod")
-    close_at("end of payment-platform-prod", lambda: aws.faults.update({operation: Fault(DENIED)}))
-    unread = command("prod", "--yes", code=1).stderr
-    assert "deployed and protected" not in unread
-    assert f"{UNREAD}; payment-platform-prod is deployed; a follow-up step failed: not authorized: " in unread
-    assert (stack.protected, bool(stack.policy)) != (True, True)
+# Returns the arguments of the command, once the service is prepared for it.
+Prepare = Callable[[Service, Command], tuple[str, ...]]
 
 
-def test_a_policy_that_could_not_be_restored_is_named(command: Command, aws: Service, close_at: Close) -> None:
+def prepare_update(aws: Service, _: Command) -> tuple[str, ...]:
     stack = add_platform(aws, edit_with_loss, environment="prod")
     for _, each in stack.walk():
         each.policy = _render_policy(())
-    close_at("step Not protected:")
-    aws.before["ExecuteChangeSet"] = lambda: aws.faults.update(SetStackPolicy=Fault(DENIED))
-    unread = command("prod", "--yes", *CONFIRMED_LOSSES, code=1).stderr
-    assert "deployed and protected" not in unread
-    assert "the stack policy of " in unread
-
-
-@pytest.mark.parametrize("start", ["end of payment-artifacts", "end of payment-platform-dev", "result"])
-@pytest.mark.parametrize("expires", [False, True])
-def test_the_rights_that_stay_are_named(
-    command: Command, aws: Service, close_at: Close, start: str, *, expires: bool
-) -> None:
-    """Also if the credentials end at the same time."""
-    add_earlier_release(aws)
-    close_at(start, (lambda: strike_from(aws, "DescribeStacks", EXPIRED)) if expires else lambda: None)
-    if start == "result":
-        aws.before["CreateChangeSet"] = lambda: (
-            aws.faults.update(CreateChangeSet=Fault(DENIED)) if len(aws.find_requests("CreateChangeSet")) == 4 else None
-        )
-    unread = command("dev", "--yes", code=1).stderr
-    assert "the output is no longer being read" in unread
-    assert RIGHTS in unread
-    assert "payment-platform-dev" in unread
-
-
-@pytest.mark.parametrize("status", ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
-def test_what_has_ended_is_not_said_to_continue(command: Command, aws: Service, close_at: Close, status: str) -> None:
-    stack = add_platform(aws, edit_harmlessly, environment="prod")
-    aws.fails = {"Data/DeadLetters": "no"} if "ROLLBACK" in status else {}
     # Of a release that nothing needs any more.
-    aws.objects[f"{BUCKET}/payment-platform/prod/{'0' * 64}.yaml"] = "Resources: {}"
-    close_at(f"event payment-platform-prod {status}")
-    unread = command("prod", "--yes", code=1).stderr
-    assert "continues" not in unread
-    assert "deployed again" not in unread
-    assert stack.protected == (status == "UPDATE_COMPLETE")
+    aws.objects[f"payment-artifacts/payment-platform/prod/{'0' * 64}.yaml"] = "Resources: {}"
+    return ("prod", "--yes", *CONFIRMED_LOSSES)
 
 
-def test_a_plan_that_stays_saved_is_named(command: Command, aws: Service, close_at: Close) -> None:
-    add_platform(aws, edit_harmlessly, code="RELEASE = 1")
-    for function in aws.functions.functions.values():
-        function.aliases["live"], function.code = "$LATEST", "other code"
-    command("plan", "dev", "--out", "plan.json", code=2)
-    close_at("step Restored")
-    unread = command("apply", "dev", "plan.json", "--yes", code=1).stderr
-    assert "; not executed: the plan is still saved; run scripts/deploy.sh apply dev plan.json, or " in unread
+def prepare_policies_that_stay_lifted(aws: Service, command: Command) -> tuple[str, ...]:
+    arguments = prepare_update(aws, command)
+    aws.before["ExecuteChangeSet"] = lambda: aws.faults.update(SetStackPolicy=Fault(DENIED))
+    return arguments
 
 
-def test_what_was_changed_is_said_although_the_change_set_stays(
-    command: Command, aws: Service, close_at: Close
-) -> None:
+def prepare_failed_update(aws: Service, _: Command) -> tuple[str, ...]:
     add_platform(aws, edit_harmlessly)
-    close_at("plan", lambda: strike_from(aws, "DescribeChangeSet", EXPIRED))
-    unread = command("dev", "--yes", code=1).stderr
-    assert "; delete it with: aws cloudformation delete-change-set " in unread
-    assert unread.endswith("; no stack was changed\n")
+    aws.fails = {"Data/DeadLetters": "no"}
+    return ("dev", "--yes")
+
+
+def prepare_first_deployment(aws: Service, _: Command) -> tuple[str, ...]:
+    add_bootstrap_stack(aws)
+    return ("prod", "--yes")
+
+
+def prepare_failed_protection(aws: Service, _: Command) -> tuple[str, ...]:
+    add_bootstrap_stack(aws)
+
+    def fail_second() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == 2:
+            aws.fails = {"Data/Transactions": "no"}
+
+    aws.before["ExecuteChangeSet"] = fail_second
+    return ("prod", "--yes")
+
+
+def prepare_both(aws: Service, _: Command) -> tuple[str, ...]:
+    add_earlier_release(aws)
+    return ("dev", "--yes")
+
+
+def prepare_rights_that_stay(aws: Service, command: Command) -> tuple[str, ...]:
+    arguments = prepare_both(aws, command)
+    aws.before["CreateChangeSet"] = lambda: (
+        aws.faults.update(CreateChangeSet=Fault(DENIED)) if len(aws.find_requests("CreateChangeSet")) == 4 else None
+    )
+    return arguments
+
+
+def prepare_saved_plan(aws: Service, command: Command) -> tuple[str, ...]:
+    add_earlier_release(aws)
+    command("plan", "dev", "--out", "plan.json", code=2)
+    return ("apply", "dev", "plan.json", "--yes")
+
+
+def prepare_failed_saved_plan(aws: Service, command: Command) -> tuple[str, ...]:
+    arguments = prepare_saved_plan(aws, command)
+    aws.fails = {"Data/DeadLetters": "no"}
+    return arguments
+
+
+def prepare_discard(aws: Service, command: Command) -> tuple[str, ...]:
+    prepare_saved_plan(aws, command)
+    return ("discard", "dev", "plan.json")
+
+
+def prepare_rollback(aws: Service, command: Command) -> tuple[str, ...]:
+    add_bootstrap_stack(aws)
+    aws.fails = {"Data/DeadLetters": "no"}
+    command("dev", "--yes", "--keep-failed", code=1)
+    names = re.findall(r"--destroys (\S+)", command("rollback", "dev", "--yes", code=1).stderr)
+    return ("rollback", "dev", "--yes", *(part for name in names for part in ("--destroys", name)))
+
+
+def prepare_refactor(aws: Service, _: Command) -> tuple[str, ...]:
+    add_old_release(aws)
+    return ("refactor", "dev", "--yes")
+
+
+def prepare_code(aws: Service, _: Command) -> tuple[str, ...]:
+    add_platform(aws, code="RELEASE = 1")
+    return ("code-only", "dev")
+
+
+def prepare_purge(aws: Service, command: Command) -> tuple[str, ...]:
+    add_platform(aws)
+    return ("dev", "--yes", "--purge", *list_confirmations(command))
+
+
+def prepare_deletion(aws: Service, _: Command) -> tuple[str, ...]:
+    add_platform(aws)
+    return ("dev", "--yes", "--destroys", "payment-platform-dev")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    prepare: Prepare
+    code: int = 0
+    script: str = "deploy"
+
+    def run(self, folder: Path, output: Output, closes_at: int = -1) -> tuple[Service, CommandResult]:
+        """Run the command on a service of its own, whose answers are the same each time."""
+        aws = Service()
+        folder.mkdir()
+        with serve_account(aws) as url:
+            command = Command(url, folder, haste=5000)
+            with output.open():
+                arguments = self.prepare(aws, command)
+            aws.calls.clear()
+            with output.open(closes_at):
+                result = command(*arguments, script=self.script)
+        return aws, result
+
+
+SCENARIOS = {
+    "update": Scenario(prepare_update),
+    "policies that stay lifted": Scenario(prepare_policies_that_stay_lifted),
+    "failed update": Scenario(prepare_failed_update, 1),
+    "first deployment": Scenario(prepare_first_deployment),
+    "failed protection": Scenario(prepare_failed_protection, 1),
+    "both stacks": Scenario(prepare_both),
+    "rights that stay": Scenario(prepare_rights_that_stay),
+    "saved plan": Scenario(prepare_saved_plan),
+    "failed saved plan": Scenario(prepare_failed_saved_plan, 1),
+    "discard": Scenario(prepare_discard),
+    "rollback": Scenario(prepare_rollback),
+    "refactor": Scenario(prepare_refactor),
+    "code-only": Scenario(prepare_code),
+    "destroy": Scenario(prepare_deletion, script="destroy"),
+    "purge": Scenario(prepare_purge, script="destroy"),
+}
+
+
+def blank_names(text: str) -> str:
+    """Return the text without the names and times that differ from run to run."""
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "…", text)
+    return re.sub(r"\b\d+:\d\d\b|\b\d+ s\b|(?<=-)[0-9a-f]{12}\b", "…", text)
+
+
+def read_all(aws: Service) -> list[Any]:
+    """Return the requests that change something, and what they lead to."""
+    state = [repr(read_state(aws)), repr(read_code(aws)), repr(sorted(aws.objects)), repr(sorted(aws.remaining_names))]
+    return [*aws.find_writes(), *map(blank_names, state)]
+
+
+def select_moments(begin: int, end: int) -> list[int]:
+    """Return which writes find a closed output: each with ``make faults``, else the first, the last and two others."""
+    return (
+        [*range(begin, end)] if EVERY_CELL else sorted({begin, (2 * begin + end) // 3, (begin + 2 * end) // 3, end - 1})
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "both stacks" else pytest.mark.nightly) for name in SCENARIOS]
+)
+def test_what_was_confirmed_is_done_whenever_the_output_closes(name: str, tmp_path: Path, output: Output) -> None:
+    """And what the output does not take follows on standard error."""
+    scenario = SCENARIOS[name]
+    undisturbed, result = scenario.run(tmp_path / "undisturbed", output)
+    assert result.code == scenario.code, result.stderr
+    text, count = output.text, output.write_count
+    for closes_at in select_moments(output.count_at_confirmation, count):
+        aws, unread = scenario.run(tmp_path / f"closed at {closes_at}", output, closes_at)
+        assert read_all(aws) == read_all(undisturbed)
+        assert unread.code == (scenario.code or 1)
+        notice = f"{scenario.script}: {REASON}; the command continues, and writes the rest here\n"
+        end = f"{scenario.script}: done, but {REASON}; the rest of it stands above, on standard error\n"
+        begin_of_rest, _, rest = unread.stderr.partition(notice)
+        assert blank_names(output.text + begin_of_rest + rest) == blank_names(
+            text + (result.stderr if scenario.code else end)
+        )
+
+
+@pytest.mark.parametrize("name", ["both stacks", pytest.param("purge", marks=pytest.mark.nightly)])
+def test_what_nobody_could_read_is_not_begun(name: str, tmp_path: Path, output: Output) -> None:
+    scenario = SCENARIOS[name]
+    scenario.run(tmp_path / "undisturbed", output)
+    for closes_at in select_moments(0, output.count_at_confirmation):
+        aws, unread = scenario.run(tmp_path / f"closed at {closes_at}", output, closes_at)
+        assert unread.code == 1
+        assert re.fullmatch(f"{scenario.script}: {re.escape(REASON)}; (nothing|no stack) was changed\n", unread.stderr)
+        assert aws.remaining_names == []
+        assert set(aws.find_writes()) <= {"PutObject", "CreateChangeSet", "DeleteChangeSet"}
+
+
+def test_the_platform_is_not_begun_if_its_plan_cannot_be_read(command: Command, aws: Service, output: Output) -> None:
+    """After the first stack of the account, which was confirmed before."""
+    aws.before["ExecuteChangeSet"] = output.close
+    with output.open():
+        unread = command("dev", "--yes", code=1).stderr
+    assert "payment-artifacts" in unread.splitlines()[-1]
+    assert f"deploy: {REASON}; " in unread.splitlines()[-1]
+    assert len(aws.find_requests("ExecuteChangeSet")) == 1
+    assert aws.remaining_names == []
+
+
+def test_a_record_of_the_result_follows_on_standard_error(tmp_path: Path, output: Output) -> None:
+    scenario = Scenario(lambda aws, command: (*prepare_both(aws, command), "--json"))
+    _, result = scenario.run(tmp_path / "undisturbed", output)
+    types = [record["type"] for record in replace(result, stdout=output.text).read_records()]
+    _, unread = scenario.run(tmp_path / "closed", output, output.count_at_confirmation)
+    rest = [line for line in unread.stderr.splitlines() if not line.startswith("deploy: ")]
+    records = replace(result, stdout=output.text + "\n".join(rest)).read_records()
+    assert [record["type"] for record in records] == types
+    assert records[-1]["result"] == "deployed"
+
+
+def test_a_follower_without_an_output_says_what_continues(command: Command, aws: Service, output: Output) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    stack.status = "UPDATE_IN_PROGRESS"
+    aws.add_event(stack, "", "AWS::CloudFormation::Stack", stack.status, "User Initiated")
+    with output.open(closes_at=0):
+        unread = command("follow", "dev", code=3).stderr
+    assert unread.startswith(f"deploy: {REASON}; the deployment continues; watch it: ")
+
+
+def test_what_was_changed_is_said_although_the_change_set_stays(tmp_path: Path, output: Output) -> None:
+    scenario = Scenario(prepare_failed_update, 1)
+    scenario.run(tmp_path / "undisturbed", output)
+
+    def prepare_denied_deletion(aws: Service, command: Command) -> tuple[str, ...]:
+        aws.before["DescribeChangeSet"] = lambda: strike_from(aws, "DeleteChangeSet", DENIED)
+        return prepare_failed_update(aws, command)
+
+    _, unread = replace(scenario, prepare=prepare_denied_deletion).run(
+        tmp_path / "closed", output, output.count_at_confirmation - 1
+    )
+    assert "; delete it with: aws cloudformation delete-change-set " in unread.stderr
+    assert unread.stderr.endswith("; no stack was changed\n")
 
 
 def test_a_plan_whose_result_nobody_reads_ends_silently(command: Command, aws: Service) -> None:
@@ -157,76 +340,28 @@ def test_a_plan_whose_result_nobody_reads_ends_silently(command: Command, aws: S
     assert close_after(command.start("plan", "dev", "--json"), '"type": "plan"') == (141, "")
 
 
-def interrupt() -> None:
-    send_signal(signal.SIGINT)
-
-
 @pytest.mark.parametrize("script", ["deploy", "destroy"])
 def test_an_interrupt_while_the_last_events_are_shown_denies_nothing(
-    command: Command, aws: Service, close_at: Close, script: str
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     """A terminal that was held (Ctrl-S) shows them late."""
     add_platform(aws, edit_harmlessly)
     status = "DELETE_COMPLETE" if script == "destroy" else "UPDATE_COMPLETE"
-    close_at(f"event payment-platform-dev {status}", interrupt)
+    follow_events = ConsoleReporter.follow_events
+
+    @contextmanager
+    def follow(self: ConsoleReporter, plan: Any, stack_name: str) -> Iterator[EventListener]:
+        with follow_events(self, plan, stack_name) as receive_events:
+
+            def receive(events: Any) -> None:
+                if any((event.path, event.status) == ("payment-platform-dev", status) for event in events):
+                    send_signal(signal.SIGINT)
+                receive_events(events)
+
+            yield receive
+
+    monkeypatch.setattr(ConsoleReporter, "follow_events", follow)
     confirmed = ["--destroys", "payment-platform-dev"] if script == "destroy" else []
     interrupted = command("dev", "--yes", *confirmed, script=script, code=3).stderr
     assert "was not" not in interrupted
     assert "continues; watch it: " in interrupted
-
-
-@pytest.mark.parametrize("start", ["event payment-artifacts UPDATE_COMPLETE", "end of payment-artifacts"])
-def test_rights_that_were_taken_away_are_not_said_to_stay(
-    command: Command, aws: Service, close_at: Close, start: str
-) -> None:
-    add_earlier_release(aws)
-    # Of its second update.
-    aws.before["ExecuteChangeSet"] = lambda: (
-        close_at(start) if len(aws.find_requests("ExecuteChangeSet")) == 3 else None
-    )
-    unread = command("dev", "--yes", code=1).stderr
-    assert len(list_ledgers(find_artifacts(aws))) == 1
-    assert RIGHTS not in unread
-    assert "payment-artifacts was deployed" in unread
-
-
-def test_rights_that_were_not_added_are_not_said_to_stay(command: Command, aws: Service, close_at: Close) -> None:
-    add_earlier_release(aws)
-    aws.fails = dict.fromkeys(parse_template(find_artifacts(aws).text)["Resources"], "no")
-    close_at("event payment-artifacts UPDATE_ROLLBACK_COMPLETE")
-    assert RIGHTS not in command("dev", "--yes", code=1).stderr
-    assert len(aws.find_requests("ExecuteChangeSet")) == 1
-
-
-def test_the_protection_that_has_failed_is_named(command: Command, aws: Service, close_at: Close) -> None:
-    add_bootstrap_stack(aws)
-
-    def fail_second() -> None:
-        if len(aws.find_requests("ExecuteChangeSet")) == 2:
-            aws.fails = {"Data/Transactions": "no"}
-            close_at("event payment-platform-prod UPDATE_ROLLBACK_COMPLETE")
-
-    aws.before["ExecuteChangeSet"] = fail_second
-    unread = command("prod", "--yes", code=1).stderr
-    assert "payment-platform-prod is deployed, but the deletion protection of " in unread
-
-
-@pytest.mark.parametrize("start", ["event payment-platform-dev DELETE_COMPLETE", "end of payment-platform-dev"])
-def test_what_a_purge_leaves_is_named(command: Command, aws: Service, close_at: Close, start: str) -> None:
-    add_platform(aws)
-    confirmed = list_confirmations(command)
-    close_at(start)
-    unread = command("dev", "--yes", "--purge", *confirmed, script="destroy", code=1).stderr
-    assert "payment-platform-dev is deleted" in unread
-    assert "scripts/destroy.sh dev --purge" in unread
-
-
-def test_a_deletion_that_goes_on_is_not_said_to_have_ended(command: Command, aws: Service, close_at: Close) -> None:
-    add_platform(aws)
-    close_at("begin of payment-platform-dev")
-    confirmed = ("--destroys", "payment-platform-dev")
-    unread = command("dev", "--yes", *confirmed, script="destroy", code=3).stderr
-    assert (
-        "; the deletion continues; watch it: scripts/status.sh dev; once the stack is gone, delete its files" in unread
-    )
-    assert "is deleted" not in unread

@@ -319,19 +319,6 @@ def test_lost_credentials_during_the_first_update_are_explained_as_an_interrupt_
     assert f"deploy: {result.read_records()[-1]['message']}\n" == result.stderr
 
 
-def test_a_pipe_that_closes_during_the_first_update_is_explained(command: Command, aws: Service) -> None:
-    add_earlier_release(aws)
-    process = command.start("dev", "--yes", "--json")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    while '"type": "event"' not in process.stdout.readline():
-        assert process.poll() is None
-    process.stdout.close()
-    error_text = process.stderr.read()
-    assert process.wait(timeout=LONGEST_SECONDS) == 3
-    assert error_text == (f"deploy: the output is no longer being read (broken pipe); {CONTINUES}{NOT_DEPLOYED}")
-
-
 def test_a_narrowing_that_may_not_have_begun_is_not_said_to_continue(command: Command, aws: Service) -> None:
     add_earlier_release(aws)
     lose_execution(aws, 3, RESET_BEFORE)

@@ -1,6 +1,7 @@
 """Where the output and saved plans of a deployment go: unread pipes, full devices, files of others, the last record."""
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -36,25 +37,23 @@ def read_result(stdout: str) -> dict[str, Any]:
     return result
 
 
+REASON = "the output is no longer being read (broken pipe)"
+NOTICE = "; the command continues, and writes the rest here\n"
+END = "; the rest of it stands above, on standard error\n"
+
+
 @pytest.mark.parametrize(("options", "words"), [(("--json",), '"type": "event"'), ((), "UPDATE_IN_PROGRESS")])
 def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(
     command: Command, aws: Service, options: tuple[str, ...], words: str
 ) -> None:
+    """`| head` ends once the deployment has begun."""
     add_platform(aws, edit_harmlessly)
-    process = command.start("dev", "--yes", *options)
-    assert process.stdout is not None
-    reader = process.stdout
-    # `| head` ends once the deployment has begun.
-    while words not in reader.readline():
-        assert process.poll() is None
-    reader.close()
-    assert process.stderr is not None
-    error_text = process.stderr.read()
-    assert process.wait(timeout=LONGEST_SECONDS) == 3
-    assert error_text == (
-        "deploy: the output is no longer being read (broken pipe); the deployment continues; watch it: "
-        "scripts/deploy.sh follow dev, or cancel it: scripts/deploy.sh cancel dev\n"
-    )
+    code, error_text = close_after(command.start("dev", "--yes", *options), words)
+    assert code == 1
+    assert error_text.startswith(f"deploy: {REASON}{NOTICE}")
+    assert "UPDATE_COMPLETE" in error_text
+    assert "deployed" in error_text.splitlines()[-2]
+    assert error_text.endswith(f"\ndeploy: done, but {REASON}{END}")
 
 
 def close_after(process: "subprocess.Popen[str]", pattern: str) -> tuple[int, str]:
@@ -81,16 +80,7 @@ def test_tables_are_protected_although_nobody_reads_that(
     """Their protection is switched on after the deployment; `| grep -m1` ends when that is complete."""
     add_bootstrap_stack(aws)
     code, error_text = close_after(command.start("prod", "--yes", *options), pattern)
-    if code == 3:
-        # The pipe held what came next, and was closed while the second change set was executed.
-        assert "is deployed, and its second change set, which protects " in error_text
-        assert error_text.endswith("; afterwards, complete the rest: scripts/deploy.sh prod\n")
-        return
-    assert (code, error_text) == (
-        1,
-        "deploy: the output is no longer being read (broken pipe); payment-platform-prod is deployed and protected; "
-        "see scripts/status.sh prod\n",
-    )
+    assert (code, error_text.splitlines()[0]) == (1, f"deploy: {REASON}{NOTICE}".rstrip())
     assert are_protected(aws) == [True, True]
     (stack,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
     assert (stack.protected, bool(stack.policy), aws.remaining_names) == (True, True, [])
@@ -150,14 +140,34 @@ def test_a_deployment_whose_output_grows_too_large_continues_and_says_so(
         # Large enough for the plan, and not for the events.
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (needed, needed)),
     )
-    assert process.stderr.startswith("deploy: the output cannot be written: File too large; the deployment continues;")
-    assert (process.stderr.count("\n"), process.returncode) == (1, 3)
+    reason = "the output cannot be written: File too large"
+    assert process.stderr.startswith(f"deploy: {reason}{NOTICE}")
+    assert (process.stderr.endswith(f"deploy: done, but {reason}{END}"), process.returncode) == (True, 1)
+    # What the file holds, and the rest.
+    lines = (tmp_path / "output.jsonl").read_text() + process.stderr.partition(NOTICE)[2].rpartition("deploy: ")[0]
+    assert read_result(lines)["result"] == "deployed"
+    assert all(map(json.loads, lines.splitlines()))
 
 
-@pytest.mark.parametrize("second", [KeyboardInterrupt(), OutputError(errno.EIO, "Input/output error")], ids=repr)
-@pytest.mark.parametrize("first", [KeyboardInterrupt(), OutputError(errno.EIO, "Input/output error")], ids=repr)
+_INTERRUPT, _LOSS = KeyboardInterrupt(), OutputError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "second"),
+    [
+        (("dev", "--yes"), _INTERRUPT, _INTERRUPT),
+        # One that only watches ends with its output.
+        *((("follow", "dev"), *failures) for failures in itertools.product((_INTERRUPT, _LOSS), repeat=2)),
+    ],
+    ids=repr,
+)
 def test_what_ends_the_command_while_it_is_being_ended_does_not_hide_that_the_deployment_continues(
-    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, first: BaseException, second: BaseException
+    command: Command,
+    aws: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    first: BaseException,
+    second: BaseException,
 ) -> None:
     """Such as a second Ctrl-C, or a terminal that closes: the signal, and then the progress that cannot be drawn."""
 
@@ -172,8 +182,11 @@ def test_what_ends_the_command_while_it_is_being_ended_does_not_hide_that_the_de
             raise second
 
     monkeypatch.setattr(ConsoleReporter, "follow_events", fail_twice)
-    add_platform(aws, edit_harmlessly)
-    result = command("dev", "--yes", code=3)
+    stack = add_platform(aws, edit_harmlessly)
+    if "follow" in arguments:
+        stack.status = "UPDATE_IN_PROGRESS"
+        aws.add_event(stack, "", "AWS::CloudFormation::Stack", stack.status, "User Initiated")
+    result = command(*arguments, code=3)
     reason = "interrupted" if isinstance(second, KeyboardInterrupt) else str(second)
     assert result.stderr == (
         f"deploy: {reason}; the deployment continues; watch it: scripts/deploy.sh follow dev, or cancel it: "

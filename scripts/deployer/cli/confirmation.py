@@ -1,4 +1,7 @@
-"""Asks before anything is changed; data that would be lost is confirmed by name, which ``--yes`` does not cover."""
+"""Asks before anything is changed; data that would be lost is confirmed by name, which ``--yes`` does not cover.
+
+What is confirmed is done, although its output can no longer be written. Nothing else is begun then: ``OutputError``.
+"""
 
 import shlex
 import sys
@@ -8,21 +11,37 @@ from contextlib import suppress
 import click
 
 from scripts.common.errors import OutputError, UserError
+from scripts.common.streams import find_lost_output, outlast_output
 from scripts.common.terminal import echo
 
 
 def confirm_deployment(yes: bool, destroys: Collection[str], question: str, losses: Sequence[str]) -> bool:
     """Ask for the name of each of ``losses``, and then the question; ``yes`` and ``destroys`` answer in advance."""
+    _check_output()
     questions = {name: f"Type {name} to confirm that its data may be lost" for name in losses}
-    return _confirm_losses(yes, destroys, questions) and (yes or confirm_question(question))
+    is_confirmed = _confirm_losses(yes, destroys, questions) and (yes or confirm_question(question))
+    if is_confirmed:
+        outlast_output("deploy")
+    return is_confirmed
 
 
 def confirm_deletion(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:
     """Ask for each name that is deleted; if all were given in advance, ask one question for all of them."""
+    _check_output()
     typed = {name: f"{question} Type {name} to confirm" for name, question in questions.items()}
-    if not _confirm_losses(yes, destroys, typed):
-        return False
-    return yes or not set(questions) <= set(destroys) or confirm_question(f"Delete {', '.join(questions)}?")
+    is_confirmed = _confirm_losses(yes, destroys, typed) and (
+        yes or not set(questions) <= set(destroys) or confirm_question(f"Delete {', '.join(questions)}?")
+    )
+    if is_confirmed:
+        outlast_output("destroy")
+    return is_confirmed
+
+
+def _check_output() -> None:
+    """Raise ``OutputError`` if what is to be confirmed could not be written where it belongs."""
+    sys.stdout.flush()
+    if loss := find_lost_output():
+        raise loss
 
 
 def _confirm_losses(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:

@@ -17,6 +17,7 @@ import click
 
 from scripts.common.command import end_silently_if_unread, exit_with_error, ignore_interrupts
 from scripts.common.errors import OutputError, StillRunning, UserError, raise_both
+from scripts.common.streams import outlast_output
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions, Rollout, stack_name
@@ -218,6 +219,7 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     with _open_session(common, as_json, file=None if name else file, starts_emulator=False) as session:
         from scripts.deployer.apply import describe_file, discard_change_set, discard_plan
 
+        outlast_output("deploy")
         if name:
             plan = discard_change_set(session, name)
             description, names, have_existed, fate_of_file = str(plan), plan.stack_names, True, ""
@@ -291,6 +293,7 @@ def put_code_only(common: CommonOptions, as_json: bool) -> None:
     with _open_session(common, as_json, starts_emulator=False, code_only=True) as session:
         from scripts.deployer.code_only import update_code
 
+        outlast_output("deploy")
         updated, name = update_code(session), session.options.stack_name
         result, message = ("code updated", updated.message) if updated.changed else ("no changes", _NOTHING_DONE)
         session.report.show_result(result, stack_name=name, outputs={}, message=message)
@@ -315,6 +318,7 @@ def cancel(common: CommonOptions, as_json: bool) -> None:
     with _open_session(common, as_json, starts_emulator=False) as session:
         from scripts.deployer.rollback import cancel_update
 
+        outlast_output("deploy")
         _end_operation(session, cancel_update(session))
 
 
@@ -327,6 +331,7 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
     with _open_session(common, as_json, starts_emulator=False) as session:
         from scripts.deployer import rollback
 
+        outlast_output("deploy")
         _end_operation(session, rollback.continue_rollback(session, skip))
 
 
@@ -487,17 +492,14 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
     result, message = ("deployed", deployed.message) if deployed.changed else ("no changes", _NOTHING_DONE)
     name, artifacts = session.options.stack_name, deployed.artifacts
     command = "" if deployed.have_outputs_changed else suggest_command("outputs", session.options.environment)
-    try:
-        session.report.show_result(
-            result,
-            stack_name=name,
-            outputs=deployed.outputs,
-            message=message,
-            artifacts=artifacts,
-            outputs_command=command,
-        )
-    except OutputError as error:
-        raise_both(error, "; ".join([f"{name}: {message or result}", *([artifacts.message] if artifacts else [])]))
+    session.report.show_result(
+        result,
+        stack_name=name,
+        outputs=deployed.outputs,
+        message=message,
+        artifacts=artifacts,
+        outputs_command=command,
+    )
     ignore_interrupts()
     if artifacts is not None and artifacts.result == "continues":
         # No error, which would be another result.
