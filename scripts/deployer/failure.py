@@ -12,6 +12,7 @@ from scripts.common.templates import STACK
 from stacks import names
 
 from .declarations import Declaration, find_declaration
+from .plan.danger import list_stateful_types
 from .plan.traffic import ALIAS
 from .statuses import PRESERVING, advise_next_step
 
@@ -115,13 +116,10 @@ def describe_failure(
     cause = failures[0] if failures else _find_reason(events, rollback)
     # What an update deletes before its rollback begins is deleted as planned.
     imported_paths = {*imports, *(event.path for event in events if event.status.startswith("IMPORT_"))}
-    created_paths = {event.path for event in events if event.status.startswith("CREATE_")}
-    remaining = find_remaining(rollback if status.startswith("UPDATE_") else events)
-    # What else exists may hold the data of years: what was imported, and what a deletion retains. A rollback that is
-    # not followed from the beginning of its operation sees no creation.
-    created_paths |= _find_replaced(events, remaining)
-    left_behind = _select(remaining, created_paths - imported_paths, are_in=True)
-    retained = _select(remaining, created_paths - imported_paths, are_in=False)
+    is_update = status.startswith("UPDATE_")
+    remaining = find_remaining(rollback if is_update else events)
+    left_behind = _select_left_behind(events, remaining, imported_paths, is_update=is_update)
+    retained = tuple(event for event in remaining if event not in left_behind)
     blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
     outcome, next_step = advise_next_step(
         stack_name,
@@ -215,6 +213,21 @@ def find_remaining(events: list[Event]) -> list[Event]:
     return [event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED")]
 
 
+def _select_left_behind(
+    events: list[Event], remaining: list[Event], imported_paths: set[str], *, is_update: bool
+) -> tuple[Event, ...]:
+    """Return those of the remaining resources that the operation has created, and that hold nothing.
+
+    What else exists may hold the data of years: what was imported, and what a deletion retains. A rollback that is not
+    followed from the beginning of its operation sees no creation. Until the rollback of an update has taken the
+    functions back, the running platform may have written to what the update had created.
+    """
+    created_paths = {event.path for event in events if event.status.startswith("CREATE_")}
+    created_paths |= _find_replaced(events, remaining)
+    candidates = [event for event in remaining if event.path in created_paths - imported_paths]
+    return tuple(event for event in candidates if not is_update or event.resource_type not in list_stateful_types())
+
+
 def _find_replaced(events: list[Event], remaining: list[Event]) -> set[str]:
     """Return the paths of those of the remaining resources that a replacement has created: they were others before."""
     first_ids: dict[str, str] = {}
@@ -222,7 +235,3 @@ def _find_replaced(events: list[Event], remaining: list[Event]) -> set[str]:
         if event.physical_id:
             first_ids.setdefault(event.path, event.physical_id)
     return {event.path for event in remaining if first_ids[event.path] != event.physical_id}
-
-
-def _select(events: list[Event], paths: Collection[str], *, are_in: bool) -> tuple[Event, ...]:
-    return tuple(event for event in events if (event.path in paths) == are_in)

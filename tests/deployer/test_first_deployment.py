@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -474,40 +473,56 @@ def test_every_retained_resource_of_the_templates_can_be_purged() -> None:
     assert len(set(descriptions)) == len(descriptions)
 
 
-def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe() -> None:
-    def make_event(path: str, status: str, kind: str = "AWS::DynamoDB::Table", reason: str = "") -> Event:
-        is_stack = kind == "AWS::CloudFormation::Stack"
-        return Event(
-            path + status, START, "arn:root", path, kind, status, reason, "arn:root" if is_stack else f"name-{path}"
-        )
+TABLE, TOPIC, STACK = "AWS::DynamoDB::Table", "AWS::SNS::Topic", "AWS::CloudFormation::Stack"
 
-    root = "AWS::CloudFormation::Stack"
+
+def make_event(path: str, status: str, kind: str = TABLE, reason: str = "", name: str = "") -> Event:
+    physical_id = "arn:root" if kind == STACK else name or f"name-{path}"
+    return Event(path + status + physical_id, START, "arn:root", path, kind, status, reason, physical_id)
+
+
+def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe() -> None:
     happened = [
         make_event("Data/Table", "CREATE_COMPLETE"),
         make_event("Data/Queue", "CREATE_FAILED", "AWS::SQS::Queue", "no"),
-        make_event("payment-platform-dev", "ROLLBACK_IN_PROGRESS", root),
+        make_event("payment-platform-dev", "ROLLBACK_IN_PROGRESS", STACK),
         make_event("Data/Other", "DELETE_COMPLETE"),
         make_event("Data/Table", "DELETE_FAILED", reason="it is protected"),
-        make_event("payment-platform-dev", "ROLLBACK_FAILED", root),
+        make_event("payment-platform-dev", "ROLLBACK_FAILED", STACK),
     ]
     failed = describe_failure("payment-platform-dev", "dev", "ROLLBACK_FAILED", happened)
     assert [event.path for event in failed.left_behind] == ["Data/Table"]
     assert "; delete the stack: scripts/destroy.sh dev, which lists what it retains; then run" in failed.next_step
-    # Neither is purged because of its leftovers: a purge would also delete what earlier stacks have retained.
-    update = [
-        make_event(event.path, f"UPDATE_{event.status}", event.resource_type) for event in happened[2:3]
-    ] + happened[3:5]
-    rolled_back = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", [happened[0], *update])
-    assert ("--purge" in rolled_back.next_step, len(rolled_back.left_behind)) == (False, 1)
-    # What the operation was not seen to create may hold the data of years.
-    unseen = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
-    assert (len(unseen.left_behind), [event.path for event in unseen.retained]) == (0, ["Data/Table"])
-    # What has replaced another resource is the operation's own.
-    old = replace(make_event("Data/Table", "UPDATE_IN_PROGRESS"), physical_id="old")
-    replaced = describe_failure(
-        "payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", [*update[:1], old, *update[1:]]
-    )
-    assert [event.path for event in replaced.left_behind] == ["Data/Table"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "beginning", "is_left_behind"),
+    [
+        (TOPIC, [make_event("Data/New", "CREATE_COMPLETE", TOPIC)], True),
+        # It replaces another one, as the events of an update say.
+        (TOPIC, [make_event("Data/New", "UPDATE_IN_PROGRESS", TOPIC, name="old")], True),
+        # Until the rollback, the running functions may have written to it.
+        (TABLE, [make_event("Data/New", "CREATE_COMPLETE")], False),
+        (TABLE, [make_event("Data/New", "UPDATE_IN_PROGRESS", name="old")], False),
+        # What the operation was not seen to create may hold the data of years.
+        (TOPIC, [], False),
+        (TABLE, [], False),
+    ],
+)
+def test_no_advice_deletes_what_may_hold_data_after_an_update(
+    kind: str, beginning: list[Event], *, is_left_behind: bool
+) -> None:
+    happened = [
+        make_event("payment-platform-dev", "UPDATE_IN_PROGRESS", STACK),
+        *beginning,
+        make_event("payment-platform-dev", "UPDATE_ROLLBACK_IN_PROGRESS", STACK),
+        make_event("Data/New", "DELETE_FAILED", kind, "it is protected"),
+        make_event("payment-platform-dev", "UPDATE_ROLLBACK_COMPLETE", STACK),
+    ]
+    failed = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", happened)
+    assert (len(failed.left_behind), len(failed.retained)) == (int(is_left_behind), int(not is_left_behind))
+    assert ("delete what was left behind" in failed.next_step) == is_left_behind
+    assert "--purge" not in failed.next_step
 
 
 def test_an_upload_that_fails_after_the_first_steps_names_what_they_have_executed(
