@@ -139,8 +139,9 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
             new = []
         # Not the status of the stack: for a moment, that is still the final status of the last operation.
         ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
-        # Once it has ended, a closed output does not hide how; the next report finds it closed as well.
-        with suppress(OutputError) if ends else nullcontext():
+        # Once it has ended, nothing hides how: neither an interrupt, as there is no watching to stop any more, nor a
+        # closed output, which the next report finds closed as well.
+        with suppress(KeyboardInterrupt, OutputError) if ends else nullcontext():
             options.receive_events(new)
         events += new
         if ends:
