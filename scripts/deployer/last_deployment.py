@@ -21,6 +21,10 @@ class LastDeployment:
     parameters: dict[str, str]
     tree: templates.Tree
 
+    @property
+    def place(self) -> str:
+        return f"account {self.account} in {self.region}"
+
 
 def save_deployment(path: Path, last: LastDeployment) -> None:
     try:

@@ -12,50 +12,63 @@ from scripts.common.paths import ROOT
 from scripts.common.target import pseudo_parameters
 from stacks import settings
 
-from .deployment_options import DeploymentOptions
+from .deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions
 from .freshness import check_fresh_once
 from .last_deployment import LastDeployment, load_deployment
 from .planning import Comparison, compare_trees, parse_package
 from .report.reporter import Reporter
 
 _LONGEST_SECONDS = 60
+_SHOWS_NO_LOSS = (
+    ", which has nothing to lose; to see what a change loses, compare with a git revision: --against REVISION"
+)
 
 
-def plan_offline(options: DeploymentOptions, revision: str | None, report: Reporter, obstacle: str = "") -> bool:
+def plan_offline(
+    options: DeploymentOptions, revision: str | None, report: Reporter, *, obstacle: str = "", region: str = ""
+) -> Deployed:
     """Report the plan and return whether there are changes. Raises ``UserError`` if nothing can be compared.
 
-    Without a revision and a record of the last deployment, everything is shown as created. ``obstacle`` says why the
+    Without a revision and a record of the last deployment, everything is shown as created. So it is if that deployment
+    was in another place than the ``region`` of the command, or than the settings allow. ``obstacle`` says why the
     environment cannot be deployed yet, and is shown with the plan.
     """
     check_fresh_once(options.templates)
     notices = [obstacle] if obstacle else []
+    source = ""
     if revision:
         compared = _compare_with_revision(options, revision)
         source = f"revision {revision}"
-    elif options.record is None or is_missing(options.record):
-        compared = _compare_with_nothing(options)
-        source = ""
-        notices.append(
-            f"no deployment of {options.environment} is recorded on this machine, so this is the plan of a first one, "
-            "which has nothing to lose; to see what a change loses, compare with a git revision: --against REVISION"
-        )
-    elif _has_emulator_gone(options.environment, last := load_deployment(options.record)):
-        compared = _compare_with_nothing(options)
-        source = ""
-        notices.append(
-            "the AWS emulator with the last deployment is not running any more, so this is the plan of a first one"
-        )
-    else:
+    elif isinstance(last := _find_last_deployment(options, region), LastDeployment):
         compared = _compare_with_last_deployment(options, last)
-        source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
+        at = last.deployed_at[:16].replace("T", " at ")
+        source = f"what was deployed from this machine to {last.place} on {at} UTC"
+    else:
+        compared = _compare_with_nothing(options)
+        notices.append(f"{last}, so this is the plan of a first one{_SHOWS_NO_LOSS}")
     if compared.is_empty:
-        return False
+        message = f"no changes compared with {source}; {ARTIFACTS_STACK} is not compared offline"
+        return Deployed({}, changed=False, message=message)
     protected = compared.list_stack_paths() if options.rollout.stack_policy else set()
     notices += compared.describe_moves(options.environment, protected)
     compares = f"a comparison of the local templates with {source}" if source else "the local templates alone"
     basis = f"Based on {compares}, without access to AWS."
     report.show_plan(compared.make_offline_plan(basis, tuple(notices)))
-    return True
+    return Deployed({}, changed=True)
+
+
+def _find_last_deployment(options: DeploymentOptions, region: str) -> LastDeployment | str:
+    """Return the record of the last deployment to the account and Region of the plan, or why there is none."""
+    if options.record is None or is_missing(options.record):
+        return f"no deployment of {options.environment} is recorded on this machine"
+    last = load_deployment(options.record)
+    if _has_emulator_gone(options.environment, last):
+        return "the AWS emulator with the last deployment is not running any more"
+    # Without AWS, the place of the plan is known only if the command or the settings name it.
+    place = (options.rollout.account or last.account, region or options.rollout.region or last.region)
+    if place != (last.account, last.region):
+        return f"the last deployment of {options.environment} from this machine was to {last.place}"
+    return last
 
 
 def _has_emulator_gone(environment: str, last: LastDeployment) -> bool:

@@ -26,11 +26,28 @@ def test_an_offline_plan_compares_with_the_last_deployment_from_this_machine(
     command("dev", "--yes", code=0)
     aws.calls.clear()
     unchanged = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", code=0)
-    assert unchanged.stdout == f"{NAME}: no changes; payment-artifacts is not compared offline\n"
+    place = "what was deployed from this machine to account 123456789012 in eu-west-1 on "
+    assert unchanged.stdout.startswith(f"{NAME}: no changes compared with {place}")
+    assert unchanged.stdout.endswith(" UTC; payment-artifacts is not compared offline\n")
     changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7), code=2)
     assert "Plan: 0 to add, 5 to change, 0 to destroy.\n" in changed.stdout
-    assert "Based on a comparison of the local templates with what was deployed from this machine on " in changed.stdout
+    assert f"Based on a comparison of the local templates with {place}" in changed.stdout
     assert aws.calls == []
+
+
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_an_offline_plan_does_not_compare_with_what_was_deployed_elsewhere(
+    command: Command, aws: Service, settings_file: Any, *, is_pinned: bool
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    command("dev", "--yes", code=0)
+    elsewhere = (
+        ["--settings", settings_file("dev.rollout", region="us-east-1")] if is_pinned else ["--region", "us-east-1"]
+    )
+    planned = command("plan", "dev", "--offline", *elsewhere, code=2).stdout
+    assert "Based on the local templates alone, without access to AWS." in planned
+    notice = "! the last deployment of dev from this machine was to account 123456789012 in eu-west-1, so this is the"
+    assert notice in planned
 
 
 def test_an_offline_plan_compares_with_a_git_revision(command: Command, aws: Service, settings_file: Any) -> None:

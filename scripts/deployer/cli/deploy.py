@@ -20,7 +20,7 @@ from scripts.common.errors import OutputError, StillRunning, UserError, raise_bo
 from scripts.common.streams import outlast_output
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
-from scripts.deployer.deployment_options import ARTIFACTS_STACK, Deployed, DeploymentOptions, Rollout, stack_name
+from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
 from stacks import settings
 from stacks.settings import SettingsError
 
@@ -170,13 +170,13 @@ def plan(
             from scripts.deployer.offline import plan_offline
 
             obstacle = settings.describe_missing_generation(options.environment, common.settings_file)
-            planned = Deployed({}, changed=plan_offline(options, against, report, obstacle))
+            planned = plan_offline(options, against, report, obstacle=obstacle, region=common.region or "")
         else:
             from scripts.deployer.deploy import deploy as deploy_platform
             from scripts.deployer.session import Session
 
             planned = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report))
-        _end_plan(options, report, planned, is_offline=offline)
+        _end_plan(options, report, planned)
 
 
 def _check_execution(execution: dict[str, bool], *, offline: bool, imports_existing: bool) -> None:
@@ -506,10 +506,10 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
         exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)
 
 
-def _end_plan(options: DeploymentOptions, report: "Reporter", planned: Deployed, *, is_offline: bool) -> None:
+def _end_plan(options: DeploymentOptions, report: "Reporter", planned: Deployed) -> None:
     """Report the result, and exit with 2 if there are changes."""
     if not planned.changed:
-        message = f"no changes; {ARTIFACTS_STACK} is not compared offline" if is_offline else "no changes"
+        message = planned.message or "no changes"
         report.show_result("no changes", stack_name=options.stack_name, outputs={}, message=message)
         sys.exit(0)
     message = planned.message or "nothing was changed"
