@@ -166,17 +166,20 @@ def _create_refactor(
     keys = {path: packaged.destination.content_key(body, ".json") for path, body in bodies.items()}
     files = {keys[path]: body for path, body in bodies.items()}
     upload_package(replace(packaged, files=files, layers={}), session.target.client("s3"), session.target.account)
-    refactor_id = session.cloudformation.create_stack_refactor(
-        Description="; ".join(map(str, moves))[:_LONGEST_DESCRIPTION],
-        StackDefinitions=[
-            {"StackName": stacks[path].name, "TemplateURL": packaged.destination.object_url(key)}
-            for path, key in keys.items()
-        ],
-        ResourceMappings=[
-            {"Source": _locate_resource(stacks, move.source), "Destination": _locate_resource(stacks, move.destination)}
-            for move in moves
-        ],
-    )["StackRefactorId"]
+    locations = [(_locate_resource(stacks, move.source), _locate_resource(stacks, move.destination)) for move in moves]
+    try:
+        refactor_id = session.cloudformation.create_stack_refactor(
+            Description="; ".join(map(str, moves))[:_LONGEST_DESCRIPTION],
+            StackDefinitions=[
+                {"StackName": stacks[path].name, "TemplateURL": packaged.destination.object_url(key)}
+                for path, key in keys.items()
+            ],
+            ResourceMappings=[{"Source": source, "Destination": destination} for source, destination in locations],
+        )["StackRefactorId"]
+    except (*AWS_ERRORS, KeyboardInterrupt) as error:
+        if is_refusal(error):
+            raise
+        raise_both(error, "nothing was moved; a stack refactor may stay unexecuted, which changes nothing")
     refactor = _Refactor(session.cloudformation, refactor_id)
     with _explain_remains(refactor):
         for _ in poll_with_backoff(_LONGEST_SECONDS):
@@ -200,10 +203,9 @@ def _explain_remains(refactor: _Refactor) -> Iterator[None]:
     try:
         yield
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
-        remains = f"nothing was moved; the stack refactor {refactor.id} stays unexecuted, which changes nothing"
-        if isinstance(error, Aborted):
-            raise Aborted(f"{error}; {remains}") from None
-        raise_both(error, remains)
+        raise_both(
+            error, f"nothing was moved; the stack refactor {refactor.id} stays unexecuted, which changes nothing"
+        )
 
 
 def _check_actions(refactor: _Refactor, moves: Sequence[Move], stacks: dict[str, Stack]) -> None:
@@ -226,8 +228,10 @@ def _check_actions(refactor: _Refactor, moves: Sequence[Move], stacks: dict[str,
     planned = {("MOVE", move.source, move.destination) for move in moves}
     if listed != planned:
         raise UserError(
-            "CloudFormation would do something else than these moves; see aws cloudformation "
-            f"list-stack-refactor-actions --stack-refactor-id {refactor.id}"
+            complete_aws_commands(
+                "CloudFormation would do something else than these moves; see aws cloudformation "
+                f"list-stack-refactor-actions --stack-refactor-id {refactor.id}"
+            )
         )
 
 

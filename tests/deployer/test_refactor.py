@@ -1,6 +1,7 @@
 """``deploy.sh refactor ENV``: resources get other logical ids or stacks, and keep their data."""
 
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -9,11 +10,11 @@ from scripts.deployer import refactor
 from tests.deployer import conftest
 from tests.deployer.aws import cloudformation
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.faults import EXPIRED
+from tests.deployer.aws.faults import DENIED, EXPIRED, RESET_AFTER, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, Edit, add_platform, assert_golden, interrupt_when, package_release
-from tests.deployer.disturbed_runs import strike_from
+from tests.deployer.disturbed_runs import send_signal, strike_from
 from tests.emitted import ROOT
 
 # Each takes several deployments.
@@ -321,6 +322,25 @@ def test_an_interrupt_says_what_continues_and_what_remains(
     process = command.start("dev", "--refactor", "--yes")
     interrupted = interrupt_when(process, lambda: bool(aws.find_requests(operation)))
     assert (interrupted.stderr, interrupted.code) == (f"deploy: {message}\n", code)
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_a_refactor_that_may_have_been_created_is_named(
+    command: Command, aws: Service, *, is_interrupted: bool
+) -> None:
+    add_old_release(aws)
+    if is_interrupted:
+        aws.before["CreateStackRefactor"] = lambda: send_signal(signal.SIGINT)
+    else:
+        aws.faults["CreateStackRefactor"] = Fault(RESET_AFTER)
+    ended = command("dev", "--refactor", "--yes", code=1).stderr
+    assert ended.endswith("; nothing was moved; a stack refactor may stay unexecuted, which changes nothing\n")
+
+
+def test_a_refactor_that_is_refused_leaves_nothing(command: Command, aws: Service) -> None:
+    add_old_release(aws)
+    aws.faults["CreateStackRefactor"] = Fault(DENIED)
+    assert "unexecuted" not in command("dev", "--refactor", "--yes", code=1).stderr
 
 
 def test_the_command_waits_until_the_stacks_can_be_changed_again(command: Command, aws: Service) -> None:
