@@ -142,7 +142,7 @@ def list_commands(stack_name: str, environment: str) -> dict[str, str]:
             "rollback": suggest_command("deploy", "rollback", environment),
             "continue_rollback": suggest_command("deploy", "continue-rollback", environment),
             "destroy": suggest_command("destroy", environment),
-            "delete": f"{suggest_command('destroy', environment)}, which lists what it retains",
+            "delete": f"{suggest_command('destroy', environment)}, which retains what has the deletion policy Retain",
             "status": suggest_command("status", environment),
             "events": events,
         }

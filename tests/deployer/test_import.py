@@ -436,15 +436,22 @@ def test_a_failed_import_says_what_is_retained_with_its_data(command: Command, r
     failed = command("import", "dev", "--yes", code=1)
     assert f"retained, with what it holds: Data/Transactions ({TABLE}) {TRANSACTIONS}\n" in failed.stdout
     assert "delete-table" not in failed.stdout
-    # Whoever asks later gets the same advice; the deletion lists what it retains.
+    # Whoever asks later gets the same advice.
     for arguments, script in (
         (("dev", "--yes"), "deploy"),
         (("import", "dev", "--yes"), "deploy"),
         (("dev",), "status"),
     ):
         output = command(*arguments, script=script).output
-        assert "scripts/destroy.sh dev, which lists what it retains" in " ".join(output.split())
+        deletion = "scripts/destroy.sh dev, which retains what has the deletion policy Retain"
+        assert deletion in " ".join(output.split())
         assert "--purge" not in output
+    # No template of what has failed tells what that retains.
+    deleted = command("dev", "--yes", "--destroys", NAME, script="destroy", code=0).stdout
+    assert deleted.endswith(f"{NAME}: deleted; scripts/status.sh dev says what was retained outside the stack\n")
+    status = command("dev", script="status").output
+    assert "earlier stacks have retained" in status
+    assert "2 tables" in status
 
 
 def test_the_simulated_service_refuses_to_import_what_is_not_retained(aws: Service) -> None:

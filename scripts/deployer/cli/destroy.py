@@ -63,7 +63,10 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
         message, again = deletion.message, suggest_command("destroy", environment, "--purge")
         if deletion.retained:
             message += f"; delete them for good with {again}"
-        elif not deletion.had_stack and not purge:
+        elif deletion.had_stack and not purge:
+            # A stack whose creation has failed has no template that tells.
+            message += f"; {suggest_command('status', environment)} says what was retained outside the stack"
+        elif not purge:
             message += f"; if an earlier stack has retained resources, {again} lists and deletes them"
         has_deleted = deletion.had_stack or deletion.purged
         report.show_result("deleted" if has_deleted else "not deployed", stack_name=name, outputs={}, message=message)
