@@ -205,8 +205,20 @@ def _print_traceback(debug: bool) -> None:
         traceback.print_exc()
 
 
+def resume_interrupts() -> None:
+    """Let the next SIGTERM or closed terminal interrupt a command again that has gone on after the first."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _pass_over:
+            signal.signal(number, _raise_interrupt)
+
+
 def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
     # A closing terminal may send a second signal, which must not interrupt the cleanup after the first.
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        if signal.getsignal(number) is _raise_interrupt:
+            signal.signal(number, _pass_over)
     raise KeyboardInterrupt
+
+
+def _pass_over(_signal: int, _frame: FrameType | None) -> None:
+    """Let a signal pass; unlike an ignored one, it is not the caller who wants that."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from scripts.common.clients import CloudFormationClient
+from scripts.common.command import resume_interrupts
 from scripts.common.errors import AWS_ERRORS, OutputError, StillRunning, UserError, describe_error
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import suggest_command
@@ -141,8 +142,13 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
         ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
         # Once it has ended, nothing hides how: neither an interrupt, as there is no watching to stop any more, nor a
         # closed output, which the next report finds closed as well.
-        with suppress(KeyboardInterrupt, OutputError) if ends else nullcontext():
-            options.receive_events(new)
+        try:
+            with suppress(OutputError) if ends else nullcontext():
+                options.receive_events(new)
+        except KeyboardInterrupt:
+            if not ends:
+                raise
+            resume_interrupts()
         events += new
         if ends:
             # Those of a later call may be older.

@@ -340,13 +340,8 @@ def test_a_plan_whose_result_nobody_reads_ends_silently(command: Command, aws: S
     assert close_after(command.start("plan", "dev", "--json"), '"type": "plan"') == (141, "")
 
 
-@pytest.mark.parametrize("script", ["deploy", "destroy"])
-def test_an_interrupt_while_the_last_events_are_shown_ends_no_watching(
-    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, script: str
-) -> None:
-    """A terminal that was held (Ctrl-S) shows them late."""
-    add_platform(aws, edit_harmlessly)
-    status = "DELETE_COMPLETE" if script == "destroy" else "UPDATE_COMPLETE"
+def interrupt_at_end(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """Send the signal while the last event of the platform is shown, as on a terminal that was held (Ctrl-S)."""
     follow_events = ConsoleReporter.follow_events
 
     @contextmanager
@@ -354,15 +349,34 @@ def test_an_interrupt_while_the_last_events_are_shown_ends_no_watching(
         with follow_events(self, plan, stack_name) as receive_events:
 
             def receive(events: Any) -> None:
-                if any((event.path, event.status) == ("payment-platform-dev", status) for event in events):
-                    send_signal(signal.SIGINT)
+                ends = [event for event in events if event.path == "payment-platform-dev"]
+                if any(event.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE") for event in ends):
+                    send_signal(number)
                 receive_events(events)
 
             yield receive
 
     monkeypatch.setattr(ConsoleReporter, "follow_events", follow)
+
+
+@pytest.mark.parametrize("script", ["deploy", "destroy"])
+def test_an_interrupt_while_the_last_events_are_shown_ends_no_watching(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    interrupt_at_end(monkeypatch, signal.SIGINT)
     confirmed = ["--destroys", "payment-platform-dev"] if script == "destroy" else []
     result = command("dev", "--yes", *confirmed, script=script, code=0)
     end = "deleted" if script == "destroy" else "deployed"
     assert f"payment-platform-dev: {end}" in result.stdout.splitlines()[-1]
     assert result.stderr == ""
+
+
+def test_the_next_signal_ends_the_steps_after_the_deployment(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    interrupt_at_end(monkeypatch, signal.SIGTERM)
+    aws.before["ListObjectsV2"] = lambda: send_signal(signal.SIGTERM) if aws.find_requests("ExecuteChangeSet") else None
+    interrupted = command("dev", "--yes", code=1).stderr
+    assert "interrupted; payment-platform-dev is deployed, but the follow-up steps" in interrupted
