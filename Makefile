@@ -58,7 +58,8 @@ conformance: $(VENV)/installed  ## Compare our doubles and readers of AWS with r
 	GENERATED_PAIRS=10000 $(BIN)/python -m pytest tests/deployer/test_generated_plans.py -n 2
 
 faults: $(VENV)/installed  ## Strike every call of every command of the deployer with every fault and signal, and print the figures
-	EVERY_CELL=1 $(BIN)/python -m pytest tests/deployer/test_fault_matrix.py tests/deployer/test_signals.py $(PARALLEL)
+	EVERY_CELL=1 $(BIN)/python -m pytest tests/deployer/test_fault_matrix.py tests/deployer/test_signals.py \
+		tests/deployer/test_closed_output.py $(PARALLEL)
 
 ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, execute every runbook command, and print the figures
 	$(BIN)/python -m pytest tests/ops $(PARALLEL)
