@@ -48,6 +48,9 @@ _ADVICE = {
     "ProxyConnectionError": "check HTTPS_PROXY and HTTP_PROXY",
     "ExpiredToken": "sign in again",
     "ExpiredTokenException": "sign in again",
+    # The answer to a HEAD request has no body, and so no code but that of HTTP:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    "400": "S3 gives no other reason here; if the credentials have expired, sign in again",
     # https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
     # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     **dict.fromkeys(("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK_ADVICE),

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.faults import EXPIRED, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import BUCKET, Command, add_platform
 from tests.deployer.releases import edit_harmlessly
@@ -38,6 +39,15 @@ def test_a_denied_upload_names_the_object(command: Command, aws: Service) -> Non
     (line,) = command("dev", "--yes", code=1).stderr.splitlines()
     assert line.startswith(f"deploy: not authorized: s3:PutObject on s3://{BUCKET}/payment-platform/dev/")
     assert line.endswith("; nothing was changed")
+
+
+@pytest.mark.parametrize("operation", [*NEEDED, "PutObject"])
+def test_expired_credentials_are_renewed_by_signing_in(command: Command, aws: Service, operation: str) -> None:
+    """S3 answers a HEAD request without saying that they have expired."""
+    add_platform(aws, edit_harmlessly)
+    aws.faults[operation] = Fault(EXPIRED)
+    (line,) = command("dev", "--yes", code=1).stderr.splitlines()
+    assert "sign in again" in line, line
 
 
 def test_an_upload_that_conflicts_with_another_one_is_repeated(command: Command, aws: Service) -> None:

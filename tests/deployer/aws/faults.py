@@ -37,6 +37,8 @@ class Fault:
             _request.is_answer_lost = True
         else:
             code, message, status = _REFUSALS[self.kind]
+            # Those of S3: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
+            status = 400 if self.kind == EXPIRED and operation.startswith("Head") else status
             raise Refused(code, message.format(_name_action(operation)), status)
 
 
