@@ -17,20 +17,21 @@ _HEADER = ",".join(COLUMNS) + "\n"
 
 
 class ResultFile:
-    """An open table of results."""
+    """An open table of results, which keeps those of an earlier run until it has a first one of its own."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, *, has_earlier_results: bool) -> None:
         self._path = path
+        self._has_earlier_results = has_earlier_results
+        self._has_header = False
         # With each line, so that it shows how far an interrupted command came.
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="", buffering=1)
         self._writer = csv.DictWriter(self._file, COLUMNS, extrasaction="ignore", lineterminator="\n")
 
-    def add_header(self) -> None:
-        self._file.write(_HEADER)
-
     def add_result(self, result: Result) -> None:
         """Append a line. Raises ``UserError`` if it cannot be written, for example to a full disk."""
         try:
+            if not self._has_header:
+                self._begin()
             self._writer.writerow(vars(result))
         except OSError as error:
             raise UserError(f"{self._path}: cannot be written: {error.strerror}") from error
@@ -43,10 +44,16 @@ class ResultFile:
         with suppress(OSError):
             self._file.close()
 
+    def _begin(self) -> None:
+        if self._has_earlier_results:
+            os.ftruncate(self.fileno(), 0)
+        self._file.write(_HEADER)
+        self._has_header = True
+
 
 @contextmanager
 def open_results(path: Path) -> Iterator[ResultFile]:
-    """Open a new table, or replace one of an earlier run.
+    """Open a new table, or one of an earlier run, which the first result replaces.
 
     Raises ``UserError`` for a file that is something else, or that cannot be written.
     """
@@ -59,10 +66,8 @@ def open_results(path: Path) -> Iterator[ResultFile]:
     if head and head != _HEADER.encode():
         os.close(descriptor)
         raise UserError(f"{path}: is no file of results, so it is not replaced; name another file")
-    os.ftruncate(descriptor, 0)
-    results = ResultFile(path, descriptor)
+    results = ResultFile(path, descriptor, has_earlier_results=bool(head))
     try:
-        results.add_header()
         yield results
     finally:
         results.close()

@@ -32,6 +32,14 @@ def test_the_results_of_an_earlier_run_are_replaced(tmp_path: Path) -> None:
     assert path.read_text() == HEADER + LINE
 
 
+def test_the_results_of_an_earlier_run_stay_until_there_is_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(HEADER + LINE)
+    with pytest.raises(UserError, match="expired"), open_results(path):
+        raise UserError("the credentials have expired")
+    assert path.read_text() == HEADER + LINE
+
+
 @pytest.mark.parametrize("content", ["transaction_id,payment_amount\n", "x"])
 def test_another_file_is_not_replaced(tmp_path: Path, content: str) -> None:
     path = tmp_path / "payments.csv"
