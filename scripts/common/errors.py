@@ -172,12 +172,14 @@ def _add_advice(text: str, code: str) -> str:
     return f"{text.rstrip('.')}; {complete_aws_commands(advice)}" if advice else text
 
 
-def raise_both(first: BaseException, second: str) -> NoReturn:
+def raise_both(first: BaseException, second: str, *, goes_on: bool = False) -> NoReturn:
     """Raise ``UserError`` with the message of ``first``, then ``second``: what failed because of it or after it.
 
     ``OutputError`` stays one, and has ``second`` in its message, too. An unexpected exception is raised as it is, with
-    ``second`` as its note.
+    ``second`` as its note. If something ``goes_on`` without the command, all others become ``StillRunning``.
     """
+    if goes_on and (isinstance(first, (UserError, OutputError, KeyboardInterrupt)) or is_aws_error(first)):
+        raise StillRunning(f"{describe_error(first)}; {second}") from first
     if isinstance(first, OutputError):
         first.addition += f"; {second}"
         raise first

@@ -5,9 +5,10 @@ id is refused. The table is read before anything is sent, so most repetitions se
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -17,6 +18,8 @@ from botocore.exceptions import ClientError
 from payments.errors import MalformedRequest
 from payments.payment import Status
 from payments.request import PaymentRequest, read_request
+
+from scripts.common.errors import is_refusal
 
 from . import records
 from .execution_names import is_express, name_execution
@@ -76,7 +79,10 @@ class Batch:
     """Sends requests, and follows them until they have their outcome.
 
     ``requests`` may be any number: they are read as they are sent, and only those that wait for an outcome are kept.
-    ``sent_count`` of them are sent, or were before. ``starts_per_second`` limits the calls of StartExecution.
+    ``starts_per_second`` limits the calls of StartExecution.
+
+    Of the ``read_count`` requests that were looked up so far, ``sent_count`` are sent, or were before. ``has_started``
+    is whether an execution was started here.
     """
 
     def __init__(
@@ -88,16 +94,30 @@ class Batch:
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.sent_count = 0
+        self.read_count = self.sent_count = 0
+        self.has_started = False
         self._platform = platform
         self._requests = iter(requests)
         self._seconds_per_start = 1 / starts_per_second
         self._pause = pause
         self._clock = clock
         self._pending: dict[str, _Pending] = {}
+        # The starts that are on their way, or whose answer is lost.
+        self._unanswered_ids: set[str] = set()
+        self._lock = threading.Lock()
         self._next_start_at = self._next_look_at = 0.0
         self._look_interval = 0.3
         self._looks = 0
+
+    @property
+    def unanswered_count(self) -> int:
+        """How many requests may have been sent besides: nobody knows whether their start was carried out."""
+        return len(self._unanswered_ids)
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether payments go on without this batch, as far as is known."""
+        return bool(self._pending or self._unanswered_ids)
 
     def send_requests(self) -> Iterator[Result]:
         """Start what was not started before, and yield each result, final or not."""
@@ -117,40 +137,66 @@ class Batch:
                 yield from (result for result in self._send(requests) if result.is_final)
             elif not self._pending:
                 return
-            wait = self._next_look_at - self._clock()
-            if wait > 0 and not requests:
-                self._pause(wait)
-            if wait <= 0 or not requests:
+            seconds = self._next_look_at - self._clock()
+            if seconds > 0 and not requests:
+                self._pause(seconds)
+            if seconds <= 0 or not requests:
                 yield from self._look()
 
     def _send(self, requests: Sequence[Request]) -> list[Result]:
         """Send requests whose payment is not recorded, several at a time, and return the results of all in their order.
 
-        If one cannot be sent, its error is raised after the others were sent and counted.
+        If one cannot be sent, its error is raised after the others were sent. An interrupt ends that: what has begun is
+        waited for, and nothing else begins.
         """
         payments = records.read_payments(self._platform, [request.transaction_id for request in requests])
-        results: dict[str, Result] = {}
+        recorded = [request for request in requests if request.transaction_id in payments]
+        results = {
+            request.transaction_id: _describe_recorded(request, payments[request.transaction_id])
+            for request in recorded
+        }
+        for request in recorded:
+            self._note_pending(request, results[request.transaction_id])
+        self.read_count += len(requests)
+        self.sent_count += sum(map(_is_sent, results.values()))
         starts: dict[str, Future[Result]] = {}
-        with ThreadPoolExecutor(STARTS_AT_ONCE) as executor:
+        executor = ThreadPoolExecutor(STARTS_AT_ONCE)
+        try:
             for request in requests:
-                key = request.transaction_id
-                if key in payments:
-                    results[key] = _describe_recorded(request, payments[key])
-                else:
+                if request.transaction_id not in payments:
                     self._pace_start()
-                    starts[key] = executor.submit(_start_execution, self._platform, request)
-        self.sent_count += len(results) + sum(start.exception() is None for start in starts.values())
+                    starts[request.transaction_id] = executor.submit(self._start, request)
+            wait(starts.values())
+        finally:
+            executor.shutdown(cancel_futures=True)
         results |= {key: start.result() for key, start in starts.items()}
-        for request in requests:
-            result = results[request.transaction_id]
-            if not result.is_final:
-                self._pending[result.transaction_id] = _Pending(request, result, self._clock())
         return [results[request.transaction_id] for request in requests]
 
+    def _start(self, request: Request) -> Result:
+        """Start an execution and return its result, as soon as it is counted. Several threads do so."""
+        self._unanswered_ids.add(request.transaction_id)
+        try:
+            result = _start_execution(self._platform, request)
+        except Exception as error:
+            if is_refusal(error):
+                self._unanswered_ids.remove(request.transaction_id)
+            raise
+        with self._lock:
+            self.sent_count += _is_sent(result)
+        if result.is_newly_sent:
+            self.has_started = True
+        self._note_pending(request, result)
+        self._unanswered_ids.remove(request.transaction_id)
+        return result
+
+    def _note_pending(self, request: Request, result: Result) -> None:
+        if not result.is_final:
+            self._pending[result.transaction_id] = _Pending(request, result, self._clock())
+
     def _pace_start(self) -> None:
-        wait = self._next_start_at - self._clock()
-        if wait > 0:
-            self._pause(wait)
+        seconds = self._next_start_at - self._clock()
+        if seconds > 0:
+            self._pause(seconds)
         self._next_start_at = self._clock() + self._seconds_per_start
 
     def _look(self) -> Iterator[Result]:
@@ -182,6 +228,10 @@ class Batch:
                 raise
             return self._clock() - self._pending[result.transaction_id].sent_at > CONSISTENT_SECONDS
         return execution["status"] != "RUNNING"
+
+
+def _is_sent(result: Result) -> bool:
+    return result.status != "CONFLICT"
 
 
 def _update_result(pending: _Pending, record: Record | None, has_ended: bool, is_late: bool) -> Result:

@@ -203,7 +203,7 @@ def test_ctrl_c_prints_the_progress(operated: Operated, run, monkeypatch: pytest
     monkeypatch.setattr(Batch, "_look", raise_interrupt)
     arguments = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
     answer = run("start", f"S-{time.time_ns()}", *arguments)
-    assert answer.exit_code == 130
+    assert answer.exit_code == 3
     assert answer.output.startswith("payments: interrupted; 1 of 1 were sent; it is safe to run the same command again")
 
 

@@ -1,6 +1,7 @@
 """Payments are started once, and their results are their outcomes."""
 
 import json
+import threading
 import tracemalloc
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -17,7 +18,7 @@ from payments.request import read_request
 
 from scripts.common.errors import UserError
 from scripts.operator import batch, cli, execution_names, payment_lists, payment_requests, records, story
-from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, MOST_PENDING, Batch, Result
+from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, MOST_PENDING, STARTS_AT_ONCE, Batch, Result
 from scripts.operator.cli import common
 from scripts.operator.payment_requests import Request
 from scripts.operator.story import Story
@@ -360,6 +361,51 @@ def test_a_start_that_fails_is_raised_after_the_others_were_counted(monkeypatch:
     with pytest.raises(ClientError):
         list(batch.wait_for_outcomes())
     assert batch.sent_count == 9
+
+
+@pytest.mark.parametrize("is_interrupted_again", [False, True])
+def test_an_interrupt_begins_no_other_start_and_counts_those_that_have_begun(
+    monkeypatch: pytest.MonkeyPatch, is_interrupted_again: bool
+) -> None:
+    """They are waited for, unless it is interrupted again."""
+    is_answering = threading.Event()
+
+    class ShutDown(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            if is_interrupted_again:
+                raise KeyboardInterrupt
+            is_answering.set()
+            super().shutdown(wait=wait)
+
+    monkeypatch.setattr(batch, "ThreadPoolExecutor", ShutDown)
+    started = Started(monkeypatch)
+    start, begun, pauses = started.start_execution, threading.Semaphore(0), list[float]()
+
+    def start_slowly(**arguments: Any) -> dict[str, Any]:
+        begun.release()
+        is_answering.wait()
+        return start(**arguments)
+
+    def interrupt_later(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 60:
+            for _ in range(STARTS_AT_ONCE):
+                begun.acquire()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(started, "start_execution", start_slowly)
+    requests, platform = [make_request(f"T-{number}") for number in range(150)], cast("Any", started)
+    interrupted = Batch(platform, requests, pause=interrupt_later, clock=lambda: 0.0)
+    counts = (0, STARTS_AT_ONCE) if is_interrupted_again else (STARTS_AT_ONCE, 0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(interrupted.send_requests())
+        assert (interrupted.sent_count, interrupted.unanswered_count, interrupted.read_count) == (*counts, 100)
+        assert interrupted.is_going_on
+        assert len(started.started_at) == counts[0]
+    finally:
+        is_answering.set()
 
 
 def test_results_are_printed_also_if_the_file_has_changed_since_they_were_sent(

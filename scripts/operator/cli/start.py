@@ -4,13 +4,14 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from click import UsageError
 from payments.money import Money
 
 from scripts.common import command
+from scripts.common.errors import raise_both
 from scripts.common.terminal import create_console, echo
 
 from ..json_output import to_json
@@ -90,12 +91,9 @@ def start(
             has_failed = _print_results(shown_results, sent_ids, as_json)
         else:
             has_failed = _write_results(shown_results, results, as_json)
-    except KeyboardInterrupt:
-        raise command.Interrupted(_describe_progress(batch, requests.count)) from None
-    except Exception:
+    except (Exception, KeyboardInterrupt) as error:
         # The operator needs to know that some may be on their way as well as what went wrong.
-        echo(_describe_progress(batch, requests.count), err=True)
-        raise
+        _end_early(error, batch, requests.count)
     if has_failed:
         sys.exit(1)
 
@@ -108,15 +106,21 @@ def _note_ids(requests: Iterable[Request], ids: list[str]) -> Iterator[Request]:
 
 
 def _print_results(results: "Iterator[Result]", sent_ids: list[str], as_json: bool) -> bool:
-    """Print all results in the order in which they were sent, and return whether a payment failed."""
+    """Print all results in the order in which they were sent, and return whether a payment failed.
+
+    If they end early, those that are there are printed.
+    """
     from . import views
 
-    results_by_id = {result.transaction_id: result for result in results}
-    ordered = [results_by_id[transaction_id] for transaction_id in sent_ids]
-    if as_json:
-        echo_json([to_json(result) for result in ordered])
-    else:
-        views.print_results(make_console(), ordered)
+    results_by_id: dict[str, Result] = {}
+    try:
+        results_by_id.update((result.transaction_id, result) for result in results)
+    finally:
+        ordered = [results_by_id[transaction_id] for transaction_id in sent_ids if transaction_id in results_by_id]
+        if as_json:
+            echo_json([to_json(result) for result in ordered])
+        elif ordered:
+            views.print_results(make_console(), ordered)
     return any(result.failed for result in ordered)
 
 
@@ -172,10 +176,26 @@ def _read_requests(
     return make_single(read_arguments(transaction_id, amount, method, customer, currency, accepted_currencies))
 
 
+def _end_early(error: BaseException, batch: "Batch", count: int) -> NoReturn:
+    command.ignore_interrupts()
+    progress = _describe_progress(batch, count)
+    if isinstance(error, KeyboardInterrupt) and not batch.has_started and not batch.is_going_on:
+        raise command.Interrupted(progress) from None
+    raise_both(error, progress, goes_on=batch.is_going_on)
+
+
 def _describe_progress(batch: "Batch", count: int) -> str:
-    repetition = "sends only the others" if batch.sent_count < count else "shows how they ended"
-    sent = f"{batch.sent_count:,} of {count:,} were sent"
-    return f"{sent}; it is safe to run the same command again: it {repetition}"
+    """Return what was sent, and may have been. Of requests that were not looked up, nothing is known."""
+    sent, unanswered, unread = batch.sent_count, batch.unanswered_count, count - batch.read_count
+    is_safe = "it is safe to run the same command again"
+    if not sent and not unanswered:
+        return f"nothing was sent by this run; {is_safe}"
+    progress = f"{sent:,} of {count:,} were sent" if sent else f"up to {unanswered:,} of {count:,} may have been sent"
+    if sent and unanswered:
+        progress += f", and up to {unanswered:,} more may have been"
+    if unread:
+        progress += f"; the last {unread:,} were not looked up"
+    return f"{progress}; {is_safe}: it {'sends only the others' if sent < count else 'shows how they ended'}"
 
 
 def _show_progress(description: str, results: "Iterator[Result]", total: int) -> "Iterator[Result]":
