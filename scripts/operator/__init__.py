@@ -3,6 +3,7 @@
 __main__.py           `scripts/payments.sh`; `scripts/logs.sh` is cli/logs.py
 cli/                  the commands, and what they print
 platform.py           clients, and the names of the platform's resources from the parent stack's outputs
+changes.py            what a command has changed, or may have, for what ends it early
 payment_files.py      the rows of a CSV or JSON file of payments
 payment_requests.py   payments to start, read from arguments or a file, and checked before anything is sent
 batch.py              start payments, each once, and wait for their outcomes

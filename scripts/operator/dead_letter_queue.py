@@ -95,7 +95,8 @@ def extend_hold(platform: Platform, letter: DeadLetter) -> None:
 def delete_letter(platform: Platform, letter: DeadLetter) -> None:
     """Delete a held letter. Raises ``UserError`` if the hold has ended."""
     extend_hold(platform, letter)
-    platform.client("sqs").delete_message(QueueUrl=platform.dead_letter_queue_url, ReceiptHandle=letter.receipt)
+    with platform.changes.note_request(f"dead letter {letter.letter_id[:8]} may have been deleted", goes_on=False):
+        platform.client("sqs").delete_message(QueueUrl=platform.dead_letter_queue_url, ReceiptHandle=letter.receipt)
 
 
 def is_counted_empty(platform: Platform) -> bool:

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from payments.errors import MalformedRequest
 from payments.request import read_request
 
-from scripts.common.errors import AWS_ERRORS, UserError, describe_error
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error, is_refusal
 
 from . import dead_letter_queue, records
 from .dead_letters import DeadLetter
@@ -23,6 +23,7 @@ class Redrives:
         self._platform = platform
         # The identities of the requests that were started here.
         self.started: set[tuple[str, str]] = set()
+        self._deleted_count = 0
 
     def redrive_letter(self, letter: DeadLetter) -> str:
         """Send the payment of a held letter again, delete the letter, and return the outcome.
@@ -45,13 +46,18 @@ class Redrives:
         reopened = self._platform.invoke_payment_action(
             "reopen", letter.transaction_id, request=json.loads(sent) if sent else None
         )
+        changes, stepfunctions = self._platform.changes, self._platform.client("stepfunctions")
+        changes.latest = f"{letter.transaction_id} was reopened"
         request = sent or json.dumps(reopened["request"], sort_keys=True)
-        execution = self._platform.client("stepfunctions").start_execution(
-            stateMachineArn=self._platform.outputs["StepFunctionsStateMachineArn"],
-            name=name_redrive(letter.transaction_id),
-            input=request,
-        )
+        with changes.note_request(f"{letter.transaction_id} was reopened, and may have been started"):
+            execution = stepfunctions.start_execution(
+                stateMachineArn=self._platform.outputs["StepFunctionsStateMachineArn"],
+                name=name_redrive(letter.transaction_id),
+                input=request,
+            )
+            changes.has_started = True
         self.started.add(_identify_request(letter, request))
+        self._settle_changes()
         return self._delete_letter(letter, f"started {execution['executionArn']}")
 
     def _is_started(self, letter: DeadLetter) -> bool:
@@ -80,8 +86,17 @@ class Redrives:
         try:
             dead_letter_queue.delete_letter(self._platform, letter)
         except (UserError, *AWS_ERRORS) as error:
-            raise UserError(f"{outcome}, but its dead letter was not deleted: {describe_error(error)}") from error
+            self._platform.changes.latest = ""
+            is_kept = isinstance(error, UserError) or is_refusal(error)
+            fate = "was not deleted" if is_kept else "may not have been deleted"
+            raise UserError(f"{outcome}, but its dead letter {fate}: {describe_error(error)}") from error
+        self._deleted_count += 1
+        self._settle_changes()
         return outcome
+
+    def _settle_changes(self) -> None:
+        counts = f"payments started: {len(self.started)}, dead letters deleted: {self._deleted_count}"
+        self._platform.changes.settle(counts)
 
 
 def _identify_request(letter: DeadLetter, request: str) -> tuple[str, str]:

@@ -8,14 +8,16 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from scripts.common.errors import UserError
+from scripts.common.errors import REFUSED, UserError
 from scripts.operator import cli, dead_letter_queue, records
+from scripts.operator.changes import Changes
 from scripts.operator.cli import common
 from scripts.operator.redrives import Redrives
 from tests.operator.fake_queue import FakeQueue
 from tests.operator.hashes import find_pieces
 
-THROTTLED = ClientError({"Error": {"Code": "RequestThrottled", "Message": "slow down"}}, "DeleteMessage")
+REFUSAL: Any = {"Error": {"Code": "RequestThrottled", "Message": "slow down", REFUSED: True}}
+THROTTLED = ClientError(REFUSAL, "DeleteMessage")
 
 
 def write_letter(transaction_id: str, error: str = "GatewayUnavailable", amount: int = 150) -> str:
@@ -40,6 +42,7 @@ class FakePlatform:
         self.dead_letter_queue_url = "https://queue"
         self.environment = "dev"
         self.target = SimpleNamespace(is_emulator=False)
+        self.changes = Changes()
 
     def client(self, service: str) -> Any:
         if service == "sqs":

@@ -16,6 +16,8 @@ from stacks import names
 
 ANSWER = {"transaction_id": "T-1", "status": "REFUNDED", "failure": ""}
 RESOLVE = {"action": "resolve"}
+SHOW = "scripts/payments.sh --env dev show T-1"
+UNKNOWN = f"T-1 may have been refunded; run the same command again, or see {SHOW}"
 UNCONFIRMED = "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes\n"
 
 
@@ -78,8 +80,16 @@ def test_the_live_function_learns_the_action_and_the_operator(
 @pytest.mark.parametrize(
     ("answer", "response", "message"),
     [
-        ({"errorType": "InternalError", "errorMessage": "at x"}, {"FunctionError": "Unhandled"}, "InternalError: at x"),
-        ({"errorMessage": "Task timed out"}, {"FunctionError": "Unhandled"}, "the function failed: Task timed out"),
+        (
+            {"errorType": "InternalError", "errorMessage": "at x"},
+            {"FunctionError": "Unhandled"},
+            f"InternalError: at x; {UNKNOWN}",
+        ),
+        (
+            {"errorMessage": "Task timed out"},
+            {"FunctionError": "Unhandled"},
+            f"the function failed: Task timed out; {UNKNOWN}",
+        ),
         ({"refused": "NotRefundable", "detail": "only a COMPLETED one"}, {}, "only a COMPLETED one"),
     ],
 )

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ import click
 from click import UsageError
 
 from scripts.common import command
-from scripts.common.command import Interrupted
 from scripts.common.errors import UserError
+from scripts.common.requests import NOTHING
 from scripts.common.suggestion import repeat_options
 from scripts.common.terminal import create_console, echo
 from stacks import settings
@@ -37,9 +37,13 @@ class ReachPlatform:
     environment: str | None
     profile: str | None
     region: str | None
+    # The platforms that the command has reached.
+    platforms: "list[Platform]" = field(default_factory=list, repr=False, compare=False)
 
     def __call__(self) -> "Platform":
-        return reach_platform(self.name_environment(), self.profile, self.region)
+        platform = reach_platform(self.name_environment(), self.profile, self.region)
+        self.platforms.append(platform)
+        return platform
 
     def name_environment(self) -> str:
         """Return the environment. Raises ``UsageError`` if none is named."""
@@ -53,7 +57,20 @@ class ReachPlatform:
         return [entry.partition("=")[0] for entry in amounts.split(",")]
 
 
-class OptionsAnywhere(command.GuardedCommand, click.Group):
+class _ReportsChanges(click.Group):
+    """A group whose commands say what they have changed, or may have, whatever ends them early."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (Exception, KeyboardInterrupt) as error:
+            command.ignore_interrupts()
+            for platform in context.obj.platforms if context.obj else ():
+                platform.changes.end_command(error)
+            raise
+
+
+class OptionsAnywhere(command.GuardedCommand, _ReportsChanges):
     """A group whose options may also stand after the command."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -79,7 +96,7 @@ class OptionsAnywhere(command.GuardedCommand, click.Group):
         return options_first + remaining
 
     def invoke(self, context: click.Context) -> Any:
-        with command.report_errors(NAME, debug=context.params["debug"]):
+        with command.report_errors(NAME, debug=context.params["debug"], interrupt_message=NOTHING):
             return super().invoke(context)
 
 
@@ -100,7 +117,9 @@ def main(context: click.Context, /, environment: str | None, profile: str | None
 
     The options below may stand before or after COMMAND.
 
-    Exit codes: 0 success; 1 the command or a payment failed; 2 invalid arguments, nothing was done; 130 Ctrl-C.
+    Exit codes: 0 success; 1 the command or a payment failed, or something was changed before an interrupt; 2 invalid
+    arguments, nothing was done; 3 an execution or a function goes on, or may; 130 interrupted before anything was
+    changed.
     """
     given_options = {"--region": region, "--profile": profile}
     repeated = [word for option, value in given_options.items() if value for word in (option, value)]
@@ -142,7 +161,7 @@ def ask_confirmation(question: str) -> None:
     except click.Abort as abort:
         # click turns Ctrl-C into a no.
         if isinstance(abort.__context__, KeyboardInterrupt):
-            raise Interrupted("nothing was changed") from None
+            raise KeyboardInterrupt from None
         raise
 
 

@@ -8,7 +8,7 @@ import click
 from click import UsageError
 
 from scripts.common.command import end_silently_if_unread
-from scripts.common.errors import UserError, describe_error
+from scripts.common.errors import StillRunning, UserError
 from scripts.common.terminal import echo
 
 from ..json_output import to_json
@@ -85,6 +85,7 @@ def redrive(reach_platform: ReachPlatform, transaction_id: str | None, redrive_a
     if (transaction_id is None) is not redrive_all:
         raise UsageError("give either TRANSACTION_ID or --all")
     platform = reach_platform()
+    platform.changes.advice = "run the same command again, and see `show` for the outcomes"
     from scripts.common.errors import AWS_ERRORS
 
     from .. import dead_letter_queue as queue
@@ -106,11 +107,11 @@ def redrive(reach_platform: ReachPlatform, transaction_id: str | None, redrive_a
                 echo(f"{label}: {redrives.redrive_letter(letter)}")
             except (UserError, *AWS_ERRORS) as error:  # the other letters may succeed
                 has_failed = True
-                echo(f"{NAME}: {label}: {describe_error(error)}", err=True)
+                echo(f"{NAME}: {label}: {platform.changes.settle_error(error)}", err=True)
         if redrives.started:
             echo("see `show` for the outcomes; a payment that fails again leaves a new dead letter", err=True)
     if has_failed:
-        sys.exit(1)
+        sys.exit((StillRunning if platform.changes.is_unanswered else UserError).exit_code)
 
 
 @dlq.command()
@@ -122,6 +123,7 @@ def clear(reach_platform: ReachPlatform, letter_id: str, yes: bool) -> None:
     if not letter_id:
         raise UsageError("LETTER_ID is empty; `dlq list` shows the ids")
     platform = reach_platform()
+    platform.changes.advice = "see `dlq list`"
     from .. import dead_letter_queue as queue
 
     with queue.hold_letters(platform, is_selected=lambda letter: letter.letter_id.startswith(letter_id)) as letters:
@@ -134,6 +136,7 @@ def clear(reach_platform: ReachPlatform, letter_id: str, yes: bool) -> None:
         if not yes:
             ask_confirmation(f"Delete this dead letter of {platform.environment}?")
         queue.delete_letter(platform, letter)
+        platform.changes.settle("the dead letter was deleted")
     echo("cleared")
 
 

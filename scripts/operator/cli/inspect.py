@@ -5,7 +5,7 @@ import time
 
 import click
 
-from scripts.common.command import Interrupted, end_silently_if_unread
+from scripts.common.command import end_silently_if_unread
 from scripts.common.terminal import echo
 
 from ..json_output import to_json
@@ -107,11 +107,8 @@ def tail(reach_platform: ReachPlatform, since: str | None, as_json: bool) -> Non
     if not as_json:
         echo(f"payments of {platform.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
     day = ""
-    try:
-        for line in follow_lines(platform, start):
-            if as_json:
-                echo(json.dumps(to_json(line)))
-            else:
-                day = views.print_log_line(console, line, day)
-    except KeyboardInterrupt:
-        raise Interrupted("nothing was changed") from None
+    for line in follow_lines(platform, start):
+        if as_json:
+            echo(json.dumps(to_json(line)))
+        else:
+            day = views.print_log_line(console, line, day)

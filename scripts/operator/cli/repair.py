@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,7 @@ from click import UsageError
 from payments.payment import Status
 
 from scripts.common.errors import UserError
-from scripts.common.suggestion import suggest_command
+from scripts.common.suggestion import suggest_command, suggest_payments_command
 from scripts.common.terminal import echo
 
 from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main, parse_since
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 def refund(reach_platform: ReachPlatform, transaction_id: str, yes: bool, as_json: bool) -> None:
     """Refund a completed payment in full. Safe to repeat: it is refunded at most once."""
     platform = reach_platform()
+    show = suggest_payments_command(platform.environment, "show", transaction_id)
+    platform.changes.advice = f"run the same command again, or see {show}"
     from .. import records
     from . import views
 
@@ -35,7 +38,7 @@ def refund(reach_platform: ReachPlatform, transaction_id: str, yes: bool, as_jso
         echo(views.describe_payment(payment), err=True)
         ask_confirmation(f"Refund {payment.amount or transaction_id} in {platform.environment}?")
     answer = platform.invoke_payment_action("refund", transaction_id)
-    _print_answer(answer, as_json)
+    _print_answer(platform, answer, as_json)
     if answer["status"] == Status.REFUNDING:
         message = "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes"
         echo(message, err=True)
@@ -69,6 +72,7 @@ def resolve(
     status = Status.COMPLETED if charged else Status.REFUNDED if refunded else Status.FAILED
     reference = charged or refunded
     platform = reach_platform()
+    platform.changes.advice = f"see {suggest_payments_command(platform.environment, 'show', transaction_id)}"
     from .. import records
     from . import views
 
@@ -78,7 +82,7 @@ def resolve(
         under = f" under {reference}" if reference else ""
         ask_confirmation(f"Record it as {status}{under} in {platform.environment}? That is final.")
     answer = platform.invoke_payment_action("resolve", transaction_id, status=status, reference=reference)
-    _print_answer(answer, as_json)
+    _print_answer(platform, answer, as_json)
 
 
 @main.command()
@@ -109,27 +113,40 @@ def erase(
         raise UsageError("give transaction ids, or --customer ID, or --older-than 365d")
     until = parse_since(older_than, "--older-than")
     platform = reach_platform()
+    platform.changes.advice = "run the same command again"
     ids = list(transaction_ids) or _find_ids_to_erase(platform, customer, until)
     if ids and not yes:
         payments = f"{len(ids):,} payments" if len(ids) > 1 else f"the payment {ids[0]}"
         ask_confirmation(f"Erase the customer from {payments} in {platform.environment}? That is final.")
-    answers: list[dict[str, Any]] = []
-    has_failed = False
-    for transaction_id in ids:
-        try:
-            answers.append(platform.invoke_payment_action("erase", transaction_id))
-        except UserError as refusal:
-            has_failed = True
-            echo(f"{NAME}: {refusal}", err=True)
-        else:
-            if not as_json:
-                echo(f"{transaction_id}: erased")
-    if as_json:
-        echo_json([{name: answer[name] for name in ("transaction_id", "status")} for answer in answers])
-    elif not ids:
+    has_failed = _erase_payments(platform, ids, as_json)
+    if not ids and not as_json:
         echo("no such payment names its customer")
     if has_failed:
         sys.exit(1)
+
+
+def _erase_payments(platform: "Platform", ids: Sequence[str], as_json: bool) -> bool:
+    """Erase the customer from payments, print which, and return whether one was refused.
+
+    Those that were erased before an error or an interrupt are printed, too.
+    """
+    answers: list[dict[str, Any]] = []
+    has_failed = False
+    try:
+        for transaction_id in ids:
+            try:
+                answers.append(platform.invoke_payment_action("erase", transaction_id))
+            except UserError as refusal:
+                has_failed = True
+                echo(f"{NAME}: {platform.changes.settle_error(refusal)}", err=True)
+                continue
+            platform.changes.settle(f"{len(answers):,} of {len(ids):,} were erased")
+            if not as_json:
+                echo(f"{transaction_id}: erased")
+    finally:
+        if as_json:
+            echo_json([{name: answer[name] for name in ("transaction_id", "status")} for answer in answers])
+    return has_failed
 
 
 def _find_ids_to_erase(platform: "Platform", customer: str | None, until: float) -> list[str]:
@@ -150,6 +167,8 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
     Prints the result for each overdue payment.
     """
     platform = reach_platform()
+    logs = suggest_command("logs", platform.environment, "reconciliation")
+    platform.changes.advice = f"see {logs}"
     from .. import records
 
     overdue_ids = list(records.read_open_ids(platform, time.time()))
@@ -160,6 +179,7 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
         error = f"{errors} error{'s' if errors > 1 else ''}" if errors else ""
     except UserError as failure:
         error = str(failure)
+    platform.changes.settle("reconciliation has run")
     after = records.read_payments(platform, overdue_ids)
     # The index is eventually consistent and may list settled payments; the table decides. Payments that the schedule
     # settles at the same time are among them.
@@ -174,12 +194,12 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
         for transaction_id, old, new in changes:
             echo(f"{transaction_id}: {f'{old} → {new}' if old != new else f'still {new}'}")
     if error:
-        logs = suggest_command("logs", platform.environment, "reconciliation")
         echo(f"{NAME}: {error}; see {logs}", err=True)
         sys.exit(1)
 
 
-def _print_answer(answer: dict[str, Any], as_json: bool) -> None:
+def _print_answer(platform: "Platform", answer: dict[str, Any], as_json: bool) -> None:
+    platform.changes.settle(f"{answer['transaction_id']} is {answer['status']}")
     if as_json:
         echo_json(answer)
     else:

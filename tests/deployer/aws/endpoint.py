@@ -26,6 +26,7 @@ _model = cache(wire.load_model)
 _REST_OPERATIONS = {
     "lambda": {
         r"GET .*/account-settings$": "GetAccountSettings",
+        r"POST .*/functions/(?P<name>[^/]+)/invocations$": "Invoke",
         r"GET .*/functions/(?P<name>[^/]+)/concurrency$": "GetFunctionConcurrency",
         r"GET .*/functions/(?P<name>[^/]+)/configuration$": "GetFunctionConfiguration",
         r"PUT .*/functions/(?P<name>[^/]+)/code$": "UpdateFunctionCode",
@@ -92,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._read_body()
+        if self.scope in _REST_OPERATIONS:
+            return self._answer_rest(json.loads(body))
         target = self.headers.get("X-Amz-Target")
         if target and target.endswith(".DescribeAlarms"):
             return self._describe_alarms(json.loads(body))
