@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 """
 
 import re
+import threading
 from typing import Any
 
 from .errors import REFUSED
@@ -72,8 +73,10 @@ class RequestLog:
     """
 
     def __init__(self) -> None:
-        # Each request that may have changed something: the action, and the resource.
-        self._writes: list[tuple[str, str]] = []
+        # How many requests may have changed something, by action and resource, the latest last: a file of payments may
+        # start any number of executions.
+        self._writes: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
         # The stacks whose operations were seen to end.
         self._ended: set[str] = set()
         # The stacks that were seen in review, by their ids: nothing is in them.
@@ -123,7 +126,7 @@ class RequestLog:
 
     def has_requested(self, action: str) -> bool:
         """Whether a request of the action was sent, and not refused."""
-        return any(name == action for name, _ in self._writes)
+        return any(name == action for name, _ in tuple(self._writes))
 
     def note_end(self, stack_id: str) -> None:
         """Note that the operation which was requested of a stack has been seen to end."""
@@ -136,7 +139,7 @@ class RequestLog:
         """
         return [
             (action, resource)
-            for action, resource in list(self._writes)
+            for action, resource in tuple(self._writes)
             if action not in _PREPARATIONS
             and not (action == "cloudformation:DeleteStack" and resource in self._reviews)
         ]
@@ -154,7 +157,7 @@ class RequestLog:
 
     def _note_write(self, model: Any, context: dict[str, Any], **_: Any) -> None:
         if not model.name.startswith(_READS):
-            self._writes.append((_name_action(model), context.get("resource", "")))
+            self._count_write((_name_action(model), context.get("resource", "")), 1)
 
     def _explain_refusal(self, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -165,8 +168,14 @@ class RequestLog:
         action, resource = _name_action(model), context.get("resource", "")
         is_refused = not _is_uncertain(status, parsed) and not context.get(_LOST_ANSWER)
         parsed["Error"] |= {"Action": action, "Resource": resource, REFUSED: is_refused}
-        if is_refused and (action, resource) in self._writes:
-            self._writes.remove((action, resource))
+        if is_refused:
+            self._count_write((action, resource), -1)
+
+    def _count_write(self, write: tuple[str, str], difference: int) -> None:
+        with self._lock:
+            count = self._writes.pop(write, 0) + difference
+            if count > 0:
+                self._writes[write] = count
 
 
 def is_repeatable(model: Any, params: dict[str, Any]) -> bool:

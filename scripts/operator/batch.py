@@ -79,7 +79,7 @@ class Batch:
     """Sends requests, and follows them until they have their outcome.
 
     ``requests`` may be any number: they are read as they are sent, and only those that wait for an outcome are kept.
-    ``starts_per_second`` limits the calls of StartExecution.
+    ``starts_per_second`` limits the calls of StartExecution, and ``follows`` is whether anybody waits for outcomes.
 
     Of the ``read_count`` requests that were looked up so far, ``sent_count`` are sent, or were before. ``has_started``
     is whether an execution was started here.
@@ -91,6 +91,7 @@ class Batch:
         requests: Iterable[Request],
         *,
         starts_per_second: float = STARTS_PER_SECOND,
+        follows: bool = True,
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,6 +103,7 @@ class Batch:
         self._pause = pause
         self._clock = clock
         self._pending: dict[str, _Pending] = {}
+        self._follows, self._leaves_payments = follows, False
         # The starts that are on their way, or whose answer is lost.
         self._unanswered_ids: set[str] = set()
         self._lock = threading.Lock()
@@ -117,7 +119,7 @@ class Batch:
     @property
     def is_going_on(self) -> bool:
         """Whether payments go on without this batch, as far as is known."""
-        return bool(self._pending or self._unanswered_ids)
+        return bool(self._pending or self._unanswered_ids or self._leaves_payments)
 
     def send_requests(self) -> Iterator[Result]:
         """Start what was not started before, and yield each result, final or not."""
@@ -190,8 +192,12 @@ class Batch:
         return result
 
     def _note_pending(self, request: Request, result: Result) -> None:
-        if not result.is_final:
+        if result.is_final:
+            return
+        if self._follows:
             self._pending[result.transaction_id] = _Pending(request, result, self._clock())
+        else:
+            self._leaves_payments = True
 
     def _pace_start(self) -> None:
         seconds = self._next_start_at - self._clock()

@@ -4,17 +4,20 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from scripts.common.requests import RequestLog
 from scripts.deployer import saved_plan
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
-from tests.deployer.aws.faults import RESET_BEFORE, Fault
+from tests.deployer.aws.faults import DENIED, RESET_BEFORE, Fault
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import ChangeSet, Stack
 from tests.deployer.both_stacks import (
@@ -519,6 +522,31 @@ def test_a_platform_that_fails_after_rights_were_only_added_says_that_they_stay(
     assert artifacts.text == BODY
 
 
+def make_client(url: str) -> Any:
+    return boto3.client(
+        "cloudformation",
+        endpoint_url=url,
+        region_name="eu-west-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+
+
+@pytest.mark.parametrize("refused_count", [0, 1, 2, 3])
+def test_the_log_of_requests_counts_equal_ones(aws: Service, refused_count: int) -> None:
+    """It keeps no more of them, and a refusal is one of them."""
+    artifacts, log = add_earlier_release(aws), RequestLog()
+    with serve_account(aws) as url:
+        client = make_client(url)
+        log.watch(client)
+        for number in range(3):
+            aws.faults = {"SetStackPolicy": Fault(DENIED)} if number < refused_count else {}
+            with suppress(ClientError):
+                client.set_stack_policy(StackName=artifacts.id, StackPolicyBody="{}")
+    request = f"already requested: cloudformation:SetStackPolicy on {artifacts.id}"
+    assert log.describe_changes() == (request if refused_count < 3 else "nothing was changed")
+
+
 @pytest.mark.parametrize("is_saved", [False, True], ids=["creates it", "reads it"])
 def test_the_log_of_requests_names_the_stack_of_a_change_set(aws: Service, is_saved: bool) -> None:
     """The id of a change set names no stack, and whoever reads it needs one."""
@@ -526,13 +554,7 @@ def test_the_log_of_requests_names_the_stack_of_a_change_set(aws: Service, is_sa
     log = RequestLog()
     aws.objects["bucket/other.yaml"] = TAKES_AWAY
     with serve_account(aws) as url:
-        client = boto3.client(
-            "cloudformation",
-            endpoint_url=url,
-            region_name="eu-west-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
-        )
+        client = make_client(url)
         if not is_saved:
             log.watch(client)
         change_set_id = client.create_change_set(
