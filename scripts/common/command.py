@@ -33,6 +33,7 @@ _QUESTION_AT_END = re.compile(r"\((Did you mean [^()]*\?)\)$")
 # 128 and the number of SIGPIPE, which Windows does not have.
 UNREAD = 141
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+INTERRUPTS = (signal.SIGINT, *_SIGNALS)
 
 
 class Interrupted(Exception):
@@ -100,7 +101,7 @@ def ignore_interrupts() -> None:
 
     Without this, an interrupt while the interpreter ends would be the result of a command that has succeeded.
     """
-    for number in (signal.SIGINT, *_SIGNALS):
+    for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
 
 

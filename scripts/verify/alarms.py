@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmSta
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
@@ -35,14 +36,11 @@ def _check_each_alarm(run: Run, alarms: Sequence[str]) -> str:
         raise Skipped("no alarm has actions of its own")
     run.check_no_deployment()
     states = _read_states(run, alarms)
-    undo = []
-    for name, state in states.items():
-        undo.append(run.cleanup.add_step(f"set {name} back", partial(_set_state, run, name, state)))
-        # An alarm in ALARM notifies when it is set to OK and back.
-        _set_state(run, name, "OK" if state == "ALARM" else "ALARM")
-    run.wait_for(lambda: not _find_silent(run, states), NOTIFICATION_SECONDS)
-    for set_back in undo:
-        set_back()
+    with ExitStack() as changes:
+        for name, state in states.items():
+            # An alarm in ALARM notifies when it is set to OK and back.
+            changes.enter_context(_change_state(run, name, state, "OK" if state == "ALARM" else "ALARM"))
+        run.wait_for(lambda: not _find_silent(run, states), NOTIFICATION_SECONDS)
     # An alarm that was in ALARM and has no action for OK notifies only when it is set back.
     run.wait_for(lambda: not _find_silent(run, states), BACK_SECONDS)
     problems = [f"{name} does not exist" for name in alarms if name not in states]
@@ -71,8 +69,7 @@ def _check_composite_alarm(run: Run, composite: str, members: Sequence[str]) -> 
     if member is None:
         raise Failed(f"none of its members exists, or is not in ALARM: {', '.join(members)}")
     run.check_no_deployment()
-    with run.cleanup.undo_after(f"set {member} back", lambda: _set_state(run, member, states[member])):
-        _set_state(run, member, "ALARM")
+    with _change_state(run, member, states[member], "ALARM"):
         if not run.wait_for(lambda: composite in _notified_alarms(run), NOTIFICATION_SECONDS):
             raise Failed(
                 f"no notification of {composite} while {member} was in ALARM: {_describe_last_action(run, composite)}"
@@ -86,6 +83,14 @@ def _read_states(run: Run, alarms: Sequence[str]) -> dict[str, StateValueType]:
     )
     described = [*answer["MetricAlarms"], *answer.get("CompositeAlarms", [])]
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described}
+
+
+def _change_state(
+    run: Run, alarm: str, state: StateValueType, other_state: StateValueType
+) -> AbstractContextManager[None]:
+    """Set an alarm from its state to another one for a ``with`` block."""
+    set_state = partial(_set_state, run, alarm)
+    return run.cleanup.undo_after(f"set {alarm} back", lambda: set_state(other_state), lambda: set_state(state))
 
 
 def _set_state(run: Run, alarm: str, state: StateValueType) -> None:

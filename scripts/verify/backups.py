@@ -25,21 +25,32 @@ def _check_backup(run: Run) -> str:
     (selection,) = run.select_resources("AWS::Backup::BackupSelection")
     role = selection.properties["BackupSelection"]["IamRoleArn"]
     arn = run.client("dynamodb").describe_table(TableName=ledger.physical_id)["Table"]["TableArn"]
-    job = backup.start_backup_job(
-        BackupVaultName=vault,
-        ResourceArn=arn,
-        IamRoleArn=role,
-        IdempotencyToken=run.name,
-        # If this run does not delete it, AWS Backup does on the next day.
-        Lifecycle={"DeleteAfterDays": 1},
-    )["BackupJobId"]
     described: dict[str, Any] = {}
+    job = ""
+
+    def start_job() -> None:
+        nonlocal job
+        job = backup.start_backup_job(
+            BackupVaultName=vault,
+            ResourceArn=arn,
+            IamRoleArn=role,
+            IdempotencyToken=run.name,
+            # If this run does not delete it, AWS Backup does on the next day.
+            Lifecycle={"DeleteAfterDays": 1},
+        )["BackupJobId"]
+
+    def delete_backup() -> None:
+        # The answer with the id may be lost: the same request returns it again.
+        if not job:
+            start_job()
+        _delete_backup(backup, vault, job)
 
     def has_ended() -> bool:
         described.update(backup.describe_backup_job(BackupJobId=job))
         return described["State"] in _ENDED
 
-    with run.cleanup.undo_after(f"delete the backup of job {job}", lambda: _delete_backup(backup, vault, job)):
+    description = f"delete the backup of {ledger.physical_id} in {vault}"
+    with run.cleanup.undo_after(description, start_job, delete_backup):
         if not run.wait_for(has_ended, LONGEST_SECONDS):
             raise Unknown(f"job {job} is {described['State']} after {LONGEST_SECONDS // 60} minutes")
     if described["State"] != "COMPLETED":

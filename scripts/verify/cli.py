@@ -3,16 +3,17 @@
 import json
 import sys
 import textwrap
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from scripts.common.command import end_silently_if_unread
-from scripts.common.errors import Aborted, describe_error
+from scripts.common.errors import Aborted, UserError, describe_error
 from scripts.common.terminal import create_console, echo
-from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
+from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options, is_expected
 from scripts.deployer.cli.confirmation import confirm_question
 from scripts.deployer.deployment_options import Rollout
 from stacks import settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from scripts.common.target import Target
 
+    from .cleanup import Cleanup
     from .results import Check
     from .run import Run
     from .runner import Group
@@ -60,18 +62,18 @@ def main(
     It says beforehand what it will do, how long that takes and what it costs, and asks. It undoes what it did, except
     that its payments stay in the tables.
 
-    Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error.
+    Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error or an
+    interrupt that leaves anything changed.
     """
     with (
-        common.report_errors(NAME, "what was changed has been undone", in_json=as_json),
+        common.report_errors(NAME, "nothing was changed", in_json=as_json),
         end_silently_if_unread() if only_reads else nullcontext(),
     ):
-        settings.load(common.environment, common.settings_file)  # raises SettingsError
+        # Wrong settings are reported before a missing Region or credentials.
+        settings.load(common.environment, common.settings_file)
         from . import announcement, read_only, report, runner
 
         console = create_console(stderr=True, markup=False, emoji=False)
-        # Wrong settings are reported before a missing Region or credentials.
-        settings.load(common.environment, common.settings_file)
         target = common.reach_target()
         run = _prepare_run(common.environment, common.settings_file, target, only_reads)
         groups = runner.select_groups(names)
@@ -82,12 +84,39 @@ def main(
         writes = not run.read_only and any(group.writes for group in groups)
         if writes and not yes and not confirm_question("Continue?"):
             raise Aborted("nothing was changed")
-        checks = _run_with_progress(run, groups, console)
-        if as_json:
-            echo(report.format_json(run, checks))
-        else:
-            report.show_results(_make_console(), checks, run.cleanup.problems)
+        with _report_changes(run.cleanup):
+            checks = _run_with_progress(run, groups, console)
+            if as_json:
+                echo(report.format_json(run, checks))
+            else:
+                report.show_results(_make_console(), checks, run.cleanup.problems)
         sys.exit(2 if run.cleanup.problems or any(map(_is_problem, checks)) else 0)
+
+
+class _EndedEarly(UserError):
+    """A run that has ended before its result was printed; the message says what has become of its changes."""
+
+    names_changes = True
+
+
+@contextmanager
+def _report_changes(cleanup: "Cleanup") -> Iterator[None]:
+    """Raise ``UserError`` for what ends a run that has changed anything, with what has become of that.
+
+    An interrupt after which nothing stays changed is still one.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if not cleanup.has_changes:
+            raise
+        fate = cleanup.describe_fate()
+        if isinstance(error, KeyboardInterrupt) and not cleanup.has_remains:
+            raise KeyboardInterrupt(fate) from error
+        if not is_expected(error):
+            error.add_note(fate)
+            raise
+        raise _EndedEarly(f"{describe_error(error)}; {fate}") from error
 
 
 def _prepare_run(environment: str, settings_file: Path, target: "Target", only_reads: bool) -> "Run":
@@ -136,11 +165,10 @@ def _run_with_progress(run: "Run", groups: "list[Group]", console: "Console") ->
             suffix = f", {problems} not ok" if problems else ""
             status.update(f"{count} checks{suffix}; {check.group}: {check.name}")
 
-        try:
-            return runner.run_groups(run, groups, show_progress)
-        finally:
-            for problem in run.cleanup.problems:
-                console.print(f"not undone: {problem}", soft_wrap=True)
+        checks = runner.run_groups(run, groups, show_progress)
+    for problem in run.cleanup.problems:
+        console.print(f"not undone: {problem}", soft_wrap=True)
+    return checks
 
 
 def _is_problem(check: "Check") -> bool:

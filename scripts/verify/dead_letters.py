@@ -42,7 +42,7 @@ def take_letter(run: Run, sample: Sample) -> str:
 
 
 def delete_letters(run: Run) -> None:
-    """Delete the dead letters of this run. Raises ``UserError`` if an execution, which may leave one, still runs."""
+    """Delete the dead letters of this run. Raises ``UserError`` if an execution may still run, which may leave one."""
     running = [run.executions[sample.name] for sample in make_samples(run.settings) if sample.name in run.executions]
     for _ in poll_with_backoff(LEFT_RUNNING_SECONDS):
         running = [arn for arn in running if not read_payment_execution(run.platform, arn).has_ended]
@@ -55,6 +55,6 @@ def delete_letters(run: Run) -> None:
     ) as letters:
         for letter in letters:
             dead_letter_queue.delete_letter(run.platform, letter)
-    if running:
+    if count := len(running) + len(run.unanswered_starts):
         clear = suggest_payments_command(run.environment, "dlq", "list")
-        raise UserError(f"{len(running)} executions still run; see later whether they left dead letters: {clear}")
+        raise UserError(f"{count} executions may still run; see later whether they left dead letters: {clear}")

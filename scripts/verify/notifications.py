@@ -3,17 +3,19 @@
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, Principal, Statement
+from botocore.exceptions import ClientError
 
 from scripts.common.clients import SubscriptionTypeDef
 from scripts.common.suggestion import complete_aws_commands
 from scripts.operator.executions import parse_object
 from stacks import names
 
-from .results import Check, Failed, Skipped, run_check
+from .results import MISSING, Check, Failed, Skipped, run_check
 from .run import Run
 
 GROUP = "notifications"
@@ -31,13 +33,11 @@ def check_subscribers(run: Run) -> str:
     """Check that the stack's subscription is confirmed and the only one, because subscribers learn about payments."""
     parameters = run.tree.stack.parameters
     endpoint, protocol = (parameters.get(name, "") for name in ("NotificationEndpoint", "NotificationProtocol"))
-    pages = run.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=find_topic_arn(run))
     # The queue of this run is subscribed, unless the run only reads.
     mailbox = ("sqs", run.mailbox.arn if run.mailbox else "")
     subscriptions = [
         subscription
-        for page in pages
-        for subscription in page["Subscriptions"]
+        for subscription in _list_subscriptions(run, find_topic_arn(run))
         if (subscription["Protocol"], subscription["Endpoint"]) != mailbox
     ]
     invited = [
@@ -56,6 +56,11 @@ def check_subscribers(run: Run) -> str:
     if not all(subscription["SubscriptionArn"].startswith("arn:") for subscription in invited):
         raise Failed(f"{endpoint} has not confirmed the subscription: SNS sends nothing to it until then")
     return f"{endpoint}, confirmed"
+
+
+def _list_subscriptions(run: Run, topic: str) -> Iterator[SubscriptionTypeDef]:
+    for page in run.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
+        yield from page["Subscriptions"]
 
 
 def _describe_uninvited(run: Run, subscription: SubscriptionTypeDef) -> str:
@@ -91,12 +96,22 @@ class Mailbox:
         self._lock = threading.Lock()
         self._messages: list[dict[str, Any]] = []
         self.queue_name = f"{QUEUE_PREFIX}{run.id}"
-        self.url = self.arn = ""
+        self.url = self.arn = self._subscription = ""
 
     def subscribe_queue(self) -> None:
         """Create the queue and subscribe it. The run's cleanup undoes both."""
         run, topic = self._place, find_topic_arn(self._place)
         self.arn = _queue_arn(run, self.queue_name)
+        run.cleanup.make_change(
+            f"delete the queue {self.queue_name}", partial(self._create_queue, topic), self._delete_queue
+        )
+        run.cleanup.make_change(
+            f"unsubscribe the queue {self.queue_name}",
+            partial(self._create_subscription, topic),
+            partial(self._delete_subscription, topic),
+        )
+
+    def _create_queue(self, topic: str) -> None:
         self.url = self._sqs.create_queue(
             QueueName=self.queue_name,
             Attributes={
@@ -106,18 +121,39 @@ class Mailbox:
                 # https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
                 "Policy": _make_queue_policy(topic, self.arn).to_json(),
             },
-            tags={"ManagedBy": "payment-platform-verify", "Environment": run.environment},
+            tags={"ManagedBy": "payment-platform-verify", "Environment": self._place.environment},
         )["QueueUrl"]
-        run.cleanup.add_step(f"delete the queue {self.queue_name}", self._delete_queue)
-        sns = run.client("sns")
-        answer = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=self.arn, ReturnSubscriptionArn=True)
-        subscription = answer["SubscriptionArn"]
-        run.cleanup.add_step(
-            f"unsubscribe the queue {self.queue_name}", lambda: sns.unsubscribe(SubscriptionArn=subscription)
-        )
 
     def _delete_queue(self) -> None:
-        self._sqs.delete_queue(QueueUrl=self.url)
+        """Delete the queue; by its name if the answer with its URL was lost."""
+        try:
+            url = self.url or self._sqs.get_queue_url(QueueName=self.queue_name)["QueueUrl"]
+            self._sqs.delete_queue(QueueUrl=url)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in MISSING:
+                raise
+
+    def _create_subscription(self, topic: str) -> None:
+        answer = self._place.client("sns").subscribe(
+            TopicArn=topic, Protocol="sqs", Endpoint=self.arn, ReturnSubscriptionArn=True
+        )
+        self._subscription = answer["SubscriptionArn"]
+
+    def _delete_subscription(self, topic: str) -> None:
+        """Delete the subscription; by its endpoint if the answer with its ARN was lost."""
+        subscription = self._subscription or self._find_subscription(topic)
+        if subscription:
+            self._place.client("sns").unsubscribe(SubscriptionArn=subscription)
+
+    def _find_subscription(self, topic: str) -> str:
+        return next(
+            (
+                subscription["SubscriptionArn"]
+                for subscription in _list_subscriptions(self._place, topic)
+                if (subscription["Protocol"], subscription["Endpoint"]) == ("sqs", self.arn)
+            ),
+            "",
+        )
 
     def receive_messages(self) -> list[dict[str, Any]]:
         """Return all messages so far, each with its ``attributes`` by name. Takes up to two seconds."""

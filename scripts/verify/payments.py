@@ -4,9 +4,11 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from payments.status import UNSUCCESSFUL
 
+from scripts.common.errors import AWS_ERRORS, is_refusal
 from scripts.operator import records
 from scripts.operator.execution_names import is_express
 from scripts.operator.executions import Execution
@@ -75,12 +77,21 @@ def _start_execution(run: Run, sample: Sample, name: str) -> None:
     https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html#xray-api-traceids
     """
     trace = f"1-{int(time.time()):08x}-{secrets.token_hex(12)}"
-    started = run.client("stepfunctions").start_execution(
+    request = partial(
+        run.client("stepfunctions").start_execution,
         stateMachineArn=run.platform.outputs["StepFunctionsStateMachineArn"],
         name=f"{run.name}-{name}",
         input=json.dumps(sample.request(run.name)),
         traceHeader=f"Root={trace};Sampled=1",
     )
+    run.unanswered_starts.add(name)
+    try:
+        started = run.make_payment(request)
+    except AWS_ERRORS as error:
+        if is_refusal(error):
+            run.unanswered_starts.remove(name)
+        raise
+    run.unanswered_starts.remove(name)
     run.executions[name], run.traces[name] = str(started["executionArn"]), trace
 
 

@@ -62,8 +62,10 @@ def _leave_open(run: Run, sample: Sample) -> None:
 
 
 def _invoke_function(run: Run, function: str, event: dict[str, Any]) -> dict[str, Any]:
-    answer = run.client("lambda").invoke(
-        FunctionName=run.resource_name(function), Qualifier=names.LIVE, Payload=json.dumps(event).encode()
+    answer = run.make_payment(
+        lambda: run.client("lambda").invoke(
+            FunctionName=run.resource_name(function), Qualifier=names.LIVE, Payload=json.dumps(event).encode()
+        )
     )
     payload: dict[str, Any] = json.loads(answer["Payload"].read())
     if function == names.VALIDATION.name and "FunctionError" in answer:

@@ -19,7 +19,7 @@ from scripts.operator.platform import Platform
 from stacks import names
 
 from . import described, expected
-from .cleanup import Cleanup
+from .cleanup import Answer, Cleanup
 from .expected import Expected
 from .results import MISSING, Failed, Skipped, Stopped
 
@@ -45,6 +45,8 @@ class Run:
     # Execution ARNs and trace ids of this run's payments, by sample name, for the groups that follow.
     executions: dict[str, str] = field(default_factory=dict)
     traces: dict[str, str] = field(default_factory=dict)
+    # The executions that were requested, and that may exist although the answer is missing.
+    unanswered_starts: set[str] = field(default_factory=set)
     # How often this run has started reconciliation; these are no heartbeats of the schedule.
     reconciliations: int = 0
     mailbox: Any = None
@@ -134,6 +136,10 @@ class Run:
 
     def skip_gap(self, name: str) -> NoReturn:
         raise Skipped(f"the emulator {self.gaps[name]}")
+
+    def make_payment(self, request: Callable[[], Answer]) -> Answer:
+        """Send a request that records or changes a payment of this run, and return its answer."""
+        return self.cleanup.make_lasting_change(f"the payments {self.name}-* stay in the tables", request)
 
     def wait_for(self, probe: Callable[[], Any], seconds: float, longest_pause: float | None = None) -> Any:
         """Return the first true value of ``probe``, or its last value after ``seconds``.

@@ -82,14 +82,14 @@ def run_groups(run: Run, groups: Sequence[Group], report: Callable[[Check], None
     if not run.read_only and any(group.writes for group in groups):
         run.check_no_deployment()
     checks: list[Check] = []
-    try:
-        if any(group.needs_mailbox for group in groups) and not run.read_only:
-            notifications.open_mailbox(run)
-        for phase in sorted({group.phase for group in groups}):
-            checks += _run_phase(run, [group for group in groups if group.phase == phase], report)
-    finally:
-        run.stopped.set()
-        run.cleanup.undo_all()
+    with run.cleanup.undo_at_end():
+        try:
+            if any(group.needs_mailbox for group in groups) and not run.read_only:
+                notifications.open_mailbox(run)
+            for phase in sorted({group.phase for group in groups}):
+                checks += _run_phase(run, [group for group in groups if group.phase == phase], report)
+        finally:
+            run.stopped.set()
     order = {group.name: number for number, group in enumerate(groups)}
     return sorted(checks, key=lambda check: order[check.group])
 
@@ -101,11 +101,11 @@ def _run_phase(run: Run, groups: Sequence[Group], report: Callable[[Check], None
         threading.Thread(target=_run_group, args=(run, group, arrived), name=group.name, daemon=True)
         for group in groups
     ]
-    for thread in threads:
-        thread.start()
     checks: list[Check] = []
     deadline, running = time.monotonic() + LONGEST_GROUP_SECONDS, len(threads)
     try:
+        for thread in threads:
+            thread.start()
         while running and time.monotonic() < deadline:
             try:
                 message = arrived.get(timeout=0.5)
@@ -120,13 +120,21 @@ def _run_phase(run: Run, groups: Sequence[Group], report: Callable[[Check], None
                 report(message)
     except BaseException:
         run.stopped.set()
-        stop_deadline = time.monotonic() + STOP_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, stop_deadline - time.monotonic()))
+        _join_threads(run, groups, threads)
         raise
     late = [thread.name for thread in threads if thread.is_alive()]
     words = f"it has not ended within {LONGEST_GROUP_SECONDS // 60} minutes"
     return checks + [Check(name, "the rest of the group", Status.UNKNOWN, words) for name in late]
+
+
+def _join_threads(run: Run, groups: Sequence[Group], threads: Sequence[threading.Thread]) -> None:
+    """Wait for the threads that were started, and note which may still change something."""
+    deadline = time.monotonic() + STOP_SECONDS
+    for group, thread in zip(groups, threads, strict=True):
+        if thread.is_alive():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive() and group.writes and not run.read_only:
+            run.cleanup.problems.append(f"what {group.name} still changes: it has not ended within {STOP_SECONDS} s")
 
 
 def _run_group(run: Run, group: Group, arrived: "queue.Queue[Check | BaseException | None]") -> None:

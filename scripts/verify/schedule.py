@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from scripts.common.clients import EventBridgeClient, TargetTypeDef
+from scripts.common.errors import UserError
 from scripts.common.suggestion import complete_aws_commands
 from stacks import names
 from stacks.monitoring.alarms import HEARTBEAT_METRIC
 
-from .results import Check, Failed, Skipped, run_check
+from .results import MISSING, Check, Failed, Skipped, run_check
 from .run import Run
 
 GROUP = "schedule"
@@ -101,9 +102,10 @@ def check_undeliverable_event(run: Run) -> str:
         "RetryPolicy": {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0},
     }
     with run.cleanup.undo_after(
-        f"remove the target {target_id} of {rule}", lambda: events.remove_targets(Rule=rule, Ids=[target_id])
-    ):
-        answer = events.put_targets(Rule=rule, Targets=[target])
+        f"remove the target {target_id} of {rule}",
+        lambda: events.put_targets(Rule=rule, Targets=[target]),
+        lambda: _remove_targets(events, rule, [target_id]),
+    ) as answer:
         if answer["FailedEntryCount"]:
             raise Failed(f"EventBridge refuses the target: {answer['FailedEntries'][0].get('ErrorMessage', '')}")
         letter = run.wait_for(lambda: _take_letter(run), UNDELIVERED_SECONDS, longest_pause=20)
@@ -119,7 +121,15 @@ def _remove_leftovers(events: EventBridgeClient, rule: str) -> None:
     """Remove the targets of runs that were killed."""
     targets = [target["Id"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]
     if leftovers := [target_id for target_id in targets if target_id.startswith(TARGET_PREFIX)]:
-        events.remove_targets(Rule=rule, Ids=leftovers)
+        _remove_targets(events, rule, leftovers)
+
+
+def _remove_targets(events: EventBridgeClient, rule: str, ids: list[str]) -> None:
+    """Raise ``UserError`` if EventBridge refuses to remove a target that exists."""
+    answer = events.remove_targets(Rule=rule, Ids=ids)
+    reasons = [entry["ErrorMessage"] for entry in answer["FailedEntries"] if entry["ErrorCode"] not in MISSING]
+    if reasons:
+        raise UserError(f"EventBridge refuses: {'; '.join(reasons)}")
 
 
 def _take_letter(run: Run) -> str:

@@ -59,7 +59,7 @@ def test_each_step_is_undone_once_and_the_latest_first() -> None:
     cleanup, undone = Cleanup(), []
     cleanup.add_step("first", lambda: undone.append("first"))
     undo_second = cleanup.add_step("second", lambda: undone.append("second"))
-    with pytest.raises(Stopped), cleanup.undo_after("third", lambda: undone.append("third")):
+    with pytest.raises(Stopped), cleanup.undo_after("third", str, lambda: undone.append("third")):
         raise Stopped
     cleanup.add_step("fourth", lambda: undone.append("fourth"))
     undo_second()
@@ -105,8 +105,9 @@ class Events:
             self._queue.messages.append(make_letter("ours", target["Arn"]))
         return {"FailedEntryCount": 0}
 
-    def remove_targets(self, Ids: list[str], **_: Any) -> None:
+    def remove_targets(self, Ids: list[str], **_: Any) -> dict[str, Any]:
         self.targets = [target for target in self.targets if target["Id"] not in Ids]
+        return {"FailedEntryCount": 0, "FailedEntries": []}
 
 
 def make_letter(name: str, target: str) -> dict[str, Any]:
@@ -197,7 +198,7 @@ def test_ctrl_c_ends_the_waits_of_all_groups_and_undoes_their_changes(monkeypatc
     waiting = threading.Event()
 
     def wait_for_ever(run: Run) -> Iterator[Check]:
-        with run.cleanup.undo_after("alarm", lambda: undone.append("alarm")):
+        with run.cleanup.undo_after("alarm", str, lambda: undone.append("alarm")):
             waiting.set()
             yield run_check("alarms", "waits", lambda: str(run.wait_for(lambda: False, 600)))
 
