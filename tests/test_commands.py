@@ -4,14 +4,20 @@ import json
 import signal
 import subprocess
 import sys
+from typing import NoReturn
 
 import click
 import jsonschema
 import pytest
+from botocore.exceptions import NoCredentialsError
 from click.testing import CliRunner
 
 from scripts.capacity import cli as capacity
+from scripts.common.errors import StillRunning, UserError
+from scripts.deployer import apply
 from scripts.deployer.cli import deploy, status
+from scripts.deployer.report.markdown import escape_cell
+from scripts.local import choose_target
 from scripts.operator import cli as payments
 from scripts.page import __main__ as page
 from scripts.simulation import cli as simulation
@@ -191,6 +197,51 @@ def test_an_error_is_a_document_for_programs(command: click.Command, arguments: 
     jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
     assert result.stderr.partition(": ")[2] == f"{document['error']}\n"
     assert result.exit_code == 1
+
+
+# The commands with a record or a document of an error on standard output, with their arguments.
+FILES = {"apply": ["plan.json"], "discard": ["plan.json"]}
+RECORDING = {
+    **{f"deploy {name}": (deploy.main, [name, "dev", *FILES.get(name, []), "--json"]) for name in deploy.main.commands},
+    "deploy plan, Markdown": (deploy.main, ["plan", "dev", "--markdown"]),
+    "status": (status.main, ["dev", "--json"]),
+    "verify": (verify.main, ["dev", "--json", "--yes"]),
+    "capacity": (capacity.main, ["dev", "--json", "--per-second", "1"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (UserError("no Region"), 1),
+        (StillRunning("the deployment continues"), 3),
+        (NoCredentialsError(), 1),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("name", RECORDING)
+def test_programs_get_the_message_that_is_on_standard_error(
+    name: str, error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(choose_target, "reach_environment", fail)
+    # The file of a saved plan is read before anything is reached.
+    monkeypatch.setattr(apply, "check_environment", lambda *_: None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    command, arguments = RECORDING[name]
+    result = CliRunner().invoke(command, arguments, prog_name=name)
+    message = result.stderr.removeprefix(f"{name.split()[0]}: ").strip()
+    assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1)
+    if "--markdown" in arguments:
+        assert f"**No plan:** {escape_cell(message)}\n" in result.stdout
+    else:
+        record = json.loads(result.stdout)
+        assert message in (record.get("error"), record.get("message"))
+    # Of an interrupt, too, it says what was changed.
+    assert code != 130 or "was not changed" in message or "nothing was changed" in message
 
 
 @pytest.mark.parametrize("command", [status.main, verify.main, deploy.main])

@@ -11,7 +11,7 @@ import click
 from scripts.common.command import end_silently_if_unread
 from scripts.common.suggestion import repeat_options
 from scripts.common.terminal import create_console, echo
-from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1
+from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, print_json_error
 from stacks import settings
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def main(
         raise click.UsageError("--declined and --failed together are more than 100 %")
     common = CommonOptions(name, profile, region, settings_file, debug)
     with (
-        common.report_errors(NAME, "nothing was changed", in_json=as_json),
+        common.report_errors(NAME, "nothing was changed", show_error=print_json_error if as_json else str),
         repeat_options(common.list_given_options()),
         end_silently_if_unread(),
     ):

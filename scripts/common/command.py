@@ -47,11 +47,20 @@ def report_errors(
     debug: bool = False,
     interrupt_message: str = "",
     describe_end: Callable[[Exception], str] = describe_error,
+    show_error: Callable[[str], object] = str,
 ) -> Iterator[None]:
     """End the process on an error with one line that begins with ``name``; ``debug`` prints the traceback before it.
 
-    ``interrupt_message`` is printed on Ctrl-C, and ``describe_end`` describes an error.
+    ``interrupt_message`` is printed on Ctrl-C, and ``describe_end`` describes an error. ``show_error`` is called with
+    the message first, for programs that read standard output.
     """
+
+    def end(message: str, code: int = 1) -> NoReturn:
+        ignore_interrupts()  # of another one, only one of the two readers would learn
+        with suppress(OSError):  # nobody may read the output any more
+            show_error(message)
+        exit_with_error(name, message, code)
+
     prepare_streams()
     for number in _SIGNALS:
         # `nohup` ignores SIGHUP, so that the command outlives its terminal.
@@ -65,16 +74,16 @@ def report_errors(
     except (KeyboardInterrupt, Interrupted) as error:
         _print_traceback(debug)
         message = str(error) or interrupt_message
-        exit_with_error(name, f"interrupted; {message}" if message else "interrupted", 130)
+        end(f"interrupted; {message}" if message else "interrupted", 130)
     except (UserError, SettingsError) as error:
         _print_traceback(debug)
-        exit_with_error(name, describe_end(error), getattr(error, "exit_code", UserError.exit_code))
+        end(describe_end(error), getattr(error, "exit_code", UserError.exit_code))
     except Exception as error:
         if is_aws_error(error):
             _print_traceback(debug)
         elif not isinstance(error, OutputError):
             raise
-        exit_with_error(name, describe_end(error))
+        end(describe_end(error))
     finally:
         ignore_interrupts()
 

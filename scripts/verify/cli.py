@@ -13,7 +13,7 @@ import click
 from scripts.common.command import end_silently_if_unread
 from scripts.common.errors import Aborted, UserError, describe_error
 from scripts.common.terminal import create_console, echo
-from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options, is_expected
+from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options, is_expected, print_json_error
 from scripts.deployer.cli.confirmation import confirm_question
 from scripts.deployer.deployment_options import Rollout
 from stacks import settings
@@ -66,7 +66,7 @@ def main(
     interrupt that leaves anything changed.
     """
     with (
-        common.report_errors(NAME, "nothing was changed", in_json=as_json),
+        common.report_errors(NAME, "nothing was changed", show_error=print_json_error if as_json else str),
         end_silently_if_unread() if only_reads else nullcontext(),
     ):
         # Wrong settings are reported before a missing Region or credentials.

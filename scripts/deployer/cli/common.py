@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,21 +87,23 @@ class CommonOptions:
         return target
 
     @contextmanager
-    def report_errors(self, name: str, interrupted: str, *, in_json: bool = False) -> Iterator[None]:
-        """End the command on an error as ``command.report_errors`` does; ``in_json`` also prints it as a document."""
-        with command.report_errors(
-            name, debug=self.debug, interrupt_message=interrupted, describe_end=self.describe_end
+    def report_errors(
+        self, name: str, interrupted: str, *, show_error: Callable[[str], object] = str
+    ) -> Iterator[None]:
+        """End the command on an error as ``command.report_errors`` does."""
+        with (
+            command.report_errors(
+                name,
+                debug=self.debug,
+                interrupt_message=interrupted,
+                describe_end=self.describe_end,
+                show_error=show_error,
+            ),
+            self.report_continuation(),
         ):
-            try:
-                with self.report_continuation():
-                    yield
-            except (Exception, KeyboardInterrupt) as error:
-                if in_json and is_expected(error):
-                    with suppress(OSError):  # nobody may read the output any more
-                        print_json_error(self.describe_end(error))
-                raise
+            yield
 
-    def describe_end(self, error: BaseException) -> str:
+    def describe_end(self, error: Exception) -> str:
         """Return the message of an error that ends the command.
 
         After an error of AWS, or if the output cannot be written, it says what has been changed, too.

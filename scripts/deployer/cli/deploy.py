@@ -25,7 +25,7 @@ from stacks import settings
 from stacks.settings import SettingsError
 
 from .aliases import EXECUTION, FILE, CommandGroup, DeployCommand
-from .common import HELP, CommonOptions, common_options, is_expected
+from .common import HELP, CommonOptions, common_options
 from .confirmation import confirm_deployment
 
 if TYPE_CHECKING:
@@ -397,19 +397,14 @@ def _open_reporter(
         report = ConsoleReporter(console, as_markdown=as_markdown, full=full)
         # Output for programs goes to stdout alone.
         notes = notes if as_markdown else console
-    with common.report_errors("deploy", f"{stack_name(common.environment)} was not changed"):
+    name = stack_name(common.environment)
+    with common.report_errors("deploy", f"{name} was not changed", show_error=partial(report.show_error, name)):
         try:
             with _explain_interrupt(common):
                 yield report, notes
         except DeploymentFailed as failed:
             with suppress(OSError):  # nobody may read the output any more
                 report.show_failure(failed.failure)
-                report.show_error(stack_name(common.environment), str(failed))
-            raise
-        except (Exception, KeyboardInterrupt) as error:
-            if is_expected(error):
-                with suppress(OSError):
-                    report.show_error(stack_name(common.environment), common.describe_end(error))
             raise
 
 

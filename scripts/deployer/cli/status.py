@@ -16,7 +16,7 @@ from scripts.common.terminal import create_console, echo
 from stacks import settings
 
 from ..deployment_options import ARTIFACTS_STACK, stack_name
-from .common import HELP, CommonOptions, ExitsWith1, common_options
+from .common import HELP, CommonOptions, ExitsWith1, common_options, print_json_error
 
 # More columns than any table has.
 _WIDEST = 1_000
@@ -41,7 +41,10 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     Exits with 2 if a stack has failed or drifted, if code-only has changed a function, or if an alarm is in ALARM or
     missing. An alarm on missing heartbeats does not count before the first one is due.
     """
-    with common.report_errors("status", "nothing was changed", in_json=as_json), end_silently_if_unread():
+    with (
+        common.report_errors("status", "nothing was changed", show_error=print_json_error if as_json else str),
+        end_silently_if_unread(),
+    ):
         parameters = settings.load(common.environment, common.settings_file)
         rollout = settings.load_rollout(common.environment, common.settings_file)
         from ..status import NotDeployed, read_status
