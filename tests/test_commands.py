@@ -25,6 +25,7 @@ from scripts.verify import cli as verify
 from stacks import settings
 from tests.emitted import ROOT
 from tests.shell import run_shell
+from tests.test_documents import PROGRAMS
 
 ENVIRONMENTS = ", ".join(sorted((*settings.deployed_environments(), settings.LOCAL)))
 
@@ -242,6 +243,20 @@ def test_programs_get_the_message_that_is_on_standard_error(
         assert message in (record.get("error"), record.get("message"))
     # Of an interrupt, too, it says what was changed.
     assert code != 130 or "was not changed" in message or "nothing was changed" in message
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_command_of_an_environment_takes_its_settings_file(program: str) -> None:
+    main = PROGRAMS[program]
+    commands = list(main.commands.values()) if main is deploy.main else [main]
+    for command in commands:
+        parameters = {parameter.opts[0]: parameter for parameter in command.params}
+        has_environment = bool(parameters.keys() & {"environment", "--env"})
+        assert has_environment == ("--settings" in parameters), command.name
+        if has_environment:
+            (help_text, default) = (getattr(parameters["--settings"], name) for name in ("help", "default"))
+            assert help_text == "The settings file.  [default: stacks/environments.toml]"
+            assert default == settings.ENVIRONMENTS_FILE
 
 
 @pytest.mark.parametrize("command", [status.main, verify.main, deploy.main])

@@ -11,7 +11,7 @@ import click
 from scripts.common.command import end_silently_if_unread
 from scripts.common.suggestion import repeat_options
 from scripts.common.terminal import create_console, echo
-from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, print_json_error
+from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, print_json_error, settings_option
 from stacks import settings
 
 if TYPE_CHECKING:
@@ -90,13 +90,7 @@ class PositiveNumber(click.ParamType[float]):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, see docs/capacity-output.schema.json.")
 @click.option("--profile", help="A profile of the AWS configuration.")
 @click.option("--region", help="The region; by default the environment's, the profile's, or us-east-1.")
-@click.option(
-    "--settings",
-    "settings_file",
-    type=click.Path(path_type=Path),
-    default=settings.ENVIRONMENTS_FILE,
-    help="The settings file.  [default: stacks/environments.toml]",
-)
+@settings_option
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 def main(
     environment: str | None,

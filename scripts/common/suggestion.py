@@ -41,10 +41,8 @@ def suggest_command(script: str, *arguments: str) -> str:
 
 
 def suggest_payments_command(environment: str, *arguments: str) -> str:
-    """Return the command line of ``scripts/payments.sh``, which takes the Region and the profile, but no settings."""
-    options = zip(_given_options[::2], _given_options[1::2], strict=True)
-    repeated = [word for option in options if option[0] != "--settings" for word in option]
-    return _remember(shlex.join(("scripts/payments.sh", "--env", environment, *arguments, *repeated)))
+    """Return the command line of ``scripts/payments.sh``, which takes the environment as an option."""
+    return suggest_command("payments", "--env", environment, *arguments)
 
 
 def complete_aws_commands(text: str) -> str:

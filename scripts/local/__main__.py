@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
 def print_environment() -> int:
     running = server.find_kept_server()
     if running is None:
-        print(server.NOT_RUNNING, file=sys.stderr)
+        print(server.describe_absence(), file=sys.stderr)
         return 1
     for name, value in server.describe_access(running.url).items():
         print(f"export {name}={value}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.common.errors import UserError
+from scripts.common.suggestion import pin_region
 from scripts.common.target import Target, connect_to_aws
 from stacks import settings
 
@@ -45,6 +46,7 @@ def reach_environment(
     """
     if environment != LOCAL:
         rollout = settings.load_rollout(environment, settings_file)
+        pin_region(rollout["region"])
         aws = connect_to_aws(profile, region, rollout["region"])
         _refuse_other_place(environment, aws, rollout["account"], rollout["region"])
         return aws
@@ -54,7 +56,7 @@ def reach_environment(
     if announce_start_on is None:
         emulator = server.find_kept_server()
         if emulator is None:
-            raise UserError(server.NOT_RUNNING)
+            raise UserError(server.describe_absence())
         return target.emulator_target(emulator)
     running = target.find_or_start_target()
     announce_start_on.print(

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
+from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import echo
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _describe_function(target: "Target", function: str) -> dict[str, Any]:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-    raise UserError(f"{name} does not exist; deploy it with scripts/deploy.sh {_LOCAL}")
+    raise UserError(f"{name} does not exist; deploy it with {suggest_command('deploy', _LOCAL)}")
 
 
 def _make_environment(target: "Target", deployed: Mapping[str, Any]) -> dict[str, str]:

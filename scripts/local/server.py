@@ -21,6 +21,7 @@ from typing import IO
 from scripts.common.errors import UserError
 from scripts.common.files import write_file
 from scripts.common.paths import ROOT
+from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import echo
 
 from . import runtime
@@ -34,10 +35,6 @@ START_SECONDS = 60
 # How long a command waits for another one that starts the server, and after how many seconds it says so.
 LOCK_SECONDS = START_SECONDS + 30
 SILENCE_SECONDS = 3
-NOT_RUNNING = (
-    "the AWS emulator is not running, and nothing is deployed to local: `scripts/deploy.sh local` starts it and "
-    "deploys, `make demo KEEP=1` makes sample payments, too"
-)
 _PREFIX = "payment-platform-"
 # A file in the server's folder that its process holds locked.
 LOCK = "lock"
@@ -229,11 +226,19 @@ def find_or_start_server() -> tuple[Server, bool]:
         return server, True
 
 
+def describe_absence() -> str:
+    """Return that no server is running, and the next step."""
+    return (
+        f"the AWS emulator is not running, and nothing is deployed to local: `{suggest_command('deploy', 'local')}` "
+        "starts it and deploys, `make demo KEEP=1` makes sample payments, too"
+    )
+
+
 def describe_loss(server: Server) -> str:
     """Return that a server has ended in the middle of a command, and the next step."""
     return (
         f"the AWS emulator (pid {server.pid}) has ended, and all that was deployed to it is gone; start it again and "
-        "deploy: `scripts/deploy.sh local`"
+        f"deploy: `{suggest_command('deploy', 'local')}`"
     )
 
 

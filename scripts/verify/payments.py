@@ -9,6 +9,7 @@ from functools import partial
 from payments.status import UNSUCCESSFUL
 
 from scripts.common.errors import AWS_ERRORS, is_refusal
+from scripts.common.suggestion import suggest_payments_command
 from scripts.operator import records
 from scripts.operator.execution_names import is_express
 from scripts.operator.executions import Execution
@@ -55,7 +56,8 @@ def checks(run: Run) -> Iterator[Check]:
     for sample in (sample for sample in payments if sample.status != "COMPLETED"):
         yield follow_up(f"notification of {sample.name}", _check_notification, sample)
     if run.settings["Gateway"] != "simulator":
-        reason = "Stripe decides the outcome: send a payment of a test customer with scripts/payments.sh start"
+        start = suggest_payments_command(run.environment, "start")
+        reason = f"Stripe decides the outcome: send a payment of a test customer with {start}"
         yield Check(GROUP, "completed, retried", Status.SKIPPED, reason)
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from scripts.common import suggestion
 from scripts.common.errors import UserError
 from scripts.deployer import apply
 from scripts.deployer.cli import deploy, destroy, outputs, status
 from scripts.local import choose_target
+from scripts.operator.cli import logs
 from scripts.operator.cli import main as payments
 from scripts.verify import cli as verify
 from stacks import settings
@@ -26,6 +28,7 @@ COMMANDS = {
     "status.sh": (status.main, ["dev"]),
     "verify.sh": (verify.main, ["dev", "--read-only"]),
     "payments.sh": (payments, ["--env", "dev", "list"]),
+    "logs.sh": (logs.main, ["dev"]),
 }
 
 # Runs one of the commands with a configured Region, and with rollout settings of dev.
@@ -49,17 +52,15 @@ def run(command: Command, write_rollout: Callable[..., Path], monkeypatch: pytes
     def run_command(name: str, configured_region: str, **rollout: str) -> Result:
         path = write_rollout(**rollout)
         main, arguments = COMMANDS[name]
-        if name == "payments.sh":
-            # This command reads the committed settings.
-            load = settings.load_rollout
-            monkeypatch.setattr(choose_target.settings, "load_rollout", lambda environment, _: load(environment, path))
-        else:
-            arguments = [*arguments, "--settings", str(path)]
         # The file of a saved plan is read before anything is reached.
         monkeypatch.setattr(apply, "check_environment", lambda *_: None)
         for variable in ("AWS_REGION", "AWS_PROFILE"):
             monkeypatch.delenv(variable, raising=False)
-        return CliRunner().invoke(main, arguments, env=command.make_environment(AWS_DEFAULT_REGION=configured_region))
+        return CliRunner().invoke(
+            main,
+            [*arguments, "--settings", str(path)],
+            env=command.make_environment(AWS_DEFAULT_REGION=configured_region),
+        )
 
     return run_command
 
@@ -97,6 +98,7 @@ def test_the_region_of_the_environment_is_the_default_and_another_is_refused(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     path = write_rollout(region=REGION)
+    monkeypatch.setattr(suggestion, "_pinned_region", "")
     assert choose_target.reach_environment("dev", None, None, settings_file=path).region == REGION
     if variable:
         monkeypatch.setenv(variable, ANOTHER_REGION)

@@ -4,10 +4,13 @@ import ast
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+from typing import NoReturn
 
+import click
 import pytest
+from botocore.exceptions import TokenRetrievalError
+from click.testing import CliRunner
 
 from scripts.common.suggestion import (
     complete_aws_commands,
@@ -16,11 +19,16 @@ from scripts.common.suggestion import (
     suggest_command,
     suggest_payments_command,
 )
-from scripts.deployer.cli import deploy
+from scripts.deployer.cli import deploy, outputs, status
 from scripts.deployer.statuses import list_commands
+from scripts.operator import payment_lists
+from scripts.operator.cli import logs
+from scripts.operator.cli import main as payments
+from scripts.verify import cli as verify
 from stacks import settings
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.settings import REGION
 from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 from tests.emitted import ROOT
@@ -53,8 +61,8 @@ def test_each_command_of_the_aws_cli_gets_the_region_and_the_profile() -> None:
         named = complete_aws_commands("aws sns unsubscribe --region us-east-1")
         assert named == "aws sns unsubscribe --profile 'my own' --region us-east-1"
         assert complete_aws_commands("aws configure list-profiles") == "aws configure list-profiles"
-        # payments.sh has no option for the settings.
-        assert suggest_payments_command("dev", "dlq", "list") == f"scripts/payments.sh --env dev dlq list {options}"
+        payments = suggest_payments_command("dev", "dlq", "list")
+        assert payments == f"scripts/payments.sh --env dev dlq list --settings a.toml {options}"
         pin_region("eu-central-1")
         assert complete_aws_commands("aws sso login") == f"aws sso login {options}"
     with repeat_options(()):
@@ -63,13 +71,45 @@ def test_each_command_of_the_aws_cli_gets_the_region_and_the_profile() -> None:
     assert complete_aws_commands(delete) == delete
 
 
-def test_payments_repeats_the_region_that_it_was_given(command: Command, aws: Service) -> None:
-    """``aws`` has no stack of this environment."""
-    assert aws.stacks == {}
-    arguments = [sys.executable, "-m", "scripts.operator", "--env", "dev", "--region", "eu-west-1", "list"]
-    environment = command.make_environment()
-    missing = subprocess.run(arguments, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert missing.stderr.endswith("deploy it with scripts/deploy.sh dev --region eu-west-1\n")
+# The commands that work on a deployed environment, each with its arguments.
+OPERATING: dict[str, tuple[click.Command, list[str]]] = {
+    "status": (status.main, ["dev-us"]),
+    "outputs": (outputs.main, ["dev-us"]),
+    "verify": (verify.main, ["dev-us", "--read-only"]),
+    "logs": (logs.main, ["dev-us"]),
+    **{f"payments {words}": (payments, [*words.split(), "--env", "dev-us"]) for words in ("list", "tail", "dlq list")},
+}
+
+
+@pytest.mark.parametrize("name", OPERATING)
+@pytest.mark.parametrize("region", ["", "eu-west-1"])
+def test_each_command_operates_an_environment_of_another_file_and_repeats_its_options(
+    name: str, region: str, command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """As docs/deploying.md has it for a second Region. ``aws`` has no stack of this environment."""
+    path = tmp_path / "us.toml"
+    text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"^\[dev(?=[\].])", "[dev-us", text, flags=re.MULTILINE), encoding="utf-8")
+    options = ["--settings", str(path), *(["--region", region] if region else [])]
+    main, arguments = OPERATING[name]
+    result = CliRunner().invoke(main, [*arguments, *options], env=command.make_environment())
+    advice = f"payment-platform-dev-us is not deployed; deploy it with scripts/deploy.sh dev-us {' '.join(options)}\n"
+    assert (result.exit_code, aws.stacks) == (1, {})
+    assert result.stderr.endswith(advice)
+
+
+def test_payments_names_the_pinned_region_in_a_command_of_the_aws_cli(
+    command: Command, aws: Service, settings_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise TokenRetrievalError(provider="sso", error_msg="it has expired")
+
+    monkeypatch.setattr(payment_lists, "list_recent_payments", fail)
+    text = settings_path.read_text(encoding="utf-8")
+    settings_path.write_text(text.replace("[dev.rollout]", f'[dev.rollout]\nregion = "{REGION}"'), encoding="utf-8")
+    arguments = ["list", "--env", "dev", "--settings", str(settings_path)]
+    result = CliRunner().invoke(payments, arguments, env=command.make_environment())
+    assert result.stderr.endswith(f"sign in again: `aws sso login --region {REGION}`\n")
 
 
 def test_an_error_names_the_region_in_the_command_that_cleans_up(command: Command, aws: Service) -> None:

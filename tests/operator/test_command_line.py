@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from scripts.operator import cli
 from scripts.operator.cli import common
+from stacks import settings
 from tests.emitted import ROOT
 
 
@@ -24,11 +26,11 @@ def list_paths(group: click.Group, *path: str) -> list[tuple[str, ...]]:
 
 def run_command(
     monkeypatch: pytest.MonkeyPatch, *arguments: str, environment: str = ""
-) -> tuple[Result, list[tuple[str | None, ...]]]:
-    """Return the result, and the environment, profile and Region of each platform that was reached."""
-    reached: list[tuple[str | None, ...]] = []
+) -> tuple[Result, list[tuple[str | Path | None, ...]]]:
+    """Return the result, and the environment, profile, Region and settings of each platform that was reached."""
+    reached: list[tuple[str | Path | None, ...]] = []
 
-    def refuse_to_reach(*place: str | None) -> None:
+    def refuse_to_reach(*place: str | Path | None) -> None:
         reached.append(place)
         raise common.UserError("not reached")
 
@@ -39,22 +41,24 @@ def run_command(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--env", "dev", "--region", "eu-west-1", "dlq", "list"),
-        ("dlq", "--env", "dev", "list", "--region=eu-west-1"),
-        ("dlq", "list", "--json", "--region", "eu-west-1", "--env=dev"),
+        ("--env", "dev", "--region", "eu-west-1", "--settings", "a.toml", "dlq", "list"),
+        ("dlq", "--env", "dev", "list", "--region=eu-west-1", "--settings=a.toml"),
+        ("dlq", "list", "--json", "--settings", "a.toml", "--region", "eu-west-1", "--env=dev"),
     ],
 )
 def test_options_of_the_program_stand_before_or_after_the_command(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_command(monkeypatch, *arguments)[1] == [("dev", None, "eu-west-1")]
+    assert run_command(monkeypatch, *arguments)[1] == [("dev", None, "eu-west-1", Path("a.toml"))]
 
 
 @pytest.mark.parametrize(("arguments", "environment"), [((), "staging"), (("--env", "dev"), "dev")])
 def test_a_variable_takes_the_place_of_the_environment_and_an_option_that_of_the_variable(
     arguments: tuple[str, ...], environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_command(monkeypatch, "list", *arguments, environment="staging")[1] == [(environment, None, None)]
+    assert run_command(monkeypatch, "list", *arguments, environment="staging")[1] == [
+        (environment, None, None, settings.ENVIRONMENTS_FILE)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,15 @@ def test_an_unknown_environment_is_a_wrong_argument() -> None:
     result = CliRunner().invoke(cli.main, ["--env", "lcal", "list"], prog_name="payments")
     assert result.exit_code == 2
     assert "no environment [lcal]; did you mean local?" in result.stderr
+
+
+def test_payments_are_checked_by_the_settings_file_of_their_environment(tmp_path: Path) -> None:
+    amounts = "maximum_amounts = { GBP = 10000 }\nhigh_value_amounts = { GBP = 5000 }\n"
+    text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").replace("[dev]\n", f"[dev]\n{amounts}")
+    path = tmp_path / "environments.toml"
+    path.write_text(text, encoding="utf-8")
+    payment = ["T-1", "--amount", "5.00", "--method", "credit_card", "--customer", "C-1", "--currency", "GBP"]
+    arguments = ["start", *payment, "--dry-run", "--env", "dev"]
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 2
+    accepted = CliRunner().invoke(cli.main, [*arguments, "--settings", str(path)])
+    assert (accepted.exit_code, accepted.stdout) == (0, "5.00 GBP in 1 payment\n")

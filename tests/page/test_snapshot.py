@@ -135,4 +135,4 @@ def test_the_command_fails_without_a_running_emulator(monkeypatch: pytest.Monkey
     monkeypatch.setattr(server, "find_kept_server", lambda: None)
     monkeypatch.setattr(server, "isolate_from_user_configuration", lambda: None)
     result = CliRunner().invoke(command.main, [])
-    assert (result.exit_code, result.output) == (1, f"page: {server.NOT_RUNNING}\n")
+    assert (result.exit_code, result.output) == (1, f"page: {server.describe_absence()}\n")

@@ -16,7 +16,7 @@ from scripts.common import command
 from scripts.common.errors import OutputError, StillRunning, UserError, describe_error, is_aws_error
 from scripts.common.paths import ROOT
 from scripts.common.requests import EXECUTION, NO_STACK, NOTHING
-from scripts.common.suggestion import pin_region, repeat_options, suggest_command
+from scripts.common.suggestion import repeat_options, suggest_command
 from scripts.common.terminal import echo
 from stacks import settings
 
@@ -66,9 +66,7 @@ class CommonOptions:
 
     def list_given_options(self) -> list[str]:
         """Return the options that lead a command to the same settings, account and Region as this one."""
-        settings_file = "" if self.settings_file == settings.ENVIRONMENTS_FILE else str(self.settings_file)
-        options = {"--settings": settings_file, "--region": self.region, "--profile": self.profile}
-        return [text for option, value in options.items() if value for text in (option, value)]
+        return list_given_options(self.settings_file, self.region, self.profile)
 
     def reach_target(self, *, announce_start_on: "Console | None" = None) -> "Target":
         """Return the target of the environment; see ``reach_environment``."""
@@ -82,8 +80,6 @@ class CommonOptions:
             announce_start_on=announce_start_on,
         )
         self._targets.append(target)
-        if self.environment != settings.LOCAL:
-            pin_region(settings.load_rollout(self.environment, self.settings_file)["region"])
         return target
 
     @contextmanager
@@ -161,6 +157,13 @@ class CommonOptions:
         return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{self.environment}.json"
 
 
+def list_given_options(settings_file: Path, region: str | None, profile: str | None) -> list[str]:
+    """Return those of the options that were given, with their values."""
+    given_file = "" if settings_file == settings.ENVIRONMENTS_FILE else str(settings_file)
+    options = {"--settings": given_file, "--region": region, "--profile": profile}
+    return [text for option, value in options.items() if value for text in (option, value)]
+
+
 def is_expected(error: BaseException) -> bool:
     """Whether a command reports the error, instead of failing with a traceback."""
     expected = (UserError, settings.SettingsError, OutputError, KeyboardInterrupt)
@@ -172,6 +175,15 @@ def _explains_refusal(error: BaseException) -> bool:
 
     is_caused = is_aws_error(error.__cause__) or isinstance(error.__cause__, KeyboardInterrupt)
     return is_caused or isinstance(error, RefusedChangeSet)
+
+
+settings_option = click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    default=settings.ENVIRONMENTS_FILE,
+    help="The settings file.  [default: stacks/environments.toml]",
+)
 
 
 def common_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -187,13 +199,7 @@ def common_options(function: Callable[..., None]) -> Callable[..., None]:
 
     for option in (
         click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
-        click.option(
-            "--settings",
-            "settings_file",
-            type=click.Path(path_type=Path),
-            default=settings.ENVIRONMENTS_FILE,
-            help="The settings file.  [default: stacks/environments.toml]",
-        ),
+        settings_option,
         click.option("--region", help="The region; the profile's by default."),
         click.option("--profile", help="A profile of the AWS configuration."),
         click.argument("environment"),

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from scripts.common.errors import UserError
 from scripts.common.requests import NOTHING
 from scripts.common.suggestion import repeat_options
 from scripts.common.terminal import create_console, echo
+from scripts.deployer.cli.common import list_given_options, settings_option
 from stacks import settings
 from stacks.settings import LOCAL
 
@@ -37,11 +39,12 @@ class ReachPlatform:
     environment: str | None
     profile: str | None
     region: str | None
+    settings_file: Path
     # The platforms that the command has reached.
     platforms: "list[Platform]" = field(default_factory=list, repr=False, compare=False)
 
     def __call__(self) -> "Platform":
-        platform = reach_platform(self.name_environment(), self.profile, self.region)
+        platform = reach_platform(self.name_environment(), self.profile, self.region, self.settings_file)
         self.platforms.append(platform)
         return platform
 
@@ -53,7 +56,8 @@ class ReachPlatform:
 
     def read_accepted_currencies(self) -> list[str]:
         """Return the currencies that the environment accepts by its settings. Raises ``SettingsError``."""
-        amounts = settings.load(self.name_environment())[settings.Settings.maximum_amounts.parameter_name]
+        parameters = settings.load(self.name_environment(), self.settings_file)
+        amounts = parameters[settings.Settings.maximum_amounts.parameter_name]
         return [entry.partition("=")[0] for entry in amounts.split(",")]
 
 
@@ -110,9 +114,18 @@ class OptionsAnywhere(command.GuardedCommand, _ReportsChanges):
 )
 @click.option("--profile", help="The AWS profile to use.")
 @click.option("--region", help="The AWS Region.  [default: the profile's]")
+@settings_option
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.pass_context
-def main(context: click.Context, /, environment: str | None, profile: str | None, region: str | None, **_: Any) -> None:
+def main(
+    context: click.Context,
+    /,
+    environment: str | None,
+    profile: str | None,
+    region: str | None,
+    settings_file: Path,
+    **_: Any,
+) -> None:
     """Operate payments: start them, inspect them, and repair failures.
 
     The options below may stand before or after COMMAND.
@@ -121,27 +134,25 @@ def main(context: click.Context, /, environment: str | None, profile: str | None
     arguments, nothing was done; 3 an execution or a function goes on, or may; 130 interrupted before anything was
     changed.
     """
-    given_options = {"--region": region, "--profile": profile}
-    repeated = [word for option, value in given_options.items() if value for word in (option, value)]
-    context.with_resource(repeat_options(repeated))
-    context.obj = ReachPlatform(environment, profile, region)
+    context.with_resource(repeat_options(list_given_options(settings_file, region, profile)))
+    context.obj = ReachPlatform(environment, profile, region, settings_file)
 
 
-def reach_platform(environment: str, profile: str | None, region: str | None) -> "Platform":
+def reach_platform(environment: str, profile: str | None, region: str | None, settings_file: Path) -> "Platform":
     """Return the platform of the environment.
 
     Raises ``UsageError`` for an unknown environment, and ``UserError`` if it cannot be reached.
     """
     if environment != LOCAL:
         try:
-            settings.load(environment)
+            settings.load(environment, settings_file)
         except settings.UnknownEnvironment as error:
             raise UsageError(str(error)) from error
     from scripts.local.choose_target import reach_environment
 
     from ..platform import Platform
 
-    target = reach_environment(environment, profile, region)
+    target = reach_environment(environment, profile, region, settings_file=settings_file)
     # The ledger records the operator: by the ARN, because a user name of a machine proves nothing.
     operator = getpass.getuser() if environment == LOCAL else target.identity["Arn"]
     return Platform(environment, target, operator)
