@@ -4,8 +4,8 @@ import json
 import os
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from scripts.common.errors import UserError
 from scripts.deployer.cli import invoke as command
-from scripts.local import invoke
+from scripts.local import choose_target, invoke
 from scripts.local.invoke import invoke_function
 from stacks import names
 
@@ -106,6 +106,26 @@ def test_wrong_arguments_and_events_are_refused_before_anything_is_reached(tmp_p
     assert "event.json: not JSON: " in result.stderr
     for arguments in (["billing", "-"], ["validation", str(tmp_path / "missing.json")]):
         assert CliRunner().invoke(command.main, arguments).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "code", "message"),
+    [
+        ((choose_target, "reach_environment"), 130, "nothing was changed"),
+        ((invoke, "invoke_function"), 1, "what the function has written stays"),
+    ],
+)
+def test_an_interrupted_command_says_what_stays(
+    interrupted: tuple[ModuleType, str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(choose_target, "reach_environment", lambda *_: make_target())
+    monkeypatch.setattr(*interrupted, interrupt)
+    (tmp_path / "event.json").write_text("{}")
+    result = CliRunner().invoke(command.main, ["validation", str(tmp_path / "event.json")])
+    assert (result.exit_code, result.stderr) == (code, f"invoke: interrupted; {message}\n")
 
 
 def test_the_functions_of_the_command_are_those_of_the_platform() -> None:

@@ -30,14 +30,18 @@ def main(function: str, event_file: IO[bytes], debug: bool) -> None:
     Prints the answer to standard output; the log and the duration go to standard error. The exit code is 1 if the
     function fails.
     """
-    with command.report_errors("invoke", debug=debug, interrupt_message="what the function has written stays"):
+    with command.report_errors("invoke", debug=debug, interrupt_message="nothing was changed"):
         event = read_event(event_file)
         from scripts.local.choose_target import reach_environment
         from scripts.local.invoke import invoke_function
 
-        answer = invoke_function(reach_environment(LOCAL, None, None), function, event)
-        echo(json.dumps(json.loads(answer.payload), indent=2, ensure_ascii=False))
-        echo(f"{function} took {answer.seconds * 1000:.0f} ms", err=True)
+        target = reach_environment(LOCAL, None, None)
+        try:
+            answer = invoke_function(target, function, event)
+            echo(json.dumps(json.loads(answer.payload), indent=2, ensure_ascii=False))
+            echo(f"{function} took {answer.seconds * 1000:.0f} ms", err=True)
+        except KeyboardInterrupt:
+            raise UserError("interrupted; what the function has written stays") from None
         if answer.is_error:
             raise UserError(f"{function} failed, as the answer says")
 
