@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
-from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_error, is_refusal, raise_both
+from scripts.common.errors import (
+    AWS_ERRORS,
+    Aborted,
+    OutputError,
+    StillRunning,
+    UserError,
+    describe_error,
+    is_refusal,
+    raise_both,
+)
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import complete_aws_commands, suggest_command
 from scripts.common.templates import Template
@@ -202,7 +211,7 @@ def _explain_remains(refactor: _Refactor) -> Iterator[None]:
     """Say what a refactor that is not executed leaves behind: CloudFormation has no request that deletes it."""
     try:
         yield
-    except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
+    except (*AWS_ERRORS, UserError, OutputError, KeyboardInterrupt) as error:
         raise_both(
             error, f"nothing was moved; the stack refactor {refactor.id} stays unexecuted, which changes nothing"
         )

@@ -125,7 +125,9 @@ class Command:
         )
 
     def make_environment(self, **variables: str) -> dict[str, str]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        # Users have the buffers that the tests' own environment may switch off.
+        given = ("AWS_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(given)}
         return (
             clean
             | {

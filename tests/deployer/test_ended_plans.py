@@ -1,6 +1,7 @@
 """What becomes of a saved plan when ``apply`` ends: its file is deleted only if its change sets are used up."""
 
 import errno
+import itertools
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,25 @@ def test_a_plan_whose_execution_was_refused_stays(command: Command, aws: Service
     aws.before_call = None
     command("apply", "dev", "plan.json", "--yes", code=0)
     assert not plan.exists()
+
+
+@pytest.mark.nightly
+def test_a_plan_whose_change_sets_are_used_up_while_it_is_read_is_not_to_be_applied_again(
+    command: Command, aws: Service, plan: Path
+) -> None:
+    """At any call, by another deployment or an import."""
+    change_sets = dict(aws.change_sets)
+    for number in itertools.count(1):
+        aws.change_sets = dict(change_sets)
+        aws.calls.clear()
+        aws.before_call = lambda _, number=number: aws.change_sets.clear() if len(aws.calls) == number else None
+        refused = command("apply", "dev", "plan.json", "--yes", code=1)
+        if aws.find_requests("ExecuteChangeSet"):
+            break
+        assert f"run {APPLY}" not in refused.output, number
+        assert "no longer exists; create a new plan; the plan is still saved; delete it with " in refused.stderr
+    assert number > 5
+    assert plan.exists()
 
 
 @pytest.mark.parametrize("is_executed", [False, True])

@@ -448,7 +448,9 @@ def test_a_failed_import_says_what_is_retained_with_its_data(command: Command, r
         assert "--purge" not in output
     # No template of what has failed tells what that retains.
     deleted = command("dev", "--yes", "--destroys", NAME, script="destroy", code=0).stdout
-    assert deleted.endswith(f"{NAME}: deleted; scripts/status.sh dev says what was retained outside the stack\n")
+    assert deleted.endswith(
+        f"{NAME}: deleted; scripts/status.sh dev says whether anything was retained outside the stack\n"
+    )
     status = command("dev", script="status").output
     assert "earlier stacks have retained" in status
     assert "2 tables" in status
