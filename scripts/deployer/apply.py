@@ -58,12 +58,15 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     still_saved = f"the plan is still saved; run {apply_again}, or {discard}"
     try:
         artifacts, platform = _read_parts(session, saved_plan)
-    except UserError as error:
-        raise UserError(f"{path}: {error}; the plan is still saved; delete it with {discard}") from None
+    except (UserError, *AWS_ERRORS) as error:
+        # While the parts are read, another deployment may use the change sets up.
+        is_gone = isinstance(error, ClientError) and change_set.is_missing(error)
+        if not is_gone and not isinstance(error, UserError):
+            raise_both(error, still_saved)
+        reason = change_set.NO_LONGER if is_gone else str(error)
+        raise UserError(f"{path}: {reason}; the plan is still saved; delete it with {discard}") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{session.options.stack_name} was not changed; {still_saved}") from None
-    except AWS_ERRORS as error:
-        raise_both(error, still_saved)
     plans = join_plans(artifacts, platform)
     losses = _confirm_plans(session, artifacts, plans, still_saved)
     try:

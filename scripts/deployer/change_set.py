@@ -48,6 +48,7 @@ CLEANUP_SECONDS = 60
 NEW_ROLE_SECONDS = 30
 
 
+NO_LONGER = "its change set no longer exists; create a new plan"
 NOT_EXECUTED = "nothing of this deployment was executed"
 _BUSY = re.compile(r"is in (\w+_IN_PROGRESS) state and can ?not be updated")
 
@@ -196,7 +197,7 @@ class Proposal:
         try:
             return str(self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"])
         except ClientError as error:
-            if _is_missing(error):
+            if is_missing(error):
                 return ""
             raise
 
@@ -302,7 +303,7 @@ def _await_proposal(
             return None
         proposal = _read_proposal(cloudformation, change_set, created["Id"], created["StackId"])
     except ClientError as error:
-        if not _is_missing(error):
+        if not is_missing(error):
             raise
         name = read_name(created["StackId"])
         raise Overtaken(f"{name}: another deployment has deleted the change set; {NOT_EXECUTED}") from error
@@ -343,8 +344,8 @@ def read_change_set(cloudformation: CloudFormationClient, change_set_id: str) ->
     try:
         change_set = wait_until_created(cloudformation, change_set_id)
     except ClientError as error:
-        if _is_missing(error):
-            raise UserError("its change set no longer exists; create a new plan") from None
+        if is_missing(error):
+            raise UserError(NO_LONGER) from None
         raise
     status, execution = change_set["Status"], change_set["ExecutionStatus"]
     if execution == "OBSOLETE":
@@ -513,7 +514,7 @@ def _request_deletion(cloudformation: CloudFormationClient, change_set: DeleteCh
     try:
         cloudformation.delete_change_set(**change_set)
     except ClientError as error:
-        if _is_missing(error):
+        if is_missing(error):
             return True
         if error.response["Error"]["Code"] not in ("InvalidChangeSetStatus", "InvalidChangeSetStatusException"):
             raise
@@ -526,12 +527,13 @@ def _read_status(cloudformation: CloudFormationClient, change_set: DeleteChangeS
     try:
         return str(cloudformation.describe_change_set(**change_set)["Status"])
     except ClientError as error:
-        if _is_missing(error):
+        if is_missing(error):
             return None
         raise
 
 
-def _is_missing(error: ClientError) -> bool:
+def is_missing(error: ClientError) -> bool:
+    """Whether a change set does not exist, or its stack."""
     code = error.response["Error"]["Code"]
     return code in ("ChangeSetNotFound", "ChangeSetNotFoundException") or "does not exist" in str(error)
 
