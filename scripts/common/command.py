@@ -52,14 +52,16 @@ def report_errors(
     """End the process on an error with one line that begins with ``name``; ``debug`` prints the traceback before it.
 
     ``interrupt_message`` is printed on Ctrl-C, and ``describe_end`` describes an error. ``show_error`` is called with
-    the message first, for programs that read standard output.
+    the message, too, for programs that read standard output.
     """
 
     def end(message: str, code: int = 1) -> NoReturn:
         ignore_interrupts()  # of another one, only one of the two readers would learn
+        _print_error(name, message)
+        # Last, because a reader that has stalled would hold it up.
         with suppress(OSError):  # nobody may read the output any more
             show_error(message)
-        exit_with_error(name, message, code)
+        exit_with_error(name, "", code)
 
     prepare_streams()
     for number in _SIGNALS:
@@ -68,6 +70,8 @@ def report_errors(
             signal.signal(number, _raise_interrupt)
     try:
         yield
+        # From here on, it is done.
+        ignore_interrupts()
         sys.stdout.flush()
         if loss := find_lost_output():
             exit_with_error(name, f"done, but {loss}; the rest of it stands above, on standard error")
@@ -198,15 +202,20 @@ def _check_working_folder() -> None:
         raise click.UsageError(f"the working folder cannot be used ({error.strerror}); change to another one") from None
 
 
-def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:
+def _print_error(name: str, message: str) -> None:
     with suppress(OSError):  # the terminal may be closed
-        if message:
-            echo(f"{name}: {message}", err=True)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # The interpreter flushes the rest of the output when it exits; discard it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        echo(f"{name}: {message}", err=True)
+
+
+def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:
+    if message:
+        _print_error(name, message)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # The interpreter flushes the rest when it exits, and would change the exit code; discard it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 

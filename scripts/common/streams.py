@@ -1,5 +1,6 @@
 """Standard input, output and error, usable whatever the caller has closed, with errors that tell of the output."""
 
+import errno
 import io
 import os
 import select
@@ -19,6 +20,9 @@ class _Fate:
     # The command that then goes on; empty if it ends.
     outlasting_command: str = ""
     loss: OutputError | None = None
+    # Standard error itself: what draws progress puts a stream of its own in its place. And what that writes to.
+    stderr: Any = None
+    error_descriptor: io.FileIO | None = None
 
 
 _fate = _Fate()
@@ -37,6 +41,10 @@ class _Descriptor(io.FileIO):
     def write(self, data: Any) -> int:
         rest = memoryview(data).cast("B")
         length = len(rest)
+        if self.is_output and _fate.outlasting_command and _fate.loss:
+            # Also if it can be written again: whoever reads the rest finds all of it in one place.
+            _redirect(_fate.loss, rest)
+            return length
         try:
             while rest:
                 written = super().write(rest)
@@ -54,14 +62,14 @@ class _Descriptor(io.FileIO):
 
 def _redirect(loss: OutputError, data: memoryview) -> None:
     """Write to standard error what standard output has not taken, after a line that says so, the first time."""
+    stderr = _fate.stderr
     with suppress(OSError):
         if _fate.loss is None:
             _fate.loss = loss
-            command = _fate.outlasting_command
-            sys.stderr.write(f"{command}: {loss}; the command continues, and writes the rest here\n")
-        sys.stderr.flush()
-        sys.stderr.buffer.write(data)
-        sys.stderr.flush()
+            stderr.write(f"{_fate.outlasting_command}: {loss}; the command continues, and writes the rest here\n")
+        stderr.flush()
+        stderr.buffer.write(data)
+        stderr.flush()
 
 
 def outlast_output(command: str) -> None:
@@ -70,6 +78,22 @@ def outlast_output(command: str) -> None:
     For what has to be done to its end, whoever reads of it. What neither of them takes is lost.
     """
     _fate.outlasting_command = command
+
+
+def require_output() -> None:
+    """Let a write that fails raise ``OutputError`` again. Raises that of a write which has failed meanwhile."""
+    _fate.outlasting_command = ""
+    if _fate.loss:
+        raise _fate.loss
+
+
+def check_prompt() -> None:
+    """Raise ``OutputError`` if nobody reads standard error: ``input`` would wait for the answer to an unseen prompt."""
+    if _fate.error_descriptor:
+        poll = select.poll()
+        poll.register(_fate.error_descriptor, 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+            raise OutputError(errno.EPIPE, "Broken pipe")
 
 
 def find_lost_output() -> OutputError | None:
@@ -86,7 +110,7 @@ def prepare_streams() -> None:
     # A stream that is closed is None.
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
     sys.stdout = _prepare_output(sys.stdout, sys.__stdout__)
-    sys.stderr = _prepare_output(sys.stderr, sys.__stderr__)
+    sys.stderr = _fate.stderr = _prepare_output(sys.stderr, sys.__stderr__)
     threading.excepthook = _report_thread_error
 
 
@@ -101,6 +125,8 @@ def _prepare_output(stream: Any, original: IO[str] | None) -> Any:
         return stream
     raw = _Descriptor(stream.fileno(), "w", closefd=False)
     raw.is_output = original is sys.__stdout__
+    if not raw.is_output:
+        _fate.error_descriptor = raw
     is_buffered = isinstance(stream.buffer, io.BufferedWriter)
     return io.TextIOWrapper(
         io.BufferedWriter(raw) if is_buffered else raw,

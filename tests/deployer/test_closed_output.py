@@ -218,3 +218,15 @@ def test_a_question_that_cannot_be_seen_is_not_waited_for(command: Command, aws:
     os.close(follower)
     assert len(aws.find_requests("ExecuteChangeSet")) == 1
     assert aws.remaining_names == []
+
+
+@pytest.mark.nightly
+def test_a_deployment_without_a_question_needs_no_standard_error(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_harmlessly)
+    process = command.start("dev", "--yes")
+    assert process.stderr is not None
+    assert process.stdout is not None
+    process.stderr.close()
+    output = process.stdout.read()
+    assert (process.wait(timeout=LONGEST_SECONDS), stack.status) == (0, "UPDATE_COMPLETE")
+    assert "payment-platform-dev: deployed" in output.splitlines()[-1]

@@ -10,14 +10,14 @@ from contextlib import suppress
 
 import click
 
-from scripts.common.errors import OutputError, UserError
-from scripts.common.streams import find_lost_output, outlast_output
+from scripts.common.errors import OutputError, UserError, raise_both
+from scripts.common.streams import check_prompt, outlast_output, require_output
 from scripts.common.terminal import echo
 
 
 def confirm_deployment(yes: bool, destroys: Collection[str], question: str, losses: Sequence[str]) -> bool:
     """Ask for the name of each of ``losses``, and then the question; ``yes`` and ``destroys`` answer in advance."""
-    _check_output()
+    _check_output(question)
     questions = {name: f"Type {name} to confirm that its data may be lost" for name in losses}
     is_confirmed = _confirm_losses(yes, destroys, questions) and (yes or confirm_question(question))
     if is_confirmed:
@@ -27,7 +27,7 @@ def confirm_deployment(yes: bool, destroys: Collection[str], question: str, loss
 
 def confirm_deletion(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:
     """Ask for each name that is deleted; if all were given in advance, ask one question for all of them."""
-    _check_output()
+    _check_output(" ".join(questions.values()))
     typed = {name: f"{question} Type {name} to confirm" for name, question in questions.items()}
     is_confirmed = _confirm_losses(yes, destroys, typed) and (
         yes or not set(questions) <= set(destroys) or confirm_question(f"Delete {', '.join(questions)}?")
@@ -37,11 +37,13 @@ def confirm_deletion(yes: bool, destroys: Collection[str], questions: Mapping[st
     return is_confirmed
 
 
-def _check_output() -> None:
-    """Raise ``OutputError`` if what is to be confirmed could not be written where it belongs."""
-    sys.stdout.flush()
-    if loss := find_lost_output():
-        raise loss
+def _check_output(question: str) -> None:
+    """Raise ``OutputError`` if what is to be confirmed could not be written where it belongs, or the pipe is closed."""
+    try:
+        sys.stdout.flush()
+        require_output()
+    except OutputError as error:
+        raise_both(error, f"not confirmed: {question}")
 
 
 def _confirm_losses(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:
@@ -85,7 +87,11 @@ def _raise_interrupt(abort: click.Abort) -> None:
 
 
 def _check_terminal(flags: str = "") -> None:
-    """Raise ``UserError`` if there is nobody to answer a question. ``flags`` are what ``--yes`` does not cover."""
+    """Raise ``UserError`` if there is nobody to answer a question, and ``OutputError`` if nobody can see it.
+
+    ``flags`` are what ``--yes`` does not cover.
+    """
     if not sys.stdin.isatty():
         answers = f"--yes {flags}".rstrip()
         raise UserError(f"cannot ask for confirmation without a terminal; run it in a terminal or add {answers}")
+    check_prompt()
