@@ -16,6 +16,7 @@ class Watch:
 
     _continuation: str = ""
     _has_begun: Callable[[], bool] = lambda: True
+    _is_interrupted: bool = False
 
     def begin(self, continuation: str, has_begun: Callable[[], bool] = lambda: True) -> None:
         """Watch an operation from now on, or from when ``has_begun`` is true.
@@ -27,6 +28,15 @@ class Watch:
     def end(self) -> None:
         """Note that the operation has been seen to end."""
         self._continuation = ""
+
+    def postpone_interrupt(self) -> None:
+        """Note an interrupt that came while the end of an operation was shown: there was nothing to watch any more."""
+        self._is_interrupted = True
+
+    def raise_postponed_interrupt(self) -> None:
+        """Raise ``KeyboardInterrupt`` if one was postponed, before something else begins."""
+        if self._is_interrupted:
+            raise KeyboardInterrupt
 
     @property
     def continuation(self) -> str:

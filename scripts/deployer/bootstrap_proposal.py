@@ -172,7 +172,8 @@ class BootstrapProposal:
         except StillRunning as error:
             return ArtifactsResult("continues", f"{describe_error(error)}; it removes permissions no longer needed")
         except DeploymentFailed as error:
-            self.session.report.show_failure(error.failure)
+            with suppress(KeyboardInterrupt):
+                self.session.report.show_failure(error.failure)
             return self._keep_rights(describe_error(error), error.failure.next_step)
         except (UserError, KeyboardInterrupt, *AWS_ERRORS) as error:
             # Of a denial, what is said of the plan is beside the point.

@@ -9,6 +9,7 @@ After an import, the second change set also replaces the copies of the templates
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from scripts.common import templates
@@ -127,7 +128,9 @@ def switch_on_protection(session: Session, late: LateProtection) -> str:
         ) from error
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
-            session.report.show_failure(error.failure)
+            # What follows says more.
+            with suppress(KeyboardInterrupt):
+                session.report.show_failure(error.failure)
         reason = describe_error(error)
         state = f"the deletion protection of {', '.join(late.paths)} is not switched on"
         state, task = (

@@ -106,6 +106,7 @@ def _deploy_once(session: Session, digest: str) -> Deployed:
     options, target, report = session.options, session.target, session.report
     preflight = Preflight(options, target, report)
     artifacts = bootstrap(session, preflight)
+    target.watch.raise_postponed_interrupt()
     if artifacts is None:
         return Deployed({}, changed=True)
     destination = target.destination(artifacts.stack.outputs["BucketName"], options.environment)

@@ -128,6 +128,7 @@ def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm:
         _drop_review(cloudformation, stack, options.environment)
     purged: list[str] = []
     try:
+        target.watch.raise_postponed_interrupt()
         # Also without a stack: an earlier deletion may have ended before this.
         tidied = _tidy_up(options, stack.id, target, report)
         if store:

@@ -62,6 +62,7 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
 
     Raises ``DeploymentFailed`` if the deployment fails, and ``StillRunning`` if it cannot be followed.
     """
+    options.watch.raise_postponed_interrupt()
     reader = EventReader(proposal.cloudformation, proposal.stack_id, tree, token=proposal.token)
     options.watch.begin(_describe_continuation(options, "deployment"), lambda: proposal.is_executed)
     with options.watch.report_continuation():
@@ -140,14 +141,15 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
             new = []
         # Not the status of the stack: for a moment, that is still the final status of the last operation.
         ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
-        # Once it has ended, nothing hides how: neither an interrupt, as there is no watching to stop any more, nor a
-        # closed output, which the next report finds closed as well.
+        # Once it has ended, nothing hides how: neither an interrupt, which only keeps the next step from beginning, nor
+        # a closed output, which the next report finds closed as well.
         try:
             with suppress(OutputError) if ends else nullcontext():
                 options.receive_events(new)
         except KeyboardInterrupt:
             if not ends:
                 raise
+            options.watch.postpone_interrupt()
             resume_interrupts()
         events += new
         if ends:

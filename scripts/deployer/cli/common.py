@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.common import command
-from scripts.common.errors import OutputError, StillRunning, UserError, describe_error, is_aws_error
+from scripts.common.errors import OutputError, StillRunning, UserError, describe_error, is_aws_error, raise_both
 from scripts.common.paths import ROOT
 from scripts.common.requests import EXECUTION, NO_STACK, NOTHING
 from scripts.common.suggestion import repeat_options, suggest_command
@@ -162,6 +162,21 @@ def list_given_options(settings_file: Path, region: str | None, profile: str | N
     given_file = "" if settings_file == settings.ENVIRONMENTS_FILE else str(settings_file)
     options = {"--settings": given_file, "--region": region, "--profile": profile}
     return [text for option, value in options.items() if value for text in (option, value)]
+
+
+@contextmanager
+def keep_result(result: str) -> Iterator[None]:
+    """Add ``result`` to whatever ends the command while it shows that; an empty one, of no change, is not added."""
+    try:
+        yield
+    except (KeyboardInterrupt, OutputError) as error:
+        if not result:
+            raise
+        try:
+            raise_both(error, result)
+        except UserError as interrupted:
+            interrupted.names_changes = True
+            raise
 
 
 def is_expected(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.common.command import end_silently_if_unread, exit_with_error, ignore_interrupts
-from scripts.common.errors import OutputError, StillRunning, UserError, raise_both
+from scripts.common.errors import StillRunning, UserError
 from scripts.common.streams import outlast_output
 from scripts.common.suggestion import suggest_command
 from scripts.common.terminal import create_console
@@ -25,7 +25,7 @@ from stacks import settings
 from stacks.settings import SettingsError
 
 from .aliases import EXECUTION, FILE, CommandGroup, DeployCommand
-from .common import HELP, CommonOptions, common_options
+from .common import HELP, CommonOptions, common_options, keep_result
 from .confirmation import confirm_deployment
 
 if TYPE_CHECKING:
@@ -231,7 +231,8 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
         fate = change_sets if have_existed else "its change sets did not exist any more"
         message = f"{description} has been deleted{', ' if have_existed else '; '}{fate}{fate_of_file}"
         # The platform, if the plan was to change both stacks.
-        session.report.show_result("discarded", stack_name=names[-1], outputs={}, message=message)
+        with keep_result(message):
+            session.report.show_result("discarded", stack_name=names[-1], outputs={}, message=message)
 
 
 @main.command("import")
@@ -279,7 +280,8 @@ def move_resources(common: CommonOptions, moves: tuple[str, ...], yes: bool, as_
             result, message = "refactored", f"moved; now deploy the templates: {command}"
         else:
             result, message = "no changes", "no resource can be moved; nothing was done"
-        session.report.show_result(result, stack_name=options.stack_name, outputs={}, message=message)
+        with keep_result(message if result == "refactored" else ""):
+            session.report.show_result(result, stack_name=options.stack_name, outputs={}, message=message)
 
 
 @main.command("code-only")
@@ -296,7 +298,8 @@ def put_code_only(common: CommonOptions, as_json: bool) -> None:
         outlast_output("deploy")
         updated, name = update_code(session), session.options.stack_name
         result, message = ("code updated", updated.message) if updated.changed else ("no changes", _NOTHING_DONE)
-        session.report.show_result(result, stack_name=name, outputs={}, message=message)
+        with keep_result(message if updated.changed else ""):
+            session.report.show_result(result, stack_name=name, outputs={}, message=message)
 
 
 @main.command()
@@ -403,7 +406,8 @@ def _open_reporter(
             with _explain_interrupt(common):
                 yield report, notes
         except DeploymentFailed as failed:
-            with suppress(OSError):  # nobody may read the output any more
+            # Nobody may read the output any more, or wait until it is shown.
+            with suppress(OSError, KeyboardInterrupt):
                 report.show_failure(failed.failure)
             raise
 
@@ -480,21 +484,25 @@ def _read_options(common: CommonOptions, *, offline: bool = False, **command_opt
 
 
 def _end_operation(session: "Session", status: str) -> None:
-    session.report.show_result("ended", stack_name=session.options.stack_name, outputs={}, message=f"ended {status}")
+    name, message = session.options.stack_name, f"ended {status}"
+    with keep_result(f"{name} {message}"):
+        session.report.show_result("ended", stack_name=name, outputs={}, message=message)
 
 
 def _end_deployment(session: "Session", deployed: Deployed) -> None:
     result, message = ("deployed", deployed.message) if deployed.changed else ("no changes", _NOTHING_DONE)
     name, artifacts = session.options.stack_name, deployed.artifacts
     command = "" if deployed.have_outputs_changed else suggest_command("outputs", session.options.environment)
-    session.report.show_result(
-        result,
-        stack_name=name,
-        outputs=deployed.outputs,
-        message=message,
-        artifacts=artifacts,
-        outputs_command=command,
-    )
+    ended = "; ".join([f"{name}: {message or result}", *([artifacts.message] if artifacts else [])])
+    with keep_result(ended if deployed.changed else ""):
+        session.report.show_result(
+            result,
+            stack_name=name,
+            outputs=deployed.outputs,
+            message=message,
+            artifacts=artifacts,
+            outputs_command=command,
+        )
     ignore_interrupts()
     if artifacts is not None and artifacts.result == "continues":
         # No error, which would be another result.
@@ -513,10 +521,8 @@ def _end_plan(options: DeploymentOptions, report: "Reporter", planned: Deployed)
 
         apply_command, discard_command = list_plan_commands(options.environment, options.out)
         message = f"the plan is saved; run {apply_command}, or {discard_command}"
-    try:
+    with keep_result(message if options.out else ""):
         report.show_result("planned", stack_name=options.stack_name, outputs={}, message=message)
-    except OutputError as error:
-        raise_both(error, message)
     sys.exit(2)
 
 

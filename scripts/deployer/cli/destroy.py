@@ -1,6 +1,7 @@
 """scripts/destroy.sh"""
 
 import sys
+from contextlib import suppress
 from functools import partial
 
 import click
@@ -11,7 +12,7 @@ from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import stack_name
 from stacks import settings
 
-from .common import HELP, CommonOptions, ExitsWith1, common_options
+from .common import HELP, CommonOptions, ExitsWith1, common_options, keep_result
 from .confirmation import confirm_deletion
 
 
@@ -58,18 +59,24 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
         try:
             deletion = destroy(options, target, report, partial(confirm_deletion, yes, destroys))
         except DeploymentFailed as failed:
-            report.show_failure(failed.failure)
+            # Nobody may read the output any more, or wait until it is shown.
+            with suppress(OSError, KeyboardInterrupt):
+                report.show_failure(failed.failure)
             raise
         message, again = deletion.message, suggest_command("destroy", environment, "--purge")
         if deletion.retained:
             message += f"; delete them for good with {again}"
         elif deletion.had_stack and not purge:
             # A stack whose creation has failed has no template that tells.
-            message += f"; {suggest_command('status', environment)} says what was retained outside the stack"
+            message += (
+                f"; {suggest_command('status', environment)} says whether anything was retained outside the stack"
+            )
         elif not purge:
             message += f"; if an earlier stack has retained resources, {again} lists and deletes them"
         has_deleted = deletion.had_stack or deletion.purged
-        report.show_result("deleted" if has_deleted else "not deployed", stack_name=name, outputs={}, message=message)
+        result = "deleted" if has_deleted else "not deployed"
+        with keep_result(f"{name}: {message}" if has_deleted or deletion.tidied else ""):
+            report.show_result(result, stack_name=name, outputs={}, message=message)
 
 
 if __name__ == "__main__":
