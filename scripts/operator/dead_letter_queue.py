@@ -6,12 +6,12 @@ commands act on letters only inside ``hold_letters``, which hides them from othe
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from scripts.common.errors import AWS_ERRORS, UserError
+from scripts.common.errors import AWS_ERRORS, UserError, raise_both
 
 from . import records
 from .dead_letters import DeadLetter, build_letter, read_transaction_id
@@ -60,11 +60,18 @@ def hold_letters(
         for letter_id in unselected_ids:
             del messages[letter_id]
         yield selected
-    except BaseException:
-        with suppress(*AWS_ERRORS):  # the first error is the one to report
-            _show_messages(platform, messages.values())
+    except BaseException as error:
+        _show_again(platform, messages, seconds, error)
         raise
-    _show_messages(platform, messages.values())
+    _show_again(platform, messages, seconds)
+
+
+def _show_again(platform: Platform, messages: dict[str, Any], seconds: int, error: BaseException | None = None) -> None:
+    """Show held messages to others again. If that fails, the ``error`` that came before it is raised, with that."""
+    try:
+        _show_messages(platform, messages.values())
+    except AWS_ERRORS as second:
+        raise_both(error or second, f"the dead letters may stay hidden for up to {seconds} seconds")
 
 
 def keep_holding(
