@@ -106,6 +106,8 @@ class Batch:
         self._follows, self._leaves_payments = follows, False
         # The starts that are on their way, or whose answer is lost.
         self._unanswered_ids: set[str] = set()
+        # Of the requests that are being sent, or were sent last.
+        self._answered: dict[str, Result] = {}
         self._lock = threading.Lock()
         self._next_start_at = self._next_look_at = 0.0
         self._look_interval = 0.3
@@ -115,6 +117,11 @@ class Batch:
     def unanswered_count(self) -> int:
         """How many requests may have been sent besides: nobody knows whether their start was carried out."""
         return len(self._unanswered_ids)
+
+    @property
+    def open_results(self) -> dict[str, Result]:
+        """What is known of the requests whose result may not have been yielded, by their ids."""
+        return {**self._answered, **{key: pending.result for key, pending in self._pending.items()}}
 
     @property
     def is_going_on(self) -> bool:
@@ -159,6 +166,7 @@ class Batch:
         }
         for request in recorded:
             self._note_pending(request, results[request.transaction_id])
+        self._answered = dict(results)
         self.read_count += len(requests)
         self.sent_count += sum(map(_is_sent, results.values()))
         starts: dict[str, Future[Result]] = {}
@@ -185,6 +193,7 @@ class Batch:
             raise
         with self._lock:
             self.sent_count += _is_sent(result)
+        self._answered[request.transaction_id] = result
         if result.is_newly_sent:
             self.has_started = True
         self._note_pending(request, result)

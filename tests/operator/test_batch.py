@@ -424,6 +424,7 @@ def test_results_are_printed_also_if_the_file_has_changed_since_they_were_sent(
     class FakeBatch:
         def __init__(self, _platform: Any, requests: Iterable[Request], **_: Any) -> None:
             self._requests = requests
+            self.open_results: dict[str, Result] = {}
 
         def wait_for_outcomes(self) -> list[Result]:
             results = [Result(request.transaction_id, "COMPLETED") for request in self._requests]

@@ -20,7 +20,7 @@ from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.aws.faults import BROKEN, DENIED, EXPIRED, RESET_AFTER, Fault
 from tests.deployer.conftest import Command, add_platform
-from tests.deployer.disturbed_runs import list_errors, send_signal
+from tests.deployer.disturbed_runs import list_errors, send_signal, strike_from
 from tests.operator.fake_queue import FakeQueue
 from tests.operator.payment_account import PaymentAccount, write_letter
 from tests.operator.test_command_line import list_paths
@@ -270,7 +270,8 @@ def test_an_interrupted_file_counts_what_was_started(
 ) -> None:
     account.payments.clear()
     interrupt_at(aws, START, number=60, kind=kind)
-    result = run("start", "--file", write_file(tmp_path, 150), "--no-wait")
+    result = run("start", "--file", write_file(tmp_path, 150), "--no-wait", "--json")
+    assert {answer["transaction_id"] for answer in json.loads(result.stdout)} == set(account.executions)
     sent = f"{len(account.executions)} of 150 were sent; the last 50 were not looked up"
     assert read_error(result) == f"interrupted; {sent}; {SAFE}: it sends only the others"
     assert result.exit_code == 3
@@ -285,7 +286,8 @@ def test_a_payment_goes_on_when_nobody_waits_for_it(
         interrupt_at(aws, "dynamodb:BatchGetItem", number=2)
     else:
         aws.faults["dynamodb:BatchGetItem"] = Fault(kind, spared=1)
-    result = run("start", "T-9", *PAYMENT)
+    result = run("start", "T-9", *PAYMENT, "--json")
+    assert [answer["transaction_id"] for answer in json.loads(result.stdout)] == ["T-9"]
     assert read_error(result).endswith(f"; 1 of 1 were sent; {SAFE}: it shows how they ended")
     assert (result.exit_code, account.executions) == (3, ["T-9"])
 
@@ -314,3 +316,13 @@ def test_results_before_an_early_end_are_printed(
     assert [answer["transaction_id"] for answer in json.loads(result.stdout)] == [f"T-{n}" for n in range(100)]
     assert "; 100 of 150 were sent; the last 50 were not looked up; " in read_error(result)
     assert result.exit_code == 3
+
+
+@pytest.mark.parametrize(("arguments", "operation"), [(("redrive", "T-1"), INVOKE), (("clear", "0", "--yes"), DELETE)])
+def test_letters_that_cannot_be_shown_again_are_said_to_be_hidden(
+    arguments: tuple[str, ...], operation: str, aws: Service, run: Callable[..., Result]
+) -> None:
+    strike_from(aws, operation, EXPIRED)
+    result = run("dlq", *arguments)
+    assert "; the dead letters may stay hidden for up to 600 seconds" in result.stderr
+    assert result.exit_code == 1

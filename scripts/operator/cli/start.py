@@ -88,7 +88,7 @@ def start(
     try:
         shown_results = _show_progress("sending and waiting" if wait else "sending", final_results, requests.count)
         if results is None:
-            has_failed = _print_results(shown_results, sent_ids, as_json)
+            has_failed = _print_results(shown_results, batch, sent_ids, as_json)
         else:
             has_failed = _write_results(shown_results, results, as_json)
     except (Exception, KeyboardInterrupt) as error:
@@ -105,10 +105,10 @@ def _note_ids(requests: Iterable[Request], ids: list[str]) -> Iterator[Request]:
         yield request
 
 
-def _print_results(results: "Iterator[Result]", sent_ids: list[str], as_json: bool) -> bool:
+def _print_results(results: "Iterator[Result]", batch: "Batch", sent_ids: list[str], as_json: bool) -> bool:
     """Print all results in the order in which they were sent, and return whether a payment failed.
 
-    If they end early, those that are there are printed.
+    If they end early, what is known by then is printed.
     """
     from . import views
 
@@ -116,6 +116,7 @@ def _print_results(results: "Iterator[Result]", sent_ids: list[str], as_json: bo
     try:
         results_by_id.update((result.transaction_id, result) for result in results)
     finally:
+        results_by_id = batch.open_results | results_by_id
         ordered = [results_by_id[transaction_id] for transaction_id in sent_ids if transaction_id in results_by_id]
         if as_json:
             echo_json([to_json(result) for result in ordered])
