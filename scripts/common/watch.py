@@ -1,10 +1,15 @@
 """What goes on if a command ends now: an operation that it has begun or joined, and whose end it has not seen."""
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
+from .command import resume_interrupts
 from .errors import OutputError, StillRunning, describe_error
+
+Listener = TypeVar("Listener")
 
 
 @dataclass
@@ -32,11 +37,30 @@ class Watch:
     def postpone_interrupt(self) -> None:
         """Note an interrupt that came while the end of an operation was shown: there was nothing to watch any more."""
         self._is_interrupted = True
+        resume_interrupts()
 
     def raise_postponed_interrupt(self) -> None:
         """Raise ``KeyboardInterrupt`` if one was postponed, before something else begins."""
         if self._is_interrupted:
             raise KeyboardInterrupt
+
+    @contextmanager
+    def show_progress(self, progress: AbstractContextManager[Listener]) -> Iterator[Listener]:
+        """Show the progress of the operation in a ``with`` block; what ends it is reported as it is.
+
+        An interrupt that comes while the last state is drawn is postponed if the operation was seen to end.
+        """
+        with self.report_continuation():
+            listener = progress.__enter__()
+            try:
+                yield listener
+            finally:
+                try:
+                    progress.__exit__(*sys.exc_info())
+                except KeyboardInterrupt:
+                    if self.continuation:
+                        raise
+                    self.postpone_interrupt()
 
     @property
     def continuation(self) -> str:

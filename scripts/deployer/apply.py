@@ -5,7 +5,7 @@ What is shown is made anew from the change sets and their templates; a file that
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +77,10 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         else:
             deployed = _deploy_artifacts(session, artifacts)
     except (UserError, KeyboardInterrupt, *AWS_ERRORS) as error:
-        report.announce_step(*_end_failed_plan(session, path, saved_plan, artifacts, platform, error))
+        title, fate = _end_failed_plan(session, path, saved_plan, artifacts, platform, error)
+        # What has ended the plan says more.
+        with suppress(KeyboardInterrupt):
+            report.announce_step(title, fate)
         raise
     try:
         delete_plan_of(path, saved_plan.change_set_ids)

@@ -113,8 +113,8 @@ def switch_on_protection(session: Session, late: LateProtection) -> str:
     if not late.purpose:
         return ""
     stack_name, environment = session.options.stack_name, session.options.environment
-    session.report.announce_step("Completing", f"with a second change set, which {late.purpose}")
     try:
+        session.report.announce_step("Completing", f"with a second change set, which {late.purpose}")
         return _execute_second_change_set(session, late)
     except UnknownExecution as error:
         raise UnknownExecution(
@@ -132,10 +132,10 @@ def switch_on_protection(session: Session, late: LateProtection) -> str:
             with suppress(KeyboardInterrupt):
                 session.report.show_failure(error.failure)
         reason = describe_error(error)
-        state = f"the deletion protection of {', '.join(late.paths)} is not switched on"
-        state, task = (
-            (state, "switch it on") if late.parameters else ("its second change set has failed", "complete it")
-        )
+        fate = "has failed" if isinstance(error, DeploymentFailed) else "was not executed"
+        state, task = f"its second change set {fate}", "complete it"
+        if late.parameters:
+            state, task = f"the deletion protection of {', '.join(late.paths)} is not switched on", "switch it on"
         raise NotProtected(
             f"{stack_name} is deployed, but {state}: {reason}; to {task}, deploy again: "
             f"{suggest_command('deploy', environment)}"

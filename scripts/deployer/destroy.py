@@ -168,11 +168,13 @@ def _delete_and_follow(options: DeletionOptions, target: Target, report: Reporte
     rest = f"delete {'its files and what it leaves' if options.purge else 'its files'}: {_suggest_repetition(options)}"
     try:
         _begin_deletion(cloudformation, stack, options.environment)
-        with watch.report_continuation(), report.follow_events(plan, stack.name) as receive_events:
+        watch.begin(f"the deletion continues; watch it: {suggest_command('status', options.environment)}")
+        with watch.show_progress(report.follow_events(plan, stack.name)) as receive_events:
             following = FollowOptions(
                 options.environment, receive_events, target.poll_seconds, watch=watch, find_loss=target.find_loss
             )
             follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
+        target.requests.note_end(stack.id)
     except StillRunning as error:
         raise StillRunning(f"{error}; once the stack is gone, {rest}") from error
 

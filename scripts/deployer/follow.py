@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.command import resume_interrupts
 from scripts.common.errors import AWS_ERRORS, OutputError, StillRunning, UserError, describe_error
 from scripts.common.printable import join_lines
 from scripts.common.suggestion import suggest_command
@@ -150,7 +149,6 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[Event, 
             if not ends:
                 raise
             options.watch.postpone_interrupt()
-            resume_interrupts()
         events += new
         if ends:
             # Those of a later call may be older.

@@ -44,8 +44,7 @@ class Session:
         """Report the events of an operation on the stack, which carries out ``plan`` if there is one."""
         # The commands that follow and cancel a deployment know the environments' stacks only.
         environment = self.options.environment if stack_name == self.options.stack_name else ""
-        # What draws the progress, too, may fail when the output cannot be written.
-        with self.target.watch.report_continuation(), self.report.follow_events(plan, stack_name) as watching:
+        with self.target.watch.show_progress(self.report.follow_events(plan, stack_name)) as watching:
             shift = self.options.parameters.get(Settings.traffic_shift.parameter_name, ALL_AT_ONCE)
             yield FollowOptions(
                 environment,

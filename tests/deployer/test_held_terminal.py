@@ -116,6 +116,123 @@ def test_the_next_signal_ends_the_steps_after_the_deployment(
     assert f"interrupted; {PLATFORM} is deployed, but the follow-up steps" in interrupted
 
 
+def interrupt_drawing(monkeypatch: pytest.MonkeyPatch, stack: str, *, number: int = 1, at_begin: bool = False) -> None:
+    """Interrupt the drawing of the stack's progress of this number, when it ends or when it begins."""
+    follow_events, drawn = ConsoleReporter.follow_events, []
+
+    @contextmanager
+    def follow(self: ConsoleReporter, plan: Any, stack_name: str) -> Iterator[EventListener]:
+        with follow_events(self, plan, stack_name) as receive_events:
+            drawn.append(stack_name)
+            is_due = drawn.count(stack) == number and stack_name == stack
+            if is_due and at_begin:
+                send_signal(signal.SIGINT)
+            try:
+                yield receive_events
+            finally:
+                if is_due and not at_begin:
+                    send_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ConsoleReporter, "follow_events", follow)
+
+
+@pytest.mark.parametrize(
+    ("name", "stack", "number", "code", "message"),
+    [
+        ("both stacks", ARTIFACTS, 1, 1, f"{PLATFORM} was not deployed; continue with "),
+        ("both stacks", ARTIFACTS, 2, 0, ""),
+        ("first deployment", "payment-platform-prod", 1, 1, "is not switched on: interrupted; to switch it on, deploy"),
+        ("first deployment", "payment-platform-prod", 2, 0, ""),
+        ("import", PLATFORM, 1, 1, "its second change set was not executed: interrupted; to complete it, deploy again"),
+        ("import", PLATFORM, 2, 0, ""),
+        ("failed update", PLATFORM, 1, 1, f"{PLATFORM} ended UPDATE_ROLLBACK_COMPLETE: "),
+        ("saved plan", ARTIFACTS, 1, 1, f"{PLATFORM} was not deployed; continue with "),
+        ("cancel", PLATFORM, 1, 0, ""),
+        ("continue-rollback", PLATFORM, 1, 0, ""),
+        ("rollback", PLATFORM, 1, 0, ""),
+        ("destroy", PLATFORM, 1, 1, f"{PLATFORM} is deleted, but its files in the artifact bucket may remain; run "),
+        ("failed destroy", PLATFORM, 1, 1, f"{PLATFORM} ended DELETE_FAILED: "),
+    ],
+)
+def test_an_interrupt_while_the_last_state_is_drawn_denies_nothing(
+    name: str,
+    stack: str,
+    number: int,
+    code: int,
+    message: str,
+    tmp_path: Path,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def begin() -> None:
+        interrupt_drawing(monkeypatch, stack, number=number)
+
+    _, result = SCENARIOS[name].run(tmp_path / "run", output, begin=begin)
+    assert (result.code, bool(result.stderr)) == (code, bool(message)), result.stderr
+    assert message in result.stderr
+    assert not [words for words in UNDENIED if words in result.stderr]
+    assert NOTICE not in output.text
+
+
+def test_a_deletion_whose_progress_cannot_be_drawn_yet_continues(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_platform(aws)
+    interrupt_drawing(monkeypatch, PLATFORM, at_begin=True)
+    interrupted = command("dev", "--yes", "--destroys", PLATFORM, script="destroy", code=3).stderr
+    assert interrupted.startswith(
+        "destroy: interrupted; the deletion continues; watch it: scripts/status.sh dev; once "
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "message"),
+    [
+        ("first deployment", "Completing", "is not switched on: interrupted; to switch it on, deploy again: "),
+        ("failed saved plan", "Used up:", f"{PLATFORM} ended UPDATE_ROLLBACK_COMPLETE: "),
+    ],
+)
+def test_an_interrupt_at_a_line_after_the_end_hides_nothing(
+    name: str, title: str, message: str, tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce_step = ConsoleReporter.announce_step
+
+    def announce(self: ConsoleReporter, step: str, detail: str = "") -> None:
+        if step == title:
+            send_signal(signal.SIGINT)
+        announce_step(self, step, detail)
+
+    def begin() -> None:
+        monkeypatch.setattr(ConsoleReporter, "announce_step", announce)
+
+    _, result = SCENARIOS[name].run(tmp_path / "run", output, begin=begin)
+    assert result.code == 1
+    assert message in result.stderr
+
+
+def test_an_update_that_continues_is_not_said_to_have_ended_with_the_result(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the artifacts stack: one interrupt while it is updated, and another while the result is shown."""
+    add_earlier_release(aws)
+    show_result, sent = ConsoleReporter.show_result, []
+
+    def interrupt(self: ConsoleReporter, *arguments: Any, **options: Any) -> None:
+        send_signal(signal.SIGINT)
+        show_result(self, *arguments, **options)
+
+    def interrupt_update() -> None:
+        if len(aws.find_requests("ExecuteChangeSet")) == 3 and not sent:
+            sent.append(ARTIFACTS)
+            send_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ConsoleReporter, "show_result", interrupt)
+    aws.before["DescribeStackEvents"] = interrupt_update
+    interrupted = command("dev", "--yes", code=3).stderr
+    assert f"{PLATFORM}: deployed" in interrupted
+    assert f"the deployment of {ARTIFACTS} continues; watch it: " in interrupted
+
+
 @pytest.mark.parametrize("method", ["show_result", "show_failure"])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "discard" else pytest.mark.nightly) for name in SCENARIOS]

@@ -299,8 +299,8 @@ def test_a_second_change_set_that_changes_more_than_texts_is_not_executed(
     remains.scripted_answers = {"Data": answer_second}
     failed = command("dev", "--import", "--yes", code=1).stderr
     assert failed == (
-        f"deploy: {NAME} is deployed, but its second change set has failed: CloudFormation would {reason}; to complete "
-        "it, deploy again: scripts/deploy.sh dev\n"
+        f"deploy: {NAME} is deployed, but its second change set was not executed: CloudFormation would {reason}; "
+        "to complete it, deploy again: scripts/deploy.sh dev\n"
     )
     assert len(remains.find_requests("ExecuteChangeSet")) == 1
 

@@ -146,6 +146,20 @@ class CommonOptions:
                     raise
             raise
 
+    @contextmanager
+    def explain_interrupt(self) -> Iterator[None]:
+        """Raise ``UserError`` for an interrupt after the first request that has changed a stack, or may have.
+
+        It is ``StillRunning`` if an operation may continue.
+        """
+        try:
+            with self.report_continuation():
+                yield
+        except KeyboardInterrupt as error:
+            if message := self.describe_interrupt():
+                raise (StillRunning if self.may_have_begun_operation else UserError)(message) from error
+            raise
+
     @property
     def may_have_begun_operation(self) -> bool:
         """Whether an operation may continue that an interrupted command does not report itself."""
@@ -165,15 +179,18 @@ def list_given_options(settings_file: Path, region: str | None, profile: str | N
 
 
 @contextmanager
-def keep_result(result: str) -> Iterator[None]:
-    """Add ``result`` to whatever ends the command while it shows that; an empty one, of no change, is not added."""
+def keep_result(result: str, *, goes_on: bool = False) -> Iterator[None]:
+    """Add ``result`` to whatever ends the command while it shows that; an empty one, of no change, is not added.
+
+    ``goes_on`` is whether an operation continues.
+    """
     try:
         yield
     except (KeyboardInterrupt, OutputError) as error:
         if not result:
             raise
         try:
-            raise_both(error, result)
+            raise_both(error, result, goes_on=goes_on)
         except UserError as interrupted:
             interrupted.names_changes = True
             raise

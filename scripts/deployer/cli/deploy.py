@@ -403,28 +403,13 @@ def _open_reporter(
     name = stack_name(common.environment)
     with common.report_errors("deploy", f"{name} was not changed", show_error=partial(report.show_error, name)):
         try:
-            with _explain_interrupt(common):
+            with common.explain_interrupt():
                 yield report, notes
         except DeploymentFailed as failed:
             # Nobody may read the output any more, or wait until it is shown.
             with suppress(OSError, KeyboardInterrupt):
                 report.show_failure(failed.failure)
             raise
-
-
-@contextmanager
-def _explain_interrupt(common: CommonOptions) -> Iterator[None]:
-    """Raise ``UserError`` for an interrupt after the first request that has changed a stack, or may have.
-
-    It is ``StillRunning`` if an operation may continue.
-    """
-    try:
-        with common.report_continuation():
-            yield
-    except KeyboardInterrupt as error:
-        if message := common.describe_interrupt():
-            raise (StillRunning if common.may_have_begun_operation else UserError)(message) from error
-        raise
 
 
 @contextmanager
@@ -494,7 +479,8 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
     name, artifacts = session.options.stack_name, deployed.artifacts
     command = "" if deployed.have_outputs_changed else suggest_command("outputs", session.options.environment)
     ended = "; ".join([f"{name}: {message or result}", *([artifacts.message] if artifacts else [])])
-    with keep_result(ended if deployed.changed else ""):
+    goes_on = artifacts is not None and artifacts.result == "continues"
+    with keep_result(ended if deployed.changed else "", goes_on=goes_on):
         session.report.show_result(
             result,
             stack_name=name,
@@ -504,7 +490,7 @@ def _end_deployment(session: "Session", deployed: Deployed) -> None:
             outputs_command=command,
         )
     ignore_interrupts()
-    if artifacts is not None and artifacts.result == "continues":
+    if artifacts is not None and goes_on:
         # No error, which would be another result.
         exit_with_error("deploy", f"{name} is deployed; {artifacts.message}", StillRunning.exit_code)
 

@@ -39,7 +39,7 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
     """
     environment = common.environment
     name = stack_name(environment)
-    with common.report_errors("destroy", f"{name} was not deleted"):
+    with common.report_errors("destroy", f"{name} was not deleted"), common.explain_interrupt():
         parameters = settings.load(environment, common.settings_file)
         from scripts.deployer.destroy import DeletionOptions, destroy
         from scripts.deployer.failure import DeploymentFailed
