@@ -106,7 +106,7 @@ class Batch:
         self._follows, self._leaves_payments = follows, False
         # The starts that are on their way, or whose answer is lost.
         self._unanswered_ids: set[str] = set()
-        # Of the requests that are being sent, or were sent last.
+        # Of the requests that are being sent.
         self._answered: dict[str, Result] = {}
         self._lock = threading.Lock()
         self._next_start_at = self._next_look_at = 0.0
@@ -120,7 +120,7 @@ class Batch:
 
     @property
     def open_results(self) -> dict[str, Result]:
-        """What is known of the requests whose result may not have been yielded, by their ids."""
+        """What is known of the requests whose result was not yielded, by their ids."""
         return {**self._answered, **{key: pending.result for key, pending in self._pending.items()}}
 
     @property
@@ -180,6 +180,7 @@ class Batch:
         finally:
             executor.shutdown(cancel_futures=True)
         results |= {key: start.result() for key, start in starts.items()}
+        self._answered = {}
         return [results[request.transaction_id] for request in requests]
 
     def _start(self, request: Request) -> Result:

@@ -70,7 +70,7 @@ def _show_again(platform: Platform, messages: dict[str, Any], seconds: int, erro
     """Show held messages to others again. If that fails, the ``error`` that came before it is raised, with that."""
     try:
         _show_messages(platform, messages.values())
-    except AWS_ERRORS as second:
+    except (*AWS_ERRORS, KeyboardInterrupt) as second:
         raise_both(error or second, f"the dead letters may stay hidden for up to {seconds} seconds")
 
 

@@ -204,7 +204,8 @@ def test_ctrl_c_prints_the_progress(operated: Operated, run, monkeypatch: pytest
     arguments = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
     answer = run("start", f"S-{time.time_ns()}", *arguments)
     assert answer.exit_code == 3
-    assert answer.output.startswith("payments: interrupted; 1 of 1 were sent; it is safe to run the same command again")
+    assert answer.stderr.startswith("payments: interrupted; 1 of 1 were sent; it is safe to run the same command again")
+    assert "1 SENT" in answer.stdout
 
 
 def test_tail_yields_payments_as_they_change(platform: Platform, operated: Operated) -> None:

@@ -277,6 +277,19 @@ def test_an_interrupted_file_counts_what_was_started(
     assert result.exit_code == 3
 
 
+@pytest.mark.parametrize("options", [("--no-wait",), ()])
+def test_what_an_interrupted_file_has_started_is_among_its_results(
+    options: tuple[str, ...], aws: Service, account: PaymentAccount, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    account.payments.clear()
+    interrupt_at(aws, START, number=60)
+    path = tmp_path / "results.csv"
+    result = run("start", "--file", write_file(tmp_path, 150), *options, "--results", str(path))
+    lines = path.read_text().splitlines()[1:]
+    assert sorted(line.split(",")[0] for line in lines) == sorted(account.executions)
+    assert (len(lines) >= 60, result.exit_code) == (True, 3)
+
+
 @pytest.mark.parametrize("kind", [EXPIRED, None])
 def test_a_payment_goes_on_when_nobody_waits_for_it(
     kind: str | None, aws: Service, account: PaymentAccount, run: Callable[..., Result]
@@ -325,4 +338,11 @@ def test_letters_that_cannot_be_shown_again_are_said_to_be_hidden(
     strike_from(aws, operation, EXPIRED)
     result = run("dlq", *arguments)
     assert "; the dead letters may stay hidden for up to 600 seconds" in result.stderr
+    assert result.exit_code == 1
+
+
+def test_letters_that_an_interrupt_leaves_hidden_are_said_to_be(aws: Service, run: Callable[..., Result]) -> None:
+    interrupt_at(aws, "sqs:ChangeMessageVisibilityBatch")
+    result = run("dlq", "list")
+    assert read_error(result).startswith("interrupted; the dead letters may stay hidden for up to ")
     assert result.exit_code == 1

@@ -90,7 +90,7 @@ def start(
         if results is None:
             has_failed = _print_results(shown_results, batch, sent_ids, as_json)
         else:
-            has_failed = _write_results(shown_results, results, as_json)
+            has_failed = _write_results(shown_results, batch, results, as_json)
     except (Exception, KeyboardInterrupt) as error:
         # The operator needs to know that some may be on their way as well as what went wrong.
         _end_early(error, batch, requests.count)
@@ -125,8 +125,11 @@ def _print_results(results: "Iterator[Result]", batch: "Batch", sent_ids: list[s
     return any(result.failed for result in ordered)
 
 
-def _write_results(results: "Iterator[Result]", path: Path, as_json: bool) -> bool:
-    """Write each result to the file, print their counts and the first failures, and return whether a payment failed."""
+def _write_results(results: "Iterator[Result]", batch: "Batch", path: Path, as_json: bool) -> bool:
+    """Write each result to the file, print their counts and the first failures, and return whether a payment failed.
+
+    If they end early, what is known by then is written.
+    """
     from ..result_files import open_results
     from . import views
 
@@ -134,13 +137,18 @@ def _write_results(results: "Iterator[Result]", path: Path, as_json: bool) -> bo
     newly_sent_count = failed_count = 0
     failures: list[Result] = []
     with open_results(path) as file:
-        for result in results:
-            file.add_result(result)
-            counts[result.status] += 1
-            newly_sent_count += result.is_newly_sent
-            failed_count += result.failed
-            if result.failed and len(failures) < MOST_FAILURES_PRINTED:
-                failures.append(result)
+        try:
+            for result in results:
+                file.add_result(result)
+                counts[result.status] += 1
+                newly_sent_count += result.is_newly_sent
+                failed_count += result.failed
+                if result.failed and len(failures) < MOST_FAILURES_PRINTED:
+                    failures.append(result)
+        except (Exception, KeyboardInterrupt):
+            for result in batch.open_results.values():
+                file.add_result(result)
+            raise
     if as_json:
         summary = {"payments": counts.total(), "newly_sent": newly_sent_count, "failed": failed_count}
         echo_json(summary | {"statuses": dict(counts), "results": str(path)})
