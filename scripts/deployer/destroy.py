@@ -97,6 +97,12 @@ class Deletion:
         return "; ".join(results)
 
 
+class _NotDeleted(UserError):
+    """The deletion of the stack has not begun."""
+
+    names_changes = True
+
+
 class _NotPurged(UserError):
     """A purge has not deleted a resource, or not the rest."""
 
@@ -305,6 +311,10 @@ def _begin_deletion(cloudformation: CloudFormationClient, stack: Stack, environm
             # CloudFormation refuses a request that arrives after this.
             if stack.termination_protection:
                 _protect_again(cloudformation, stack, error)
+                if isinstance(error, KeyboardInterrupt):
+                    raise _NotDeleted(
+                        f"interrupted; {stack.name} was not deleted, and has termination protection again"
+                    ) from None
             elif is_requested and isinstance(error, KeyboardInterrupt):
                 see = f"see {suggest_command('status', environment)}"
                 raise StillRunning(f"interrupted; it is not known whether the deletion continues: {see}") from None

@@ -12,6 +12,7 @@ from scripts.common.errors import (
     UserError,
     describe_error,
     is_refusal,
+    raise_both,
 )
 from scripts.common.suggestion import suggest_command
 
@@ -136,8 +137,13 @@ def _run_rollback(
     with session.follow_stack(None, stack.name) as options:
         following = replace(options, receive_events=receive_events)
         status = follow_until_ended(reader, stack.name, following, succeeded, "rollback").status
-    for event in find_remaining(events):
-        session.report.announce_step("Not deleted:", f"{event} {event.physical_id}, with what it holds")
+    session.target.requests.note_end(stack.id)
+    remaining = [f"{event} {event.physical_id}, with what it holds" for event in find_remaining(events)]
+    try:
+        for description in remaining:
+            session.report.announce_step("Not deleted:", description)
+    except KeyboardInterrupt as error:
+        raise_both(error, f"{stack.name} ended {status}; not deleted: {', '.join(remaining)}")
     return status
 
 

@@ -123,7 +123,7 @@ def test_an_interrupt_while_the_protection_is_lifted_leaves_it_on(aws: Service) 
         raise KeyboardInterrupt
 
     aws.before["UpdateTerminationProtection"] = lift_and_interrupt
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(UserError, match="was not deleted, and has termination protection again"):
         _begin_deletion(make_client(aws), DeployedStack(NAME, id="arn:dev", termination_protection=True), "dev")
     assert stack.protected
 
@@ -464,3 +464,23 @@ def test_an_interrupt_while_a_saved_plan_is_deleted_ends_a_purge(command: Comman
     rest = f"its files and what it leaves may remain; run {PURGE}"
     assert interrupted.splitlines()[-1] == f"destroy: interrupted; {NAME} is deleted, but {rest}"
     assert aws.find_requests("dynamodb:DeleteTable") == []
+
+
+@pytest.mark.parametrize("operation", ["UpdateTerminationProtection", "DeleteStack"])
+def test_an_interrupt_before_the_deletion_begins_says_that_the_stack_stays(
+    command: Command, aws: Service, operation: str
+) -> None:
+    stack = add_platform(aws, protected=True)
+
+    def interrupt() -> None:
+        if len(aws.find_requests(operation)) == 1:
+            aws.faults[operation] = Fault(RESET_BEFORE)
+            send_signal(signal.SIGINT)
+        else:
+            aws.faults.clear()
+
+    aws.before[operation] = interrupt
+    confirmed = ("--destroys", NAME)
+    interrupted = command("dev", "--yes", "--unprotect", *confirmed, script="destroy", code=1).stderr
+    assert interrupted == f"destroy: interrupted; {NAME} was not deleted, and has termination protection again\n"
+    assert (stack.protected, stack.is_there) == (True, True)

@@ -1,13 +1,16 @@
 """Commands wait for, follow, interrupt and cancel a running deployment, and continue its rollback."""
 
+import signal
 import time
 from collections.abc import Callable
 
 import pytest
 
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
+from tests.deployer.disturbed_runs import send_signal
 from tests.deployer.releases import edit_harmlessly
 
 # Each takes several deployments.
@@ -158,12 +161,8 @@ def test_an_interrupt_after_a_deletion_was_requested_does_not_say_that_nothing_w
     assert (interrupted.stderr, interrupted.code) == (message, 3)
 
 
-@pytest.mark.parametrize("verb", ["cancel", "continue-rollback"])
-@pytest.mark.parametrize("end", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED"])
-def test_what_a_rollback_has_not_deleted_is_named_and_not_to_be_deleted(
-    command: Command, aws: Service, verb: str, end: str
-) -> None:
-    """Its events do not say whether the operation has created the table, or was to import it."""
+def prepare_rollback(aws: Service, verb: str, end: str) -> None:
+    """Prepare an operation whose rollback retains a table, once the command requests it."""
     stack = add_platform(aws)
     data = stack.nested["Data"]
     is_cancelled = verb == "cancel"
@@ -182,8 +181,33 @@ def test_what_a_rollback_has_not_deleted_is_named_and_not_to_be_deleted(
             aws.waiting = list(steps)
 
     aws.before["DescribeStackEvents"] = play
+
+
+@pytest.mark.parametrize("verb", ["cancel", "continue-rollback"])
+@pytest.mark.parametrize("end", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED"])
+def test_what_a_rollback_has_not_deleted_is_named_and_not_to_be_deleted(
+    command: Command, aws: Service, verb: str, end: str
+) -> None:
+    """Its events do not say whether the operation has created the table, or was to import it."""
+    prepare_rollback(aws, verb, end)
     has_failed = end == "UPDATE_ROLLBACK_FAILED"
     output = command(verb, "dev", code=int(has_failed)).stdout
     label = "retained, with what it holds:" if has_failed else "Not deleted:"
-    assert f"{label} Data/Transactions ({table}) dynamodb-transactions-dev" in output
+    assert f"{label} Data/Transactions (AWS::DynamoDB::Table) dynamodb-transactions-dev" in output
     assert "delete-table" not in output
+
+
+@pytest.mark.parametrize("verb", ["cancel", "continue-rollback"])
+def test_an_interrupt_does_not_hide_what_a_rollback_has_not_deleted(
+    command: Command, aws: Service, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def interrupt(_self: ConsoleReporter, _title: str, _detail: str = "") -> None:
+        send_signal(signal.SIGINT)
+
+    prepare_rollback(aws, verb, "UPDATE_ROLLBACK_COMPLETE")
+    monkeypatch.setattr(ConsoleReporter, "announce_step", interrupt)
+    interrupted = command(verb, "dev", code=1).stderr
+    ended = (
+        "payment-platform-dev ended UPDATE_ROLLBACK_COMPLETE; not deleted: Data/Transactions (AWS::DynamoDB::Table) "
+    )
+    assert interrupted.startswith(f"deploy: interrupted; {ended}dynamodb-transactions-dev, with what it holds")
