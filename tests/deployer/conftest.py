@@ -126,8 +126,8 @@ class Command:
 
     def make_environment(self, **variables: str) -> dict[str, str]:
         # Users have the buffers that the tests' own environment may switch off.
-        given = ("AWS_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(given)}
+        prefixes = ("AWS_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
         return (
             clean
             | {

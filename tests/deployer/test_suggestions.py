@@ -154,13 +154,13 @@ def test_every_text_names_the_command_before_its_environment() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     texts = [path for path in map(ROOT.joinpath, listed.stdout.split()) if path.suffix not in (".png", ".gif")]
     assert len(texts) > 300
-    found = {
+    reversed_suggestions = {
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in texts
         if path.is_file()
         for match in reversed_command.finditer(path.read_text(encoding="utf-8", errors="replace"))
     }
-    assert found == set()
+    assert reversed_suggestions == set()
 
 
 def test_every_suggestion_of_the_deployer_names_the_command_before_its_environment() -> None:

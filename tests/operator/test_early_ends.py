@@ -217,8 +217,8 @@ def test_an_interrupted_redrive_names_what_it_has_done(
     account.payments["T-1"] = "COMPLETED"
     interrupt_at(aws, START, number=2)
     result = run("dlq", "redrive", "--all")
-    done = "payments started: 1, dead letters deleted: 2; T-3 was reopened, and may have been started"
-    assert read_error(result).startswith(f"interrupted; {done}; run the same command again")
+    changes = "payments started: 1, dead letters deleted: 2; T-3 was reopened, and may have been started"
+    assert read_error(result).startswith(f"interrupted; {changes}; run the same command again")
     assert (result.exit_code, len(account.executions)) == (3, 2)
     assert account.queue.visible_ids == ["2"]
 

@@ -82,8 +82,13 @@ def start(
 
     sent_ids: list[str] = []
     # The results in a file need no order, and there may be any number.
-    noted = _note_ids(requests, sent_ids) if results is None else requests
-    batch = Batch(reach_platform(), noted, starts_per_second=per_second or STARTS_PER_SECOND, follows=wait)
+    requests_to_send = _note_ids(requests, sent_ids) if results is None else requests
+    batch = Batch(
+        reach_platform(),
+        requests_to_send,
+        starts_per_second=per_second or STARTS_PER_SECOND,
+        follows=wait,
+    )
     final_results = batch.wait_for_outcomes() if wait else batch.send_requests()
     try:
         shown_results = _show_progress("sending and waiting" if wait else "sending", final_results, requests.count)
